@@ -329,6 +329,8 @@ class Capabilities:
     """
     has_ephemeral_messages: bool = False
     """`ephemeral` messages are visible to one person only, also while they are edited."""
+    max_ephemeral_age: float = 0.0
+    """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
     hears_mentions: bool = True

@@ -25,12 +25,20 @@ from bots.discord.errors import (
     UNKNOWN_MESSAGE,
     RefusedError,
 )
+from bots.discord.event_intake import EventIntake, HasAccess
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
+from bots.discord.forms import Forms, ReadInstructions
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
-from bots.discord.interaction_responder import EPHEMERAL_MODES, InteractionResponder, InteractionToken, ResponseMode
+from bots.discord.interaction_responder import (
+    EPHEMERAL_MODES,
+    TOKEN_LIFETIME_SECONDS,
+    InteractionResponder,
+    InteractionToken,
+    ResponseMode,
+)
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
-from bots.discord.receiving import EventReceiver, HasAccess, ReadInstructions, SuggestModels
+from bots.discord.receiving import EventReceiver, SuggestModels
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
@@ -67,6 +75,7 @@ CAPABILITIES = Capabilities(
     has_stop_button=True,
     deduplicates_sends=True,
     has_ephemeral_messages=True,
+    max_ephemeral_age=TOKEN_LIFETIME_SECONDS - 60,
     edits_attach_files=True,
     menu_page_size=23,
 )
@@ -117,21 +126,20 @@ class DiscordAdapter:
         self._timings = timings
         self._http = HttpClient(token, api_base, timings)
         self._responder = InteractionResponder(self._http, timings)
-        self._receiver = EventReceiver(
+        self._intake = EventIntake(self._responder, has_access, timings)
+        receiver = EventReceiver(
             self._http,
-            self._responder,
+            self._intake,
+            Forms(self._intake, self.account, read_instructions),
             self.account,
             {command.name: command for command in commands},
             suggest_models,
-            has_access,
-            read_instructions,
-            timings,
         )
         self._command_sync = CommandSync(self._http, state, commands, timings)
         self._gateway_supervisor = GatewaySupervisor(
             token,
             self._http,
-            self._receiver,
+            receiver,
             gateway_url=gateway_url,
             message_content=message_content,
             on_login=self._command_sync.start,
@@ -159,12 +167,12 @@ class DiscordAdapter:
         return self._gateway_supervisor.last_activity
 
     async def run(self, inbox: Inbox) -> None:
-        self._receiver.inbox = inbox
+        self._intake.inbox = inbox
         try:
             await self._gateway_supervisor.run()
         finally:
             await self._command_sync.stop()
-            await self._receiver.drain()
+            await self._intake.drain()
             await self.close()
 
     async def close(self) -> None:
@@ -243,7 +251,13 @@ class DiscordAdapter:
         if token is not None and self._uses_interaction(token, message_id):
             await self._responder.delete(token, message_id)
             return
-        await self._call_unarchiving(place, "DELETE", _message_path(place, message_id))
+        try:
+            await self._call_unarchiving(place, "DELETE", _message_path(place, message_id))
+        except RefusedError as error:
+            if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
+                raise
+            # An earlier process sent the message through the interaction.
+            await self._responder.delete(token, message_id)
 
     async def show_typing(self, place: Place) -> None:
         channel = channel_id(place)

@@ -10,6 +10,7 @@ from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
 from core.store.preferences import Preference, PreferenceName, set_preference
+from core.store.turns import StoredTurn
 
 MAX_SET_BY_CHARS = 100
 
@@ -84,7 +85,7 @@ class Reply:
     """Plain text under an answer."""
     files: tuple[File, ...] = ()
     """Sent under the text. If the chat refuses files, the reply only says so."""
-    removed_turn: int | None = None
+    removed_turn: StoredTurn | None = None
     """The turn whose messages are deleted instead of sending a reply."""
     shown_turn: int | None = None
     """The turn whose stored answer this is. The messages that show it then belong to that turn."""

@@ -44,7 +44,7 @@ from core.store.answer_parts import (
 from core.store.chat_migration import move_chat
 from core.store.inbound import message_order
 from core.store.retrying_store import RetryingStore
-from core.store.turns import Turn
+from core.store.turns import StoredTurn, Turn
 from core.timings import Timings
 
 log = structlog.get_logger(__name__)
@@ -106,6 +106,12 @@ class Outbox:
         """Show the answer in the messages of another turn."""
         await self._store.write(take_over_parts, self.turn, previous_turn)
         await self._load_parts()
+
+    async def remove_messages(self, removed_turn: StoredTurn) -> None:
+        """Delete the messages of another turn."""
+        self._interaction_token = removed_turn.incoming.interaction_token or self._interaction_token
+        await self.take_over(removed_turn.id)
+        await self.drop_after(-1)
 
     async def hand_over(self, shown_turn: int) -> None:
         """The messages show the answer of another turn, whose buttons need them."""

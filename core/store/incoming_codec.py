@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from core.buttons import ButtonAction, parse_action
 from core.port import EventKind, Incoming
 
 
@@ -63,6 +64,8 @@ def erase_content(encoded: str) -> str:
     if incoming is None:
         return encoded
     action = incoming.text if incoming.kind is EventKind.BUTTON else ""
+    press = parse_action(action)
+    is_toggle = press is not None and press.action is ButtonAction.SHOW_REASONING
     return encode_incoming(
         StoredIncoming(
             incoming.kind,
@@ -73,6 +76,8 @@ def erase_content(encoded: str) -> str:
             message_id=incoming.message_id,
             command=incoming.command,
             is_confidential=incoming.is_confidential,
+            # The next press hides what this one shows.
+            interaction_token=incoming.interaction_token if is_toggle else None,
             pieces=incoming.pieces,
         )
     )

@@ -116,7 +116,7 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
     return None if turn_id is None else get_turn(connection, turn_id)
 
 
-def find_shown_press(connection: Connection, conversation_id: int, *, text: str, before_turn: int) -> int | None:
+def find_shown_press(connection: Connection, conversation_id: int, *, text: str, before_turn: int) -> StoredTurn | None:
     """The last press of this button before `before_turn` whose reply is still there."""
     rows = connection.execute(
         select(turns.c.id, turns.c.incoming_json)
@@ -128,7 +128,7 @@ def find_shown_press(connection: Connection, conversation_id: int, *, text: str,
     for row in rows:
         incoming = decode_incoming(row.incoming_json)
         if incoming is not None and incoming.kind is EventKind.BUTTON and incoming.text == text:
-            return int(row.id)
+            return get_turn(connection, row.id)
     return None
 
 

@@ -159,16 +159,19 @@ async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
-    """Show the reasoning, or hide it again. What only one person sees, that person can dismiss."""
-    if not request.capabilities.has_ephemeral_messages:
-        find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id)
-        if (shown_by := await request.services.store.read(find, request.conversation_id)) is not None:
-            return Reply("", removed_turn=shown_by)
+    """Show the reasoning, or hide it again."""
+    is_private = request.incoming.place.is_private
+    is_ephemeral = request.capabilities.has_ephemeral_messages and not is_private
+    find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id)
+    shown_by = await request.services.store.read(find, request.conversation_id)
+    if shown_by is not None and not (is_ephemeral and shown_by.age_seconds > request.capabilities.max_ephemeral_age):
+        return Reply("", removed_turn=shown_by)
     reasoning = (await request.services.store.read(get_reasoning, turn.id) or "").strip()
     if not reasoning:
         return Reply(gettext(texts.REASONING_NOT_STORED))
     excerpt = reasoning[:MAX_SHOWN_REASONING_CHARS]
-    return Reply(excerpt + ("…" if len(reasoning) > MAX_SHOWN_REASONING_CHARS else ""), is_collapsed=True)
+    text = excerpt + ("…" if len(reasoning) > MAX_SHOWN_REASONING_CHARS else "")
+    return Reply(text, is_collapsed=True, is_public=is_private)
 
 
 async def _show_model_menu(request: CommandRequest, press: ButtonPress) -> Reply:

@@ -249,8 +249,7 @@ class ClaimedTurn:
         """Send the bot's own reply and finish the turn. Raises `DeliveryError`."""
         message_id = self.turn.incoming.message_id
         if reply.removed_turn is not None:
-            await self.outbox.take_over(reply.removed_turn)
-            await self.outbox.drop_after(-1)
+            await self.outbox.remove_messages(reply.removed_turn)
         elif reply.edits_message and message_id is not None:
             await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:

@@ -1,5 +1,11 @@
 """The Reasoning button shows the model's reasoning, and hides it again where everybody sees it."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons
 from tests.end_to_end.harness import Harness
 
@@ -15,8 +21,10 @@ def reasoning_count(chat: ChatWithButtons) -> int:
     return sum(REASONING in text for text in chat.answers)
 
 
-async def test_reasoning_is_shown_and_hidden_again(harness: Harness) -> None:
-    chat = ChatWithButtons(harness, "telegram")
+@PLATFORMS
+@pytest.mark.parametrize("others", [(), ("Bob",)])
+async def test_reasoning_is_shown_and_hidden_again(harness: Harness, platform: str, others: tuple[str, ...]) -> None:
+    chat = ChatWithButtons(harness, platform, others=others)
     await chat.write("think")
     await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
     await harness.wait_until_stored(NO_OPEN_TURN)
@@ -26,6 +34,34 @@ async def test_reasoning_is_shown_and_hidden_again(harness: Harness) -> None:
         await chat.server.wait_for(lambda: reasoning_count(chat) == expected, 30)  # noqa: B023
         await harness.wait_until_stored(NO_OPEN_TURN)
         assert chat.answers[0] == answer
+
+
+async def test_reasoning_in_a_channel_is_for_one_person_and_hidden_after_a_restart(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    await chat.write("think")
+    await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    await press_reasoning(chat)
+    await chat.server.wait_for(lambda: reasoning_count(chat) == 1, 30)
+    assert REASONING not in chat.server.transcript(chat.chat, chat.others[0])
+    await harness.stop()
+    await harness.start()
+    await press_reasoning(chat)
+    await chat.server.wait_for(lambda: reasoning_count(chat) == 0, 30)
+
+
+async def test_reasoning_that_can_no_longer_be_hidden_is_shown_again(harness: Harness, tmp_path: Path) -> None:
+    """Discord lets the bot delete what one person sees for 15 minutes."""
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    await chat.write("think")
+    await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
+    await press_reasoning(chat)
+    await chat.server.wait_for(lambda: reasoning_count(chat) == 1, 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database, database:
+        database.execute("UPDATE turns SET created_at = created_at - 900 WHERE incoming_json LIKE '%think:%'")
+    await press_reasoning(chat)
+    await chat.server.wait_for(lambda: reasoning_count(chat) == 2, 30)
 
 
 @PLATFORMS

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bots.discord.receiving import NOT_STORED_TEXT
+from bots.discord.event_intake import NOT_STORED_TEXT
 from core.texts import answers as texts
 from tests.end_to_end.harness import letters_only
 from tests.faults.chat_clients import BotMessage

@@ -15,6 +15,8 @@ from typing import Any, cast
 import pytest
 
 from bots.discord.commands import MESSAGE_COMMANDS, commands_payload
+from bots.discord.event_intake import EventIntake
+from bots.discord.forms import Forms
 from bots.discord.gateway_client import GatewayClient
 from bots.discord.http_client import HttpClient
 from bots.discord.identify_limiter import IdentifyLimiter
@@ -138,17 +140,9 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
     async def read_instructions(_incoming: object) -> str:
         return "Be brief."
 
-    receiver = EventReceiver(
-        client_http,
-        responder,
-        chats.account,
-        commands,
-        suggest_models,
-        has_access,
-        read_instructions,
-        FAST_TIMINGS,
-        core.inbox,
-    )
+    intake = EventIntake(responder, has_access, FAST_TIMINGS, core.inbox)
+    forms = Forms(intake, chats.account, read_instructions)
+    receiver = EventReceiver(client_http, intake, forms, chats.account, commands, suggest_models)
     limiter = cast("IdentifyLimiter", None)
     client = GatewayClient(
         receiver, limiter, message_content=True, shard=Shard(0, 1), backfill=None, clock=FAST_TIMINGS.clock

@@ -6,7 +6,7 @@ import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
 from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
-from bots.sandbox.discord import Interaction, Message
+from bots.sandbox.discord import Fault, FaultKind, Interaction, Message
 from core.port import EventKind, QuoteKind
 from core.texts.answers import ACCESS_DENIED
 from tests.bots.discord.conftest import AdapterHarness, running_harness
@@ -109,6 +109,15 @@ async def test_forged_submission_reaches_no_message_of_others(harness: AdapterHa
         response = await harness.acknowledgement(forged)
         assert response["data"]["content"].startswith("I no longer have that message.")
     assert harness.inbox.events.empty()
+
+
+async def test_refused_form_is_reported(harness: AdapterHarness) -> None:
+    await harness.start()
+    faults = [Fault(FaultKind.INTERNAL_ERROR)]
+    harness.discord.fault_hook = lambda call: faults.pop() if faults and "/callback" in call.path else None
+    response = await harness.acknowledgement(await open_question_form(harness, await write_as_olga(harness)))
+    assert response["data"]["content"] == "Discord didn't open the form. Try again in a moment."
+    assert response["data"]["flags"] & EPHEMERAL
 
 
 @pytest.mark.parametrize("custom_id", ["", "parley-nonsense:1", "parley:stop:1"])

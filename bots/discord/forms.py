@@ -1,0 +1,124 @@
+"""Opens forms over the chat, and turns what people enter into commands of theirs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from bots.discord.commands import ASK_ABOUT_MESSAGE
+from bots.discord.event_intake import EventIntake, translate_refusal
+from bots.discord.interaction_responder import InteractionToken
+from bots.discord.modals import (
+    ASK_MODAL,
+    INSTRUCTIONS_MODAL,
+    MAX_FIELD_CHARS,
+    Modal,
+    ModalSubmission,
+    modal_payload,
+    read_submission,
+)
+from bots.discord.translate import Interaction, translate_message_command, translate_submission
+from core.bounded_dict import BoundedDict
+from core.commands.declarations import RESET
+from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
+from core.port import Incoming
+
+log = structlog.get_logger(__name__)
+
+ReadInstructions = Callable[[Incoming], Awaitable[str]]
+"""The instructions that apply to the sender of an event. Raises `StoreError`."""
+
+MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
+FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
+MAX_OPEN_FORMS = 1000
+
+
+@dataclass(slots=True)
+class Forms:
+    intake: EventIntake
+    account: str
+    read_instructions: ReadInstructions
+    _questions_about_messages: BoundedDict[str, Incoming] = field(default_factory=lambda: BoundedDict(MAX_OPEN_FORMS))
+    """By interaction: the messages about which somebody is writing a question in a form. The form cannot contain them,
+    and the bot may not be able to read them later."""
+
+    async def handle_submission(self, interaction: Interaction) -> None:
+        submission = read_submission(interaction.data or {})
+        if submission.name == ASK_MODAL:
+            await self._ask_about_message(interaction, submission)
+        elif submission.name == INSTRUCTIONS_MODAL:
+            await self._change_instructions(interaction, submission)
+
+    async def open_question_about_message(self, interaction: Interaction) -> None:
+        """Whoever may not use the bot gets the same as for any other command."""
+        incoming = translate_message_command(interaction, self.account)
+        if not await self.intake.may_use(incoming):
+            await self.intake.store_interaction(incoming)
+            return
+        self._questions_about_messages[str(interaction.id)] = incoming
+        with speaking(await load_catalogue(match_language(incoming.language))):
+            modal = Modal(
+                ASK_MODAL,
+                str(interaction.id),
+                title=gettext(ASK_ABOUT_MESSAGE),
+                label=gettext("Your question"),
+                placeholder=gettext("Empty: I answer the message itself."),
+            )
+        await self._open(interaction, incoming, modal)
+
+    async def _ask_about_message(self, interaction: Interaction, submission: ModalSubmission) -> None:
+        incoming = translate_submission(interaction, self.account, "ask", submission.text)
+        about = self._questions_about_messages.get(submission.argument)
+        if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
+            incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
+        elif await self.intake.may_use(incoming):
+            await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT)
+            return
+        await self.intake.store_interaction(incoming)
+
+    async def open_instructions(self, interaction: Interaction, incoming: Incoming) -> None:
+        """Show the current instructions. If a form cannot contain them, they are shown as for `/system`."""
+        current = await self._current_instructions(incoming) if await self.intake.may_use(incoming) else None
+        if current is None or len(current) > MAX_FIELD_CHARS:
+            await self.intake.store_interaction(incoming)
+            return
+        with speaking(await load_catalogue(match_language(incoming.language))):
+            modal = Modal(
+                INSTRUCTIONS_MODAL,
+                "",
+                title=gettext("The model's instructions"),
+                label=gettext("Instructions"),
+                placeholder=gettext("Empty: the default."),
+                text=current,
+            )
+        await self._open(interaction, incoming, modal)
+
+    async def _change_instructions(self, interaction: Interaction, submission: ModalSubmission) -> None:
+        """Without a change, this is `/system`, which shows them."""
+        incoming = translate_submission(interaction, self.account, "system", submission.text or RESET)
+        current = await self._current_instructions(incoming) if await self.intake.may_use(incoming) else None
+        if current is not None and current.strip() == submission.text:
+            incoming = replace(incoming, text="")
+        await self.intake.store_interaction(incoming)
+
+    async def _current_instructions(self, incoming: Incoming) -> str | None:
+        try:
+            return await self.read_instructions(incoming)
+        except StoreError as error:
+            log.info("discord.instructions_not_read", error=str(error))
+            return None
+
+    async def _open(self, interaction: Interaction, incoming: Incoming, modal: Modal) -> None:
+        """Show the form, or say that Discord refused it. `incoming` is the event that asks for it."""
+        try:
+            await self.intake.responder.open_modal(str(interaction.id), interaction.token, modal_payload(modal))
+        except DeliveryError as error:
+            log.info("discord.modal_failed", failure=error.failure)
+            if error.failure is not DeliveryFailure.GONE:
+                await self._refuse(incoming, FORM_REFUSED_TEXT)
+
+    async def _refuse(self, incoming: Incoming, text: str) -> None:
+        """Answer an interaction that opens no turn; only the person sees it."""
+        token = InteractionToken.decode(incoming.interaction_token or "")
+        await self.intake.refuse(token, await translate_refusal(text, incoming))
