@@ -226,14 +226,38 @@ def sandbox(
     model_api: Annotated[
         Literal["scripted", "real"], typer.Option(help="Who answers: a script, or the real API with your key.")
     ] = "scripted",
-    platform: Annotated[Literal["telegram", "discord"], typer.Option(help="Client to start with.")] = "telegram",
+    platform: Annotated[
+        Literal["telegram", "discord"], typer.Option(help="Chat to start with in the terminal.")
+    ] = "telegram",
     speed: Annotated[float, typer.Option(help="Tokens per second.", min=1, max=1000)] = 40.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1. 0: any.")] = 0,
+    *,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Chat in this terminal. Default where no browser can be opened.")
+    ] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Serve the page and print its address, but open no browser.")
+    ] = False,
 ) -> None:
-    """Try the whole product without an account: the real bots, connected to simulated services."""
-    from bots.sandbox.run import run_sandbox
+    """Try the whole product without an account: the real bots, connected to simulated services.
 
+    Opens a page with a client for each platform, and a view of what happens inside.
+    """
+    from bots.sandbox.run import SandboxClient, SandboxOptions, run_sandbox
+
+    client = SandboxClient.AUTOMATIC
+    if terminal or no_browser:
+        client = SandboxClient.TERMINAL if terminal else SandboxClient.PAGE
+    options = SandboxOptions(
+        model_api=model_api,
+        tokens_per_second=speed,
+        client=client,
+        platform=platform,
+        port=port,
+        opens_browser=not no_browser,
+    )
     logging_setup.configure("error")
-    asyncio.run(run_sandbox(model_api=model_api, platform=platform, tokens_per_second=speed))
+    asyncio.run(run_sandbox(options))
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import pytest
 from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
 
-SLOW_FOLDERS = ("tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
+SLOW_FOLDERS = ("tests/browser/", "tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
 LONGEST_TESTS = ("tests/faults/", "tests/end_to_end/test_busy_group.py", "tests/end_to_end/test_model_services.py")
 PROCESS_EVENTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 

@@ -65,7 +65,8 @@ def _last(messages: Sequence[T]) -> T:
     return messages[-1]
 
 
-def _media_family(name: str) -> str:
+def media_family(name: str) -> str:
+    """Such as "image"; empty if the name does not say."""
     return (guess_type(name)[0] or "").partition("/")[0]
 
 
@@ -89,7 +90,7 @@ class TelegramChatClient:
 
     async def send_file(self, name: str, content: bytes, text: str) -> None:
         caption = self._mention + text
-        match _media_family(name):
+        match media_family(name):
             case "image":
                 await self._server.send_photo(self._user, self._chat, content, caption=caption)
             case "audio":

@@ -1,4 +1,4 @@
-"""`parley sandbox`: starts the stand-ins and the real bots, and opens the shell."""
+"""`parley sandbox`: starts the stand-ins and the real bots, and opens the page or the shell."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,10 @@ import os
 import secrets
 import sys
 import tempfile
+import webbrowser
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +17,21 @@ import msgspec
 from rich.console import Console
 
 from bots.adapters import SETTINGS_SECTIONS
+from bots.run import create_stop_event
+from bots.sandbox.bot_process import BotProcess
 from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import SPEECH_MODEL, VISION_MODEL, ModelStandIn
 from bots.sandbox.model_controls import model_commands
-from bots.sandbox.shell import SandboxShell, ShellCommand
+from bots.sandbox.shell import SandboxShell
 from bots.sandbox.telegram import TelegramStandIn
+from bots.sandbox.web.page import SandboxPage
+from bots.sandbox.web.world import World
+from bots.terminal.input import LineReader, standard_input
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import config_file_keys, setting_variables
-from core.settings.loading import CONFIG_FILE_VARIABLE
+from core.settings import config_file_keys
 
 READY_TIMEOUT_SECONDS = 60.0
-SHUTDOWN_TIMEOUT_SECONDS = 20.0
-MAX_LOG_LINE_BYTES = 1_000_000
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 
 SCRIPT_HELP = "Prompts of the scripted model: repeat: TEXT, long 9000, think, slow, cut, stall, empty, error 500"
@@ -37,11 +42,60 @@ WELCOME = """\
 Write as in a chat: text, or a command such as /help, /model, /models, /stop.
 Commands of the sandbox itself:
 """
+PAGE_WELCOME = """\
+Parley's sandbox: the real bots, connected to simulated platforms on this machine.
+{answer_source}
+
+Open this address in a browser on this machine. It works once; press Enter for another one.
+Ctrl+C ends the sandbox. `parley sandbox --terminal` chats in the terminal.
+"""
 
 
-async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float) -> None:
-    """Run until the input ends. Raises `ConfigurationError`, `UnavailableError`."""
-    console = Console()
+class SandboxClient(StrEnum):
+    AUTOMATIC = "automatic"
+    """The page where a browser can be opened, the shell elsewhere."""
+    PAGE = "page"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    model_api: str
+    """"scripted" or "real"."""
+    tokens_per_second: float
+    client: SandboxClient = SandboxClient.AUTOMATIC
+    platform: str = "telegram"
+    """The shell's first chat."""
+    port: int = 0
+    """The page's; 0: any."""
+    opens_browser: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    telegram: TelegramStandIn
+    discord: DiscordStandIn
+    model: ModelStandIn | None
+    answer_source: str
+    environment: dict[str, str]
+    """The bot's settings."""
+
+
+async def run_sandbox(options: SandboxOptions) -> None:
+    """Run until the input ends or a signal comes. Raises `ConfigurationError`, `UnavailableError`."""
+    async with _start_services(options) as services:
+        browser = _find_browser() if options.opens_browser else None
+        has_page = options.client is SandboxClient.PAGE or (
+            options.client is SandboxClient.AUTOMATIC and browser is not None
+        )
+        if has_page:
+            await _run_page(services, browser, options.port)
+        else:
+            await _run_shell(services, f":{options.platform}")
+
+
+@contextlib.asynccontextmanager
+async def _start_services(options: SandboxOptions) -> AsyncIterator[_Services]:
     async with contextlib.AsyncExitStack() as stack:
         telegram, discord = TelegramStandIn(), DiscordStandIn()
         for stand_in in (telegram, discord):
@@ -56,31 +110,96 @@ async def run_sandbox(*, model_api: str, platform: str, tokens_per_second: float
         }
         if "personas" not in _config_file_keys():
             environment["PARLEY_PERSONAS"] = PERSONAS
-        commands: list[ShellCommand] = []
+        model: ModelStandIn | None = None
         answer_source = "The answers come from a script; nothing leaves this machine."
-        if model_api == "real":
+        if options.model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
                 raise ConfigurationError("--model-api real needs IOINTELLIGENCE_API_KEY")
             answer_source = "The answers come from the real API and use your quota."
         else:
-            model = ModelStandIn(tokens_per_second=tokens_per_second)
+            model = ModelStandIn(tokens_per_second=options.tokens_per_second)
             model.add_model(VISION_MODEL)
             model.add_model(SPEECH_MODEL)
             await model.start()
             stack.push_async_callback(model.close)
             environment |= model.environment()
-            commands = model_commands(model)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
         environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
-        shell = SandboxShell(console, _create_clients(telegram, discord), f":{platform}", commands)
-        await stack.enter_async_context(_bot_process(environment, console))
+        yield _Services(telegram, discord, model, answer_source, environment)
+
+
+# -- the page
+
+
+def _find_browser() -> webbrowser.BaseBrowser | None:
+    """A browser with a window, or None: a browser in the terminal would take it over."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return None
+    runs_in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
+        browser, webbrowser.BackgroundBrowser
+    )
+    return None if runs_in_terminal else browser
+
+
+async def _run_page(services: _Services, browser: webbrowser.BaseBrowser | None, port: int) -> None:
+    page = SandboxPage(World(services.telegram, services.discord), services.model)
+    bot = BotProcess(services.environment, page.show_log_line, page.show_bot_state)
+    page.attach_bot(bot)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(page.close)
+        try:
+            await page.start(port)
+        except OSError as error:
+            raise ConfigurationError(f"--port {port} cannot be used: {error.strerror}") from error
+        stack.push_async_callback(bot.close)
+        await page.start_bot()
+        stop_requested = create_stop_event()
+        address = page.server.guard.address()
+        _print_lines(PAGE_WELCOME.format(answer_source=services.answer_source), address)
+        if browser is not None:
+            await asyncio.to_thread(browser.open, address)
+        printer = asyncio.create_task(_print_addresses(page))
+        try:
+            await stop_requested.wait()
+        finally:
+            printer.cancel()
+
+
+async def _print_addresses(page: SandboxPage) -> None:
+    """Print another address whenever somebody presses Enter."""
+    reader = LineReader(standard_input(Console()), lambda: "")
+    with contextlib.suppress(OSError):
+        while await reader.read() is not None:
+            _print_lines(page.server.guard.address())
+
+
+def _print_lines(*lines: str) -> None:
+    """Print at once, also into a pipe, so that a program can read the address."""
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+# -- the shell
+
+
+async def _run_shell(services: _Services, active_chat: str) -> None:
+    console, telegram, discord = Console(), services.telegram, services.discord
+    commands = [] if services.model is None else model_commands(services.model)
+    shell = SandboxShell(console, _create_clients(telegram, discord), active_chat, commands)
+    bot = BotProcess(services.environment, lambda line: _print_log_line(line, console))
+    try:
+        await bot.start()
         with console.status("Starting the bots …"):
             await _wait_until_connected(telegram, discord)
-        console.print(WELCOME.format(answer_source=answer_source), end="")
+        console.print(WELCOME.format(answer_source=services.answer_source), end="")
         console.print(shell.help())
         if commands:
             console.print(SCRIPT_HELP, style="dim")
         await shell.run()
+    finally:
+        await bot.close()
 
 
 def _create_clients(telegram: TelegramStandIn, discord: DiscordStandIn) -> dict[str, ChatClient]:
@@ -101,44 +220,9 @@ def _config_file_keys() -> set[str]:
     return keys
 
 
-@contextlib.asynccontextmanager
-async def _bot_process(environment: dict[str, str], console: Console) -> AsyncIterator[None]:
-    """`parley run` as a process that ends with the sandbox. Its log lines appear on the console.
-
-    Of the caller's settings, it uses those for the API and the settings file.
-    """
-    kept_prefixes = ("IOINTELLIGENCE_", CONFIG_FILE_VARIABLE)
-    settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith(kept_prefixes)}
-    inherited = {name: value for name, value in os.environ.items() if name not in settings}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bots.cli",
-        "run",
-        env={**inherited, **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        limit=MAX_LOG_LINE_BYTES,
-    )
-    log_task = asyncio.create_task(_print_log(process.stderr, console))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-            process.terminate()
-        try:
-            async with asyncio.timeout(SHUTDOWN_TIMEOUT_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        await log_task
-
-
-async def _print_log(stream: asyncio.StreamReader | None, console: Console) -> None:
-    """Print the log lines of `stream`, above a spinner if there is one, until the stream ends."""
-    while stream is not None and (line := await stream.readline()):
-        console.print(format_log_line(line), style="dim", markup=False, highlight=False, soft_wrap=True)
+def _print_log_line(line: bytes, console: Console) -> None:
+    """Print a log line, above a spinner if there is one."""
+    console.print(format_log_line(line), style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def format_log_line(line: bytes) -> str:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -22,6 +22,8 @@ T = TypeVar("T")
 ChatT = TypeVar("ChatT")
 MessageT = TypeVar("MessageT")
 CallT = TypeVar("CallT", bound="RecordedCall")
+ChatT_contra = TypeVar("ChatT_contra", contravariant=True)
+CallT_contra = TypeVar("CallT_contra", contravariant=True)
 Json = dict[str, Any]
 
 MAX_RECORDS = 20_000
@@ -168,6 +170,15 @@ class RecordedCall:
     """A test dictated the reply."""
 
 
+class ChatObserver(Protocol[ChatT_contra, MessageT, CallT_contra]):
+    """Sees everything that happens on a platform. Its methods must not fail or wait."""
+
+    def observe_chat(self, chat: ChatT_contra, event: ChatEvent[MessageT]) -> None: ...
+
+    def observe_call(self, call: CallT_contra) -> None:
+        """A call of the bot has ended."""
+
+
 class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
     """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
     the stand-in's own.
@@ -179,6 +190,7 @@ class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
         self.calls: deque[CallT] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[CallT], Fault | None] | None = None
         self.script = Script()
+        self.observers: list[ChatObserver[ChatT, MessageT, CallT]] = []
         self._watchers: weakref.WeakSet[ChatWatcher[ChatT, MessageT]] = weakref.WeakSet()
 
     async def apply_fault(self, fault: Fault, request: web.Request) -> int | None:
@@ -205,6 +217,14 @@ class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
         for watcher in self._watchers:
             if watcher.chat is chat:
                 watcher.add(event)
+        for observer in self.observers:
+            observer.observe_chat(chat, event)
+        self.notify_waiters()
+
+    def finish_call(self, call: CallT) -> None:
+        """Announce that a call has its status and its result."""
+        for observer in self.observers:
+            observer.observe_call(call)
         self.notify_waiters()
 
 

@@ -88,6 +88,7 @@ async def run_sandbox(lines: str, folder: Path | None = None) -> str:
         "-m",
         "bots.cli",
         "sandbox",
+        "--terminal",
         "--speed",
         "1000",
         stdin=asyncio.subprocess.PIPE,

@@ -85,15 +85,15 @@ class RequestHandler:
                 headers |= usage.headers
                 if usage.is_exceeded:
                     raise rate_limited(usage.retry_after, is_global=usage.is_global)
-            result = await self._routes.route(call)
+            call.result = result = await self._routes.route(call)
             call.status = 204 if result is None else 201 if call.path.endswith("/threads") else 200
             if fault is not None and fault.kind is FaultKind.DROP_AFTER:
                 drop_connection(request)
         except ApiError as error:
             call.status, result = error.status, error.body
+            call.result = result
         finally:
-            self._backend.notify_waiters()
-        call.result = result
+            self._backend.finish_call(call)
         if result is None:
             return web.Response(status=204, headers=headers)
         # Without parameters: discord.py reads JSON only from exactly this type.

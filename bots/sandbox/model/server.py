@@ -127,6 +127,8 @@ class ModelStandIn(StandIn):
         """Of answers without a fault."""
         self.usage = UsageLedger(clock)
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
+        self.request_count = 0
+        """Of all requests, also of those that are no longer in `requests`."""
         self.transcriptions: deque[Transcription] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
@@ -263,6 +265,7 @@ class ModelStandIn(StandIn):
             request.body, api_key=request.account.api_key, received_at=self.clock.monotonic(), **outcome
         )
         self.requests.append(record)
+        self.request_count += 1
         self.notify_waiters()
         return record
 

@@ -301,6 +301,11 @@ class FileStore:
     def path_by_id(self, file_id: str) -> str:
         return self._files[file_id][1]
 
+    def find(self, file_id: str) -> tuple[str, bytes] | None:
+        """Name and content of a file."""
+        file = self._files.get(file_id)
+        return None if file is None else (file[1].rpartition("/")[2], file[2])
+
     def clear(self) -> None:
         """Telegram no longer has any file."""
         self._files.clear()

@@ -71,6 +71,7 @@ class RequestHandler:
             response = await reply.respond(request)
             if response is not None:
                 call.status = response.status
+                backend.finish_call(call)
                 return response
         fault = backend.fault_hook(call) if backend.fault_hook is not None else None
         payload: Json
@@ -88,7 +89,7 @@ class RequestHandler:
             if error.parameters:
                 payload["parameters"] = error.parameters
         finally:
-            backend.notify_waiters()
+            backend.finish_call(call)
         if fault is not None and fault.kind is FaultKind.DROP_AFTER:
             drop_connection(request)
         response = _json_response(payload, call.status)

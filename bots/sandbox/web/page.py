@@ -1,0 +1,110 @@
+"""The page with everything behind it: what happens in the stand-ins becomes events; actions are carried out there."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bots.sandbox.bot_process import BotProcess
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.web import protocol
+from bots.sandbox.web.discord_actions import DiscordActions
+from bots.sandbox.web.discord_feed import DiscordFeed
+from bots.sandbox.web.event_log import EventLog
+from bots.sandbox.web.model_feed import ModelFeed
+from bots.sandbox.web.server import ChatFile, PageServer, Uploads
+from bots.sandbox.web.telegram_actions import TelegramActions
+from bots.sandbox.web.telegram_feed import TelegramFeed
+from bots.sandbox.web.world import World
+from core.clock import Clock, SystemClock
+
+CONNECT_TIMEOUT_SECONDS = 60.0
+
+
+class SandboxPage:
+    """`model` is None when the real API answers. `attach_bot` completes it, because the bot's log is shown, too."""
+
+    def __init__(self, world: World, model: ModelStandIn | None, clock: Clock = SystemClock()) -> None:
+        self.log = EventLog(clock)
+        self._clock = clock
+        self._world = world
+        uploads = Uploads()
+        self._telegram_feed = TelegramFeed(world.telegram, self.log)
+        self._discord_feed = DiscordFeed(world.discord, self.log)
+        self._model_feed = None if model is None else ModelFeed(model, self.log)
+        self._telegram = TelegramActions(world.telegram, self._telegram_feed, self.log, uploads)
+        self._discord = DiscordActions(world.discord, self._discord_feed, uploads)
+        self._bot: BotProcess | None = None
+        self._log_line_number = 0
+        self._waiter: asyncio.Task[None] | None = None
+        self.server = PageServer(self.log, uploads, self._perform, self._find_file)
+
+    async def start(self, port: int = 0) -> None:
+        self._telegram_feed.announce_world()
+        self._telegram_feed.announce_messages()
+        self._discord_feed.announce_world()
+        if self._model_feed is not None:
+            self._model_feed.start()
+        await self.server.start(port)
+
+    async def close(self) -> None:
+        await self.server.close()
+        await self._discord.close()
+        if self._model_feed is not None:
+            await self._model_feed.close()
+        if self._waiter is not None:
+            self._waiter.cancel()
+            await asyncio.gather(self._waiter, return_exceptions=True)
+
+    def attach_bot(self, bot: BotProcess) -> None:
+        self._bot = bot
+
+    def show_bot_state(self, bot: BotProcess) -> None:
+        self.log.add("bot", "bot", state=bot.state, pid=bot.pid)
+
+    def show_log_line(self, line: bytes) -> None:
+        try:
+            fields = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.DecodeError:
+            fields = {"event": line.decode(errors="replace").rstrip()[:2_000]}
+        self._log_line_number += 1
+        level, event = fields.pop("level", "info"), fields.pop("event", "")
+        number = self._log_line_number
+        self.log.add("log", str(number), number=number, level=level, event=event, fields=fields)
+
+    async def start_bot(self) -> None:
+        """Start the bot, and show when it is connected."""
+        if self._bot is None:
+            return
+        polls = sum(call.method.lower() == "getupdates" for call in self._world.telegram.calls)
+        await self._bot.start()
+        self._waiter = asyncio.create_task(self._wait_until_connected(polls))
+
+    async def _wait_until_connected(self, earlier_polls: int) -> None:
+        telegram, discord = self._world.telegram, self._world.discord
+        with contextlib.suppress(TimeoutError):
+            await telegram.wait_for(
+                lambda: len(telegram.calls_to("getUpdates")) > earlier_polls, CONNECT_TIMEOUT_SECONDS
+            )
+            await discord.wait_until_ready(CONNECT_TIMEOUT_SECONDS)
+            if self._bot is not None:
+                self._bot.set_running()
+
+    async def _perform(self, action: protocol.Action) -> Any:
+        match action:
+            case protocol.KillBot():
+                return None if self._bot is None else await self._bot.kill()
+            case protocol.StartBot():
+                return await self.start_bot()
+        is_telegram = str(action.__struct_config__.tag).startswith("telegram.")
+        perform: Callable[[protocol.Action], Any] = self._telegram.perform if is_telegram else self._discord.perform
+        return await perform(action)
+
+    def _find_file(self, platform: str, file_id: str) -> ChatFile | None:
+        if platform == "telegram":
+            file = self._world.telegram.files.find(file_id)
+            return None if file is None else ChatFile(*file)
+        attachment, content = self._world.discord.files.get(file_id, ({}, b""))
+        return ChatFile(attachment["filename"], content) if attachment else None
