@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import pairwise
 
@@ -39,7 +39,10 @@ SUFFIXES = {
 LANGUAGE_PATTERN = re.compile(r"[a-z][a-z0-9]{0,9}")
 FENCES = ("```", "~~~")
 FENCE_PATTERN = re.compile("[`~]{3}")
-ROW_PATTERN = re.compile(r"^[^\n|]*\|", re.MULTILINE)
+EMPTY_LINE_CHARS = "> \t"
+"""Also in quotes."""
+DELIMITER_ROW_CHARS = EMPTY_LINE_CHARS + "|:-*+.)0123456789"
+"""With the marks of lists and quotes before it."""
 FORMULA_STARTS = ("=", "@", "\t")
 """Cells that begin so are formulas to a spreadsheet."""
 BYTE_ORDER_MARK = "\ufeff"
@@ -67,7 +70,17 @@ def may_have_artefacts(text: str) -> bool:
             return True
         if any(language in text.lower() for language in CSV_LANGUAGES):
             return True
-    return text.count("|") >= MIN_TABLE_ROWS and len(ROW_PATTERN.findall(text)) >= MIN_TABLE_ROWS
+    return text.count("|") >= MIN_TABLE_ROWS and _may_have_long_table(normalise_text(text).split("\n"))
+
+
+def _may_have_long_table(lines: Sequence[str]) -> bool:
+    """Whether a row that may separate a header from other rows is followed by enough lines that are not empty."""
+    for number, line in enumerate(lines):
+        if "-" in line and not line.strip(DELIMITER_ROW_CHARS) and "|" in lines[number - 1]:
+            rows = lines[number + 1 : number + MIN_TABLE_ROWS]
+            if len(rows) == MIN_TABLE_ROWS - 1 and all(row.strip(EMPTY_LINE_CHARS) for row in rows):
+                return True
+    return False
 
 
 def _contents(blocks: Iterable[Block]) -> Iterator[tuple[str, str, str]]:

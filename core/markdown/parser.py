@@ -41,6 +41,7 @@ from core.markdown.document import (
 )
 from core.markdown.emphasis import relax_emphasis
 from core.markdown.fences import Fence, add_fences
+from core.markdown.first_char import dispatch_by_first_char
 from core.markdown.formulas import add_formulas
 from core.markdown.html import add_html
 from core.markdown.inlines import parse_inlines, split_checkbox
@@ -202,7 +203,7 @@ def _link_rule(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInli
     return guarded
 
 
-def _build_grammar() -> MarkdownIt:
+def build_grammar() -> MarkdownIt:
     grammar = MarkdownIt("commonmark", {"html": False, "maxNesting": 24})
     relax_emphasis(grammar)
     grammar.enable(["table", "strikethrough"])
@@ -240,7 +241,8 @@ def _record_item_indent(grammar: MarkdownIt) -> None:
     grammar.block.tokenize = tokenize_item  # type: ignore[method-assign]
 
 
-GRAMMAR = _build_grammar()
+GRAMMAR = build_grammar()
+dispatch_by_first_char(GRAMMAR)
 
 
 def _build_children(tokens: Sequence[Token], start: int, end: int) -> tuple[Block, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.delivery.artefacts import find_artefacts
+from core.delivery.artefacts import find_artefacts, may_have_artefacts
 
 
 def code(lines: int, language: str = "python", fence: str = "```") -> str:
@@ -52,3 +52,16 @@ def test_code_in_lists_and_quotes_is_found() -> None:
 @pytest.mark.parametrize("text", ["", "words", "a | b\n" * 100, "`" * 5000, "|\n" * 5000, "words\n" * 500])
 def test_text_without_artefacts(text: str) -> None:
     assert names(text) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "> ", "- ", "1. ", "> - "])
+@pytest.mark.parametrize("rows", [4, 5])
+def test_long_table_is_found_in_lists_and_quotes(prefix: str, rows: int) -> None:
+    indent = "".join(char if char == ">" else " " for char in prefix)
+    lines = [f"{prefix if not number else indent}{line}" for number, line in enumerate(table(rows).splitlines())]
+    assert names("\n".join(lines)) == ["table.csv"] * (rows == 5)
+    assert may_have_artefacts("\r\n".join(lines)) is (rows == 5)
+
+
+def test_short_tables_are_not_parsed_for_artefacts() -> None:
+    assert not may_have_artefacts(f"{table(3)}\n\nand\n\n{table(3)}\n\n- a | b\n- c | d\n" * 9)
