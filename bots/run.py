@@ -15,6 +15,7 @@ from core.app import open_services, serve
 from core.clock import run_until
 from core.settings import LoadedSettings
 from core.timings import Timings
+
 GC_THRESHOLD = 20_000
 """How many new objects start a collection: with Python's 700, collections take one sixteenth of a busy bot's time."""
 

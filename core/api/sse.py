@@ -16,6 +16,7 @@ from typing import NamedTuple
 from core.errors import ModelError, ModelFailure
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+USUAL_LINE_START = b"data: {"
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
@@ -44,7 +45,9 @@ class SSEDecoder:
             lines[0] = bytes(self._buffer) + lines[0]
             self._buffer.clear()
         for line in lines:
-            if event := self._parse_line(line):
+            if line.startswith(USUAL_LINE_START) and not self._is_bare_json:
+                self._add_data(line[len(b"data: ") :].rstrip(b"\r"))
+            elif event := self._parse_line(line):
                 yield event
         self._buffer += rest
         self._check_size(self._data_bytes + len(self._buffer))
@@ -62,12 +65,15 @@ class SSEDecoder:
             field, value = b"data", line
         if field == b"data":
             value = value.removeprefix(b" ").removeprefix(b"data:")  # which some proxies repeat
-            self._data_lines.append(value)
-            self._data_bytes += len(value) + 1  # plus its line feed, so that empty lines count as well
-            self._check_size(self._data_bytes)
+            self._add_data(value)
         elif field == b"event":
             self._event_name = value.removeprefix(b" ")
         return None
+
+    def _add_data(self, value: bytes) -> None:
+        self._data_lines.append(value)
+        self._data_bytes += len(value) + 1  # plus its line feed, so that empty lines count as well
+        self._check_size(self._data_bytes)
 
     def _check_size(self, event_bytes: int) -> None:
         if event_bytes > self._max_event_bytes:

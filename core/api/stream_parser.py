@@ -64,9 +64,29 @@ class StreamParser:
         return self._text_chars + self._reasoning_chars + self._think_tags.buffered_chars
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
-        """The events that `chunk` completes. Raises `ModelError` for an error or invalid data."""
-        for event in self._sse_decoder.feed(chunk):
-            yield from self._parse_event(event)
+        """The events that `chunk` completes. Raises `ModelError` for an error or invalid data.
+
+        Texts that follow each other become one event: a chunk of a busy process has several.
+        """
+        texts: list[str] = []
+        try:
+            for event in self._sse_decoder.feed(chunk):
+                if not (self.is_done or event.name) and (text := decode_plain_text(event.data)) is not None:
+                    texts.append(text)
+                    continue
+                if texts:
+                    yield from self._take_texts(texts)
+                yield from self._parse_event(event)
+        finally:
+            if texts:
+                yield from self._take_texts(texts)
+
+    def _take_texts(self, texts: list[str]) -> Sequence[StreamEvent]:
+        self._received_any = True
+        events = self._feed_text("".join(texts))
+        texts.clear()
+        self._count_chars(events)
+        return events
 
     def _parse_event(self, event: ServerSentEvent) -> Iterator[StreamEvent]:
         data = event.data.strip()
@@ -79,11 +99,6 @@ class StreamParser:
             if not data:
                 return
         is_error = event.name == b"error"
-        if not is_error and (text := decode_plain_text(data)) is not None:
-            events = self._feed_text(text)
-            self._count_chars(events)
-            yield from events
-            return
         payloads, is_complete = decode_values(data)
         if is_error and not is_complete:
             raise errors.from_payload(data.decode(errors="replace"))

@@ -5,7 +5,9 @@ import pytest
 
 from core.api.client import StreamTimeouts
 from core.api.events import Finished, FinishReason, OnlyReasoning, ReasoningDelta, TextDelta
-from core.errors import ModelFailure
+from core.api.sse import MAX_EVENT_BYTES
+from core.api.stream_parser import StreamParser
+from core.errors import ModelError, ModelFailure
 from tests.core.api.raw_server import DONE, SSE_HEAD, chunk, final_chunk, raw_server, response, sse_event
 from tests.core.api.stream_result import StreamResult, read_stream
 
@@ -234,3 +236,22 @@ async def test_stream_without_text_is_no_answer(content: str, reason: str) -> No
 async def test_reasoning_in_field_leaves_tags_alone() -> None:
     result = await receive_stream(chunk(reasoning_content="hm") + chunk(content="a </think> b") + final_chunk())
     assert TextDelta("a </think> b") in result.events
+
+
+def usual_event(text: str) -> bytes:
+    return sse_event({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]})
+
+
+def test_texts_that_arrive_together_are_one_event() -> None:
+    parser = StreamParser(has_reasoning=False)
+    assert [*parser.feed(usual_event("one") + usual_event(" two"))] == [TextDelta("one two")]
+
+
+@pytest.mark.parametrize(
+    "bad_event", [sse_event({"error": {"message": "overloaded"}}), b"data: " + b"x" * (MAX_EVENT_BYTES + 1)]
+)
+def test_text_that_arrives_with_an_error_is_kept(bad_event: bytes) -> None:
+    events = StreamParser(has_reasoning=False).feed(usual_event("one") + usual_event(" two") + bad_event)
+    assert next(events) == TextDelta("one two")
+    with pytest.raises(ModelError):
+        next(events)
