@@ -11,8 +11,10 @@ from types import FrameType
 
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, create_adapters
+from bots.monitoring_server import serving_monitoring
 from core.app import open_services, serve
 from core.clock import run_until
+from core.health import Health
 from core.settings import LoadedSettings
 from core.timings import Timings
 
@@ -55,7 +57,10 @@ async def run_bot(
             gc.freeze()  # what exists now stays, so that collections need not search it
             gc.set_threshold(GC_THRESHOLD)
             gc.enable()
-            await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code)
+            health = Health(adapters, services.store, timings)
+            if settings.core.monitoring_listen:
+                await stack.enter_async_context(serving_monitoring(settings.core.monitoring_listen, health))
+            await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code, health=health)
 
 
 def create_stop_event() -> asyncio.Event:

@@ -10,6 +10,7 @@ from core.api.client import ModelApi, StreamTimeouts
 from core.conversation.learned_facts import LearnedFacts
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError
+from core.health import Health
 from core.port import AccountKey, Adapter
 from core.retention import sweep_periodically
 from core.services import Services, build_services
@@ -75,8 +76,9 @@ async def serve(
     stop_requested: asyncio.Event,
     *,
     show_pairing_code: Callable[[str], None] | None = None,
+    health: Health | None = None,
 ) -> None:
-    """Serve `adapters` until `stop_requested` is set or one of them cannot go on.
+    """Serve `adapters` until `stop_requested` is set or one of them cannot go on. `health` watches them meanwhile.
 
     Raises what an adapter raises: `ConfigurationError`, `UnavailableError`.
     """
@@ -93,12 +95,15 @@ async def serve(
             asyncio.create_task(supervise(adapter, engine.inbox, timings), name=adapter.platform)
             for adapter in adapters
         ),
+        *([asyncio.create_task(health.run(), name="health")] if health is not None else []),
     ]
     stop_task = asyncio.create_task(stop_requested.wait())
     try:
         await asyncio.wait([stop_task, *tasks], return_when=asyncio.FIRST_COMPLETED)
         grace_seconds = timings.shutdown_grace if stop_requested.is_set() else timings.failure_grace
         log.info("app.stopping", grace_seconds=grace_seconds)
+        if health is not None:
+            health.stop()
         services.leases.close()
         await engine.close(grace_seconds)
     finally:

@@ -515,9 +515,22 @@ class SupportsThreadCreation(Protocol):
         """Returns the address of the thread, for people. Raises `DeliveryError`."""
 
 
+class ConnectionState(StrEnum):
+    """Whether events can arrive."""
+
+    CONNECTING = "connecting"
+    """Not now: the connection is being opened, or was lost."""
+    CONNECTED = "connected"
+    STANDBY = "standby"
+    """Other processes receive the events; this one is about to take over from them when they end."""
+
+
 @runtime_checkable
 class SupportsLiveness(Protocol):
     """Optional: lets the supervisor restart an adapter that has lost its platform without noticing."""
+
+    @property
+    def connection_state(self) -> ConnectionState: ...
 
     @property
     def last_activity(self) -> float | None:

@@ -82,6 +82,19 @@ class Timings:
     adapter_cancel_timeout: float = 10.0
     """For a cancelled adapter to end; one that does not ends the process."""
 
+    # Health
+    health_check_interval: float = 1.0
+    """Between two looks at the adapters, which also measure how late the event loop is."""
+    store_check_interval: float = 5.0
+    event_loop_timeout: float = 30.0
+    """A process whose event loop did nothing for so long is not alive."""
+    max_disconnection: float = 600.0
+    """Nor is one without connection to a platform for so long. Longer than the adapter's own recovery takes."""
+    tolerated_disconnection: float = 15.0
+    """How long a platform still counts as connected for traffic: a lost connection is usually back at once."""
+    store_silence_timeout: float = 20.0
+    """Without an answer of the database for so long, a process is not ready."""
+
     # Shutdown
     shutdown_grace: float = 12.0
     """For running answers to end after a stop signal."""

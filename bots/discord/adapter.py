@@ -48,6 +48,7 @@ from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
     Attachment,
     Capabilities,
+    ConnectionState,
     Dialect,
     File,
     Inbox,
@@ -165,6 +166,11 @@ class DiscordAdapter:
     def last_activity(self) -> float | None:
         """Implements `core.port.SupportsLiveness`; None while other processes serve all shards."""
         return self._gateway_supervisor.last_activity
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """See `core.port.SupportsLiveness`."""
+        return self._gateway_supervisor.connection_state
 
     async def run(self, inbox: Inbox) -> None:
         self._intake.inbox = inbox

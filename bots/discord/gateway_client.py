@@ -73,6 +73,8 @@ class GatewayClient(discord.Client):
         self._identify_limiter = identify_limiter
         self._clock = clock
         self._backfill = backfill
+        self.is_connected = False
+        """Whether there is a session whose events arrive."""
         self._lost_at: float | None = None
         """When the connection was lost (`Clock.monotonic`); None while there is one."""
         self._guard_parsers()
@@ -89,7 +91,7 @@ class GatewayClient(discord.Client):
     async def on_connect(self) -> None:
         """Called for new sessions; `on_resumed` is called for resumed ones."""
         log.info("discord.connected", shard=self.shard_id)
-        self._lost_at = None
+        self._record_session()
         if self._backfill is not None:
             self._backfill.start(self)
 
@@ -106,12 +108,17 @@ class GatewayClient(discord.Client):
 
     async def on_resumed(self) -> None:
         log.info("discord.resumed", shard=self.shard_id)
-        self._lost_at = None
+        self._record_session()
 
     async def on_disconnect(self) -> None:
         log.info("discord.disconnected", shard=self.shard_id)
+        self.is_connected = False
         if self._lost_at is None:
             self._lost_at = self._clock.monotonic()
+
+    def _record_session(self) -> None:
+        self.is_connected = True
+        self._lost_at = None
 
     async def on_message(self, message: discord.Message) -> None:
         if self._backfill is not None:

@@ -25,6 +25,7 @@ from bots.discord.shard_allocator import Shard, ShardAllocator
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.errors import ConfigurationError, DeliveryError, UnavailableError
+from core.port import ConnectionState
 from core.store.leases import Leases
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,9 @@ class GatewaySupervisor:
         self._gateway_info = GatewayInfo(http, gateway_url, timings)
         self._identify_limiter = IdentifyLimiter(account, self._gateway_info.session_wait, timings, leases)
         self._clients: dict[Shard, GatewayClient] = {}
+        self._served_shards: set[Shard] = set()
+        self._is_standing_by = False
+        """Whether this process would serve shards if other processes did not."""
         self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings) if leases else None
 
     @property
@@ -77,6 +81,15 @@ class GatewaySupervisor:
         known_ages = [age for age in ages if age is not None]
         return self._clock.monotonic() - max(known_ages) if known_ages and len(known_ages) == len(ages) else None
 
+    @property
+    def connection_state(self) -> ConnectionState:
+        """Connected only if all shards that this process serves are."""
+        if not self._served_shards:
+            return ConnectionState.STANDBY if self._is_standing_by else ConnectionState.CONNECTING
+        clients = [self._clients.get(shard) for shard in self._served_shards]
+        is_connected = all(client is not None and client.is_connected for client in clients)
+        return ConnectionState.CONNECTED if is_connected else ConnectionState.CONNECTING
+
     async def run(self) -> None:
         """Stay connected until cancelled. Raises `ConfigurationError`."""
         _configure_library()
@@ -85,6 +98,7 @@ class GatewaySupervisor:
         self._identify_limiter.concurrency = endpoint.max_concurrency
         try:
             if self._shard_allocator is not None:
+                self._is_standing_by = True
                 await self._shard_allocator.run(endpoint.shard_count)
                 return
             async with asyncio.TaskGroup() as group:
@@ -92,9 +106,19 @@ class GatewaySupervisor:
                     group.create_task(self._run_shard(Shard(number, endpoint.shard_count)))
         except* ConfigurationError as errors:
             raise _first_error(errors) from None
+        finally:
+            self._is_standing_by = False
 
     async def _run_shard(self, shard: Shard) -> None:
-        """Serve a shard until cancelled, replacing clients that end. Raises `ConfigurationError`."""
+        """Serve a shard until cancelled. Raises `ConfigurationError`."""
+        self._served_shards.add(shard)
+        try:
+            await self._keep_connected(shard)
+        finally:
+            self._served_shards.discard(shard)
+
+    async def _keep_connected(self, shard: Shard) -> None:
+        """Replace clients that end, until cancelled. Raises `ConfigurationError`."""
         backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         backfill: Backfill | None = None
         if self._backfill_sources is not None:

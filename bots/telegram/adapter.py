@@ -37,6 +37,7 @@ from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
     Attachment,
     Capabilities,
+    ConnectionState,
     Dialect,
     FastStart,
     Inbox,
@@ -142,6 +143,13 @@ class TelegramAdapter:
     def last_activity(self) -> float | None:
         """See `core.port.SupportsLiveness`."""
         return self._transport.last_activity if self._transport is not None else None
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """See `core.port.SupportsLiveness`."""
+        if self._transport is not None:
+            return ConnectionState.CONNECTED if self._transport.is_connected else ConnectionState.CONNECTING
+        return ConnectionState.STANDBY if self._connected.is_set() else ConnectionState.CONNECTING
 
     def capabilities(self, place: Place) -> Capabilities:
         preview_mode = self._preview_mode

@@ -32,6 +32,8 @@ class Poller:
     max_conflicts: int = MAX_CONFLICTS
     last_activity: float | None = None
     """When Telegram last answered `getUpdates`, or when polling started."""
+    is_connected: bool = False
+    """Whether Telegram answered the last request."""
     _conflict_count: int = 0
     _offset: int = 0
 
@@ -40,6 +42,7 @@ class Poller:
         self.last_activity = self.timings.clock.monotonic()
         try:
             await retry("deleteWebhook", self.bot.delete_webhook, self.bot.token, self.timings)
+            self.is_connected = True
             while True:
                 await retry("getUpdates", self._poll, self.bot.token, self.timings)
         finally:
@@ -48,9 +51,12 @@ class Poller:
     async def _poll(self) -> None:
         try:
             updates = await self._get_updates(self.timings.long_poll_timeout)
-        except Conflict:
-            self._count_conflict()
+        except TelegramError as error:
+            self.is_connected = False
+            if isinstance(error, Conflict):
+                self._count_conflict()
             raise
+        self.is_connected = True
         self.last_activity = self.timings.clock.monotonic()
         self._conflict_count = 0
         for update in updates:

@@ -74,6 +74,8 @@ class WebhookServer:
         """The date of the last delivery error that was logged."""
         self.last_activity: float | None = None
         """When Telegram last answered a request; None until the address is registered."""
+        self.is_connected = False
+        """Whether Telegram answered the last request."""
         self.port = 0
 
     async def run(self) -> None:
@@ -105,7 +107,7 @@ class WebhookServer:
 
     async def _publish_address(self) -> None:
         await retry("setWebhook", self._set_webhook, self._bot.token, self._timings)
-        self.last_activity = self._clock.monotonic()
+        self._record_answer()
         log.info("telegram.webhook_set", listen=self._address.listen, port=self.port)
 
     async def _set_webhook(self) -> None:
@@ -131,15 +133,20 @@ class WebhookServer:
             except InvalidToken:
                 raise
             except TelegramError as error:
+                self.is_connected = False
                 log.warning("telegram.webhook_check_failed", error=redact_token(str(error), self._bot.token))
                 delay = max(self._timings.webhook_recheck_interval, retry_after(error))
                 continue
             delay = self._timings.webhook_check_interval
-            self.last_activity = self._clock.monotonic()
+            self._record_answer()
             self._log_delivery_error(info)
             if not is_same_url(info.url, self._address.url):
                 log.error("telegram.webhook_replaced", reason="another process changed or deleted it")
                 await self._publish_address()
+
+    def _record_answer(self) -> None:
+        self.last_activity = self._clock.monotonic()
+        self.is_connected = True
 
     def _log_delivery_error(self, info: WebhookInfo) -> None:
         if info.last_error_message and info.last_error_date != self._last_error_date:

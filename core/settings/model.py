@@ -19,6 +19,7 @@ from core.settings.parsing import (
     ContextSizes,
     DatabaseUrl,
     EncryptionKey,
+    HostPort,
     HttpUrl,
     ModelId,
     ModelIds,
@@ -56,6 +57,12 @@ class SharedSettings(StrEnum):
 
 def _use_default_database(value: object) -> object:
     return value or f"sqlite:///{Path(platformdirs.user_data_dir('parley')) / 'parley.sqlite3'}"
+
+
+def _complete_address(value: object) -> object:
+    """A port alone is one of the loopback interface."""
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    return f"127.0.0.1:{text}" if text.isdecimal() else value or None
 
 
 def _validate_answer_tokens(value: int) -> int:
@@ -134,6 +141,14 @@ class Settings(SettingsSection):
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "PARLEY_LOG_LEVEL", "info", "Minimum level of log lines"
+    )
+
+    monitoring_listen: Annotated[HostPort | None, BeforeValidator(_complete_address)] = setting(
+        "PARLEY_MONITORING_LISTEN",
+        None,
+        "HOST:PORT at which the bot answers /healthz, /readyz and /metrics, without a password. A port alone is one of "
+        "127.0.0.1. With --workers, each further process uses the next port. Unset: the bot does not listen",
+        example="9464",
     )
 
     base_url: HttpUrl = model_setting(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from core.port import Adapter, Part, SupportsLiveness
+from core.port import Adapter, ConnectionState, Part, SupportsLiveness
 from tests.contract.harness import Ability, PlatformHarness, needs
 from tests.waiting import wait_until
 
@@ -101,6 +101,16 @@ async def test_last_activity_is_in_the_past_or_unknown(platform: PlatformHarness
     after = adapter.last_activity
     assert (before, after) == (None, None)
     assert during is None or started_at <= during <= time.monotonic()
+
+
+async def test_running_adapter_becomes_connected(platform: PlatformHarness) -> None:
+    adapter = platform.create_adapter()
+    if not isinstance(adapter, SupportsLiveness):
+        pytest.skip(f"{platform.name} cannot fall silent: SupportsLiveness")
+    before = adapter.connection_state
+    async with platform.run(adapter):
+        await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
+    assert (before, adapter.connection_state) == (ConnectionState.CONNECTING, ConnectionState.CONNECTING)
 
 
 async def test_unused_adapter_leaves_nothing(platform: PlatformHarness) -> None:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from core.errors import ConfigurationError, UnavailableError
-from core.port import Adapter, Incoming
+from core.port import Adapter, ConnectionState, Incoming
 from core.supervision import supervise
 from core.timings import Timings
 from tests.clock import FakeClock
@@ -19,6 +19,7 @@ class ScriptedAdapter:
     """As much of an adapter as its supervisor uses: each run does what the script says next."""
 
     platform = "scripted"
+    connection_state = ConnectionState.CONNECTED
 
     def __init__(self, clock: FakeClock, *script: Exception | str) -> None:
         self.clock = clock

@@ -26,6 +26,7 @@ TEST_PATTERN = re.compile(r"`(test_\w+)`")
 PATH_PATTERN = re.compile(r"`((?:bots|core|deploy|docs|tests)/[a-z0-9_./]*)`")
 OTHER_VARIABLES = {"PARLEY_SPECS"}
 OTHER_COMMANDS = {"file", "quit", "newbot", "setprivacy"}  # of the terminal and of @BotFather
+HTTP_PATHS = {"healthz", "readyz", "metrics"}
 
 
 def anchors(page: Path) -> set[str]:
@@ -50,7 +51,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_names_exist(page: Path) -> None:
     text = page.read_text()
     assert set(VARIABLE_PATTERN.findall(text)) <= setting_variables(SETTINGS_SECTIONS) | OTHER_VARIABLES
-    assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS
+    assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS | HTTP_PATHS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

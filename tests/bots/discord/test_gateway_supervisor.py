@@ -13,7 +13,7 @@ from bots.sandbox.discord import DiscordStandIn, ScriptedReply
 from bots.sandbox.discord.enums import Opcode
 from core.commands.declarations import COMMANDS
 from core.errors import ConfigurationError
-from core.port import Part
+from core.port import ConnectionState, Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 from tests.clock import FakeClock
 from tests.ports import free_port
@@ -215,6 +215,16 @@ async def test_heartbeats_update_last_activity(harness: AdapterHarness) -> None:
     assert before is None
     assert after is not None
     assert started_at <= after <= time.monotonic()
+
+
+async def test_lost_connection_is_not_connected_until_it_is_back(harness: AdapterHarness) -> None:
+    adapter = await harness.start()
+    await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
+    harness.discord.gateway.script.close_code = 4008
+    await harness.discord.gateway.invalidate_sessions()
+    await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTING)
+    harness.discord.gateway.script.close_code = None
+    await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
 
 
 async def test_rebuilds_silent_connection(harness: AdapterHarness) -> None:

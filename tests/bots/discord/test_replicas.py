@@ -11,7 +11,7 @@ import pytest
 
 from bots.discord.adapter import DiscordAdapter
 from core.errors import ConfigurationError
-from core.port import Part
+from core.port import ConnectionState, Part
 from core.store import leases
 from core.store.database import Store
 from core.store.leases import Leases
@@ -53,6 +53,8 @@ async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) 
     await harness.inbox.next()
     assert first.is_connected()
     assert not second.is_connected()
+    states = [replica.adapter.connection_state for replica in (first, second)]
+    assert states == [ConnectionState.CONNECTED, ConnectionState.STANDBY]
     assert len(harness.discord.gateway.identifies) == 1
 
     first.leases.close()

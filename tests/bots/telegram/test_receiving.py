@@ -12,7 +12,7 @@ from core.commands import declarations
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
 from core.i18n.translation import LANGUAGES
-from core.port import EventKind, Part
+from core.port import ConnectionState, EventKind, Part
 from tests.bots.telegram.conftest import (
     FAST_TIMINGS,
     PRIVATE_PLACE,
@@ -27,6 +27,7 @@ from tests.bots.telegram.conftest import (
 from tests.bots.telegram.payloads import ADA, BOT, GROUP, PRIVATE, command, message
 from tests.clock import FakeClock
 from tests.state_store import MemoryState
+from tests.waiting import wait_until
 
 COMMANDS = [Command("model", "See or change the model"), Command("stop", "Stop")]
 CONFLICT = ScriptedReply.error(409, "Conflict: terminated by other getUpdates request")
@@ -256,6 +257,19 @@ async def test_last_activity_needs_successful_poll(bot_api: TelegramStandIn, run
         assert started_at is not None
         assert adapter.last_activity is not None
         assert started_at < adapter.last_activity <= failed_poll.time
+
+
+async def test_failed_poll_is_a_lost_connection(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
+    clock = FakeClock()
+    async with run_adapter(timings=replace(FAST_TIMINGS, clock=clock)) as adapter:
+        await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
+        bot_api.script.add("getUpdates", ScriptedReply(502, body=b"<html>"))
+        push_update(bot_api, message=message(PRIVATE, "hello"))
+        await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTING)
+        await clock.wait_for_timer()
+        push_update(bot_api, message=message(PRIVATE, "hello again"))
+        await clock.advance(FAST_TIMINGS.max_retry_delay)
+        await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
 
 
 async def test_commands_are_registered_once(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, update
 from bots.sandbox.telegram import TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
 from core.errors import ConfigurationError
-from core.port import Part
+from core.port import ConnectionState, Part
 from core.store import leases, schema
 from core.store.database import Store
 from core.store.leases import Leases
@@ -87,6 +87,8 @@ async def test_one_polls_all_send_and_standby_takes_over(stores: list[Store], bo
     await bot_api.wait_for(lambda: is_confirmed(bot_api, update_id))
     assert first.is_polling()
     assert not second.is_polling(), "a process that stands by is not silent"
+    states = [replica.adapter.connection_state for replica in (first, second)]
+    assert states == [ConnectionState.CONNECTED, ConnectionState.STANDBY]
     for replica in (first, second):
         assert await replica.adapter.send(PRIVATE_PLACE, PART, key="k")
 
