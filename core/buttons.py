@@ -32,6 +32,8 @@ class ButtonAction(StrEnum):
     """Argument: the model's ID, or its digest."""
     SHOW_MODEL_MENU = "mp"
     """Argument: the page."""
+    SHOW_MODEL_FAMILY = "mf"
+    """Argument: the page and the digest of the family, `PAGE:DIGEST`."""
     CHOOSE_LANGUAGE = "lang"
     """Argument: the language's code, or `auto`."""
     CHOOSE_PERSONA = "p"

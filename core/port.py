@@ -244,6 +244,27 @@ class MenuItem:
 
 
 @dataclass(frozen=True, slots=True)
+class CardSection:
+    """A text, and what can be done about it."""
+
+    text: str
+    """Like `Part.text`."""
+    button: Button | None = None
+    """Beside the text."""
+    menu: tuple[MenuItem, ...] = ()
+    """Under the text, instead of the button: one of the items can be chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A panel, on platforms whose messages can have more structure than text, buttons and one menu."""
+
+    sections: tuple[CardSection, ...]
+    buttons: tuple[Button, ...] = ()
+    """Under all sections."""
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file that the bot sends."""
 
@@ -261,6 +282,9 @@ class Part:
     encode. The core drops it when the platform rejects the part and sends the plain text."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
+    card: Card | None = None
+    """Shown in place of the text, the buttons and the menu, where the platform can (`Capabilities.has_cards`). They
+    offer the same more simply."""
     file: File | None = None
     """The part is the caption of this file. Only for adapters with `SupportsUploads`; see also `edits_attach_files`."""
 
@@ -335,6 +359,8 @@ class Capabilities:
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
     hears_mentions: bool = True
     """Messages that mention the bot arrive. False: here it gets only commands and replies to its messages."""
+    has_cards: bool = False
+    """Messages can be cards (`Part.card`)."""
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12

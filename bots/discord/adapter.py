@@ -14,6 +14,7 @@ from dataclasses import replace
 import discord
 
 from bots.discord.backfill import BackfillSources
+from bots.discord.cards import CARD_FLAG, CardSupport, card_components, text_components
 from bots.discord.commands import CommandSync
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.errors import (
@@ -78,6 +79,7 @@ CAPABILITIES = Capabilities(
     has_ephemeral_messages=True,
     max_ephemeral_age=TOKEN_LIFETIME_SECONDS - 60,
     edits_attach_files=True,
+    has_cards=True,
     menu_page_size=23,
 )
 ACCOUNT_RATE_LIMIT: RateLimit = (Window(44, 1.15), Window(10, 0.25))
@@ -150,16 +152,20 @@ class DiscordAdapter:
             backfill_sources=BackfillSources(history, state, max_backfill_age) if history else None,
         )
         self._forbidden_channels = ForbiddenChannels(self._http, timings)
+        self._cards = CardSupport()
         self._typing_paused = ExpiringSet(timings.clock)
         self._thread_start_reader = ThreadStartReader(self._http, self.account)
 
     def capabilities(self, place: Place) -> Capabilities:
         path = _message_path(place, "")
         messages, edits = self._http.rate_limit("POST", path), self._http.rate_limit("PATCH", path)
-        if messages is None and edits is None:
+        if messages is None and edits is None and self._cards.is_supported:
             return CAPABILITIES
         return replace(
-            CAPABILITIES, rate_limit=messages or MESSAGE_RATE_LIMIT, edit_rate_limit=edits or EDIT_RATE_LIMIT
+            CAPABILITIES,
+            rate_limit=messages or MESSAGE_RATE_LIMIT,
+            edit_rate_limit=edits or EDIT_RATE_LIMIT,
+            has_cards=self._cards.is_supported,
         )
 
     @property
@@ -196,11 +202,14 @@ class DiscordAdapter:
         ephemeral: bool = False,
     ) -> str:
         if not interaction_token:
-            return await self._post_or_notify(place, part, key, reply_to)
+            return await self._cards.send(part, lambda current: self._post_or_notify(place, current, key, reply_to))
         token = InteractionToken.decode(interaction_token)
         if token.mode is ResponseMode.EPHEMERAL and not ephemeral:
-            return await self._announce(place, part, key, token)
-        return await self._answer_interaction(place, part, key, reply_to, token, ephemeral=ephemeral)
+            return await self._announce(place, replace(part, card=None), key, token)
+        return await self._cards.send(
+            _for_token(part, token),
+            lambda current: self._answer_interaction(place, current, key, reply_to, token, ephemeral=ephemeral),
+        )
 
     async def _answer_interaction(
         self, place: Place, part: Part, key: str, reply_to: str | None, token: InteractionToken, *, ephemeral: bool
@@ -209,7 +218,7 @@ class DiscordAdapter:
         if ephemeral and token.is_ephemeral and not is_valid and not place.is_private:
             # What concerns a message that only one person sees may be confidential.
             raise DeliveryError(COMMAND_EXPIRED_TEXT, DeliveryFailure.GONE)
-        body = _payload(_for_token(part, token))
+        body = _payload(part)
         if _answers_through_interaction(token) or (is_valid and (ephemeral or not token.can_post)):
             try:
                 if _answers_through_interaction(token):
@@ -240,7 +249,12 @@ class DiscordAdapter:
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         token = InteractionToken.decode(interaction_token) if interaction_token else None
-        body = _payload(part if token is None else _for_token(part, token))
+        part = part if token is None else _for_token(part, token)
+        await self._cards.send(part, lambda current: self._edit(place, message_id, current, token))
+
+    async def _edit(self, place: Place, message_id: str, part: Part, token: InteractionToken | None) -> None:
+        is_card = token is not None and token.is_card and message_id == token.message_id
+        body = _payload(part, is_card=is_card)
         if token is not None and self._uses_interaction(token, message_id):
             await self._responder.edit(token, message_id, body, part.file)
             return
@@ -356,7 +370,7 @@ def _for_token(part: Part, token: InteractionToken) -> Part:
         return part
     presses = ((button, parse_action(button.action)) for button in part.buttons)
     quiet = tuple(button for button, press in presses if press is not None and press.action in QUIET_ACTIONS)
-    return replace(part, buttons=quiet, menu=())
+    return replace(part, buttons=quiet, menu=(), card=None)
 
 
 def _message_path(place: Place, message_id: str) -> str:
@@ -368,16 +382,23 @@ def _concerns_file(part: Part, error: DeliveryError) -> bool:
     return part.file is not None and isinstance(error, RefusedError) and error.code == MISSING_PERMISSIONS
 
 
-def _payload(part: Part, *, flags: int = 0, nonce: str = "", reply_to: str | None = None) -> Json:
-    return message_payload(
-        part.text, components=action_rows(part), flags=flags, nonce=nonce, reply_to=reply_to, file=part.file
-    )
+def _payload(
+    part: Part, *, is_card: bool = False, flags: int = 0, nonce: str = "", reply_to: str | None = None
+) -> Json:
+    """`is_card`: the message has been a card."""
+    if part.card is None and not is_card:
+        return message_payload(
+            part.text, components=action_rows(part), flags=flags, nonce=nonce, reply_to=reply_to, file=part.file
+        )
+    components = text_components(part) if part.card is None else card_components(part.card)
+    return message_payload(None, components=components, flags=flags | CARD_FLAG, nonce=nonce, reply_to=reply_to)
 
 
 def _shows(message: Json, part: Part) -> bool:
     """Whether a message, as Discord returned it, has the text and the buttons of `part`."""
-    is_same_text = str(message.get("content", "")).strip() == part.text.strip()
-    return is_same_text and _custom_ids(message.get("components")) == _custom_ids(action_rows(part))
+    body = _payload(part)
+    is_same_text = str(message.get("content") or "").strip() == str(body["content"] or "").strip()
+    return is_same_text and _custom_ids(message.get("components")) == _custom_ids(body["components"])
 
 
 def _custom_ids(components: object) -> list[str]:
@@ -387,8 +408,8 @@ def _custom_ids(components: object) -> list[str]:
             return [custom_id for component in components for custom_id in _custom_ids(component)]
         case {"custom_id": str(custom_id)}:
             return [custom_id]
-        case {"components": nested}:
-            return _custom_ids(nested)
+        case {"components": nested, **others}:
+            return _custom_ids(nested) + _custom_ids(others.get("accessory"))
         case _:
             return []
 

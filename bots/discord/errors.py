@@ -13,6 +13,7 @@ from core.i18n.translation import gettext_noop
 UNKNOWN_MESSAGE = 10008
 ALREADY_ACKNOWLEDGED = 40060
 MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
+INVALID_FORM = 50035
 THREAD_ARCHIVED = 50083
 REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED = 160009, 160010
 """The bot may not reply to this message. Writing without a reply is allowed."""
@@ -53,7 +54,7 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
     DeliveryFailure.REJECTED: {
         40005: gettext_noop("The message is too large for Discord"),
         50006: gettext_noop("Discord does not accept empty messages"),
-        50035: gettext_noop("Discord rejected the message as malformed"),
+        INVALID_FORM: gettext_noop("Discord rejected the message as malformed"),
         200000: gettext_noop("This server's AutoMod blocked the message"),
         200001: gettext_noop("This server's AutoMod blocked the message"),
     },

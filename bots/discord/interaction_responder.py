@@ -60,6 +60,8 @@ class InteractionToken:
     """The message with the pressed button."""
     is_ephemeral: bool = False
     """Whether only one person sees that message; then only the interaction can edit it."""
+    is_card: bool = False
+    """Whether that message consists of components, without content."""
 
     def encode(self) -> str:
         """The fields in order, separated by spaces. The order is stored in databases."""
@@ -73,6 +75,7 @@ class InteractionToken:
                 "1" if self.can_post else "0",
                 self.message_id or "-",
                 "1" if self.is_ephemeral else "0",
+                "1" if self.is_card else "0",
             )
         )
 
@@ -80,7 +83,11 @@ class InteractionToken:
     def decode(cls, text: str) -> "InteractionToken":
         """Raises `DeliveryError` for a token that cannot be read."""
         try:
-            mode, application, interaction, token, expires, can_post, message, ephemeral = text.split(" ")
+            # Earlier versions stored no `is_card`.
+            mode, application, interaction, token, expires, can_post, message, ephemeral, card = [
+                *text.split(" "),
+                "0",
+            ][:9]
             return cls(
                 mode=ResponseMode(mode),
                 application_id=application,
@@ -90,6 +97,7 @@ class InteractionToken:
                 can_post=can_post == "1",
                 message_id="" if message == "-" else message,
                 is_ephemeral=ephemeral == "1",
+                is_card=card == "1",
             )
         except ValueError:
             raise DeliveryError(COMMAND_EXPIRED_TEXT, DeliveryFailure.GONE) from None
@@ -208,7 +216,12 @@ class InteractionResponder:
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         self._require_valid(token)
-        flags = SUPPRESS_EMBEDS_FLAG | (EPHEMERAL_FLAG if ephemeral else 0)
+        card_flag = body.get("flags", 0)
+        flags = (
+            (card_flag if isinstance(card_flag, int) else 0)
+            | SUPPRESS_EMBEDS_FLAG
+            | (EPHEMERAL_FLAG if ephemeral else 0)
+        )
         path = f"{token.webhook_path}?wait=1"
         message = await self.http.call("POST", path, {**body, "flags": flags}, file=file, is_idempotent=False)
         message_id = str(message.get("id", ""))
@@ -271,7 +284,7 @@ class InteractionResponder:
     async def _is_filled(self, token: InteractionToken, body: Json) -> bool:
         """Whether the deferred response has a text other than that of `body`."""
         original = await self.http.call("GET", _original_path(token))
-        return not _is_loading(original) and original.get("content") != body.get("content")
+        return not _is_loading(original) and (original.get("content") or "") != (body.get("content") or "")
 
     async def _wait_acknowledged(self, state: _InteractionState) -> None:
         """Wait for the acknowledgement, because Discord accepts no answer before it."""

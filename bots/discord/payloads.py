@@ -27,20 +27,37 @@ NO_MENTIONS: Json = {"parse": [], "replied_user": False}
 """Messages never ping anyone."""
 
 
-def action_rows(part: Part) -> list[dict[str, object]]:
+def action_rows(part: Part) -> list[Json]:
     """The action rows of a message: the menu, then the buttons."""
-    rows: list[list[dict[str, object]]] = []
-    if part.menu:
-        options = [_select_option(item) for item in part.menu[:MAX_SELECT_OPTIONS]]
-        select = discord.ComponentType.select.value
-        rows.append([{"type": select, "custom_id": MENU_CUSTOM_ID, "options": options, "min_values": 1}])
-    buttons = [_button(button) for button in part.buttons]
-    rows += [buttons[start : start + MAX_BUTTONS_PER_ROW] for start in range(0, len(buttons), MAX_BUTTONS_PER_ROW)]
-    action_row = discord.ComponentType.action_row.value
-    return [{"type": action_row, "components": row} for row in rows[:MAX_ROWS]]
+    menu = [action_row([select_json(part.menu)])] if part.menu else []
+    return [*menu, *button_rows(part.buttons)][:MAX_ROWS]
 
 
-def _button(button: Button) -> dict[str, object]:
+def button_rows(buttons: Sequence[Button]) -> list[Json]:
+    items = [button_json(button) for button in buttons]
+    starts = range(0, len(items), MAX_BUTTONS_PER_ROW)
+    return [action_row(items[start : start + MAX_BUTTONS_PER_ROW]) for start in starts]
+
+
+def action_row(items: list[Json]) -> Json:
+    return {"type": discord.ComponentType.action_row.value, "components": items}
+
+
+def select_json(menu: Sequence[MenuItem], number: int = 0) -> Json:
+    """`number` tells the menus of one message apart."""
+    return {
+        "type": discord.ComponentType.select.value,
+        "custom_id": f"{MENU_CUSTOM_ID}:{number}" if number else MENU_CUSTOM_ID,
+        "options": [_select_option(item) for item in menu[:MAX_SELECT_OPTIONS]],
+        "min_values": 1,
+    }
+
+
+def is_menu(custom_id: str) -> bool:
+    return custom_id.partition(":")[0] == MENU_CUSTOM_ID
+
+
+def button_json(button: Button) -> Json:
     style = discord.ButtonStyle.danger if button.is_destructive else discord.ButtonStyle.secondary
     return {
         "type": discord.ComponentType.button.value,
@@ -50,8 +67,8 @@ def _button(button: Button) -> dict[str, object]:
     }
 
 
-def _select_option(item: MenuItem) -> dict[str, object]:
-    option: dict[str, object] = {"label": item.label[:MAX_OPTION_CHARS], "value": item.action}
+def _select_option(item: MenuItem) -> Json:
+    option: Json = {"label": item.label[:MAX_OPTION_CHARS], "value": item.action}
     if item.description:
         option["description"] = item.description[:MAX_OPTION_CHARS]
     if item.is_selected:
@@ -60,7 +77,7 @@ def _select_option(item: MenuItem) -> dict[str, object]:
 
 
 def message_payload(
-    content: str,
+    content: str | None,
     *,
     components: Sequence[object] | None = None,
     flags: int = 0,
@@ -68,7 +85,7 @@ def message_payload(
     reply_to: str | None = None,
     file: File | None = None,
 ) -> Json:
-    """A message that pings nobody. If `components` is None, an edit does not change them.
+    """A message that pings nobody. If `components` is None, an edit does not change them. A card has no `content`.
 
     Discord creates only one message for each `nonce`. A reply to a deleted message becomes a plain
     message.

@@ -10,7 +10,7 @@ import discord
 from bots.discord.commands import PRIVATE_OPTION, join_arguments
 from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
-from bots.discord.payloads import CUSTOM_ID_PREFIX, MENU_CUSTOM_ID
+from bots.discord.payloads import CUSTOM_ID_PREFIX, is_menu
 from bots.discord.quotes import (
     forwarded_files,
     quote_message,
@@ -163,7 +163,7 @@ def translate_button(interaction: Interaction, account: str) -> Incoming | None:
     """A press of a button or a choice in a menu; None if the bot did not make the button."""
     data = _data(interaction)
     custom_id, values = str(data.get("custom_id", "")), data.get("values")
-    action = values[0] if custom_id == MENU_CUSTOM_ID and values else custom_id.removeprefix(CUSTOM_ID_PREFIX)
+    action = values[0] if is_menu(custom_id) and values else custom_id.removeprefix(CUSTOM_ID_PREFIX)
     if action == custom_id:
         return None
     token = _interaction_token(interaction, ResponseMode.COMPONENT, can_post=_can_post(interaction))
@@ -247,6 +247,7 @@ def _interaction_token(interaction: Interaction, mode: ResponseMode, *, can_post
         can_post=can_post,
         message_id=str(message.id) if message else "",
         is_ephemeral=bool(message and message.flags.ephemeral),
+        is_card=bool(message and message.flags.components_v2),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from bots.sandbox import discord, telegram
 from bots.sandbox.discord.state import next_snowflake
-from bots.sandbox.stand_in import ChatEventKind, Json
+from bots.sandbox.stand_in import ChatEventKind
 from core.commands.declarations import COMMANDS
 
 STOP_LABEL = "Stop"
@@ -192,7 +192,7 @@ class DiscordChatClient:
 
     async def press_button(self, label: str) -> None:
         for message in reversed(self._server.messages(self._channel)):
-            for item in _items(message):
+            for item in message.items:
                 if label and _matches(str(item.get("label", "")), label):
                     await self._server.press_button(self._user, message, item["custom_id"])
                     return
@@ -208,14 +208,9 @@ class DiscordChatClient:
             if event.kind in (ChatEventKind.SENT, ChatEventKind.EDITED) and message is not None and message.from_bot:
                 labels = tuple(
                     labelled["label"]
-                    for item in _items(message)
+                    for item in message.items
                     for labelled in (item, *item.get("options", []))
                     if labelled.get("label")
                 )
                 links = tuple(f"{file['filename']} {file['url']}" for file in message.attachments)
-                yield VisibleMessage(message.id, message.content, labels, STOP_LABEL in labels, links)
-
-
-def _items(message: discord.Message) -> list[Json]:
-    """The buttons and menus of a message."""
-    return [item for row in message.components for item in row.get("components", [])]
+                yield VisibleMessage(message.id, message.text, labels, STOP_LABEL in labels, links)

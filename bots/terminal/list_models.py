@@ -10,7 +10,8 @@ from rich.table import Table
 
 from core.api.advice import ADVICE
 from core.app import open_services
-from core.commands.models import matches_search, quotas_by_model, search_models
+from core.commands.models import matches_search, search_models
+from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services

@@ -69,6 +69,13 @@ class Model:
         """The id without its owner."""
         return self.id.rpartition("/")[2] or self.id
 
+    @property
+    def family(self) -> str:
+        """The owner that the ID names, or how the name begins: `meta-llama`, `gpt`."""
+        owner = self.id.rpartition("/")[0]
+        word = WORD_PATTERN.search(self.name)
+        return owner or (word[0] if word else self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMatch:

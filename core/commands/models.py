@@ -1,27 +1,24 @@
 """/model and /models: which model answers, and which there are."""
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from core.api.catalogue import Model, find_model
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import RESET, ScopeName
+from core.commands.model_picker import choice_action, current_first, current_preference, menu_reply, model_menu
+from core.commands.pages import paginate
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
-from core.conversation.ledger import Ledger, QuotaStatus
+from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.preferences import EffectivePreference, Preferences, with_available_model
 from core.i18n.translation import gettext
-from core.port import Button, MenuItem
+from core.port import MenuItem
 from core.scopes import Scope
-from core.services import Services
 from core.store.preferences import PreferenceName, delete_preference
 from core.store.token_usage import UsageKind
 from core.texts import models as texts
-from core.texts.formatting import format_context_length
 
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
@@ -77,15 +74,6 @@ def matches_search(id_: str, search: str) -> bool:
     return all(word in id_.casefold() for word in search.casefold().split())
 
 
-async def quotas_by_model(ledger: Ledger, key_id: str, models: Sequence[Model]) -> dict[str, QuotaStatus]:
-    """Today's quota of each model, by its ID."""
-    quotas: dict[str, QuotaStatus] = {}
-    for kind, is_embedding_model in ((UsageKind.CHAT, False), (UsageKind.EMBEDDINGS, True)):
-        if ids := [model.id for model in models if model.is_embedding_model is is_embedding_model]:
-            quotas |= await ledger.get_quotas(key_id, ids, kind)
-    return quotas
-
-
 async def model_reply(request: CommandRequest) -> Reply:
     """`/model`, `/model NAME [SCOPE]`, `/model reset [SCOPE]`."""
     words = request.argument.split()
@@ -103,7 +91,7 @@ async def model_reply(request: CommandRequest) -> Reply:
     if match.model is not None:
         return await choose_model(request, match.model, scope)
     if match.candidates:
-        menu = () if scope_name else _menu(match.candidates, "")  # a button names no scope
+        menu = () if scope_name else model_menu(match.candidates, "")  # a button names no scope
         return Reply(texts.ambiguous_model(query, match.candidates), menu=menu)
     embedding_model = find_model(models.embedding_models(), query).model
     return Reply(
@@ -138,7 +126,7 @@ def suggested_models(registry: ModelRegistry, payload: str) -> tuple[MenuItem, .
     if not payload.startswith(LINK_PREFIX) or not name:
         return ()
     matches = [model for model in registry.chat_models() if name in _letters_and_digits(model.id)]
-    items = [MenuItem(model.name, _choice(model), ", ".join(texts.model_features(model))) for model in matches]
+    items = [MenuItem(model.name, choice_action(model), ", ".join(texts.model_features(model))) for model in matches]
     return tuple(items) if len(items) <= MAX_LINKED_MODELS else ()
 
 
@@ -149,20 +137,10 @@ def _letters_and_digits(text: str) -> str:
 async def menu_choice_reply(request: CommandRequest) -> Reply:
     """Choose the model whose menu item was pressed."""
     models, action = request.services.models.chat_models(), request.incoming.text
-    model = next((model for model in models if _choice(model) == action), None)
+    model = next((model for model in models if choice_action(model) == action), None)
     if model is None:
         return Reply(gettext(texts.MODEL_UNAVAILABLE))
     return await choose_model(request, model, await default_scope(request), edits_message=True)
-
-
-async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:
-    models, current = request.services.models, _current(request.services, request.preferences)
-    page = paginate(_current_first(models.chat_models(), current.value), number, request.capabilities.menu_page_size)
-    menu = _menu(page.items, current.value)
-    replaced = models.display_name(current.unavailable_model) if current.unavailable_model else ""
-    text = texts.current_model(models.display_name(current.value), current, replaced)
-    buttons = page.buttons(partial(encode_action, ButtonAction.SHOW_MODEL_MENU))
-    return Reply(text, buttons, menu, edits_message=edits_message)
 
 
 async def models_reply(request: CommandRequest) -> Reply:
@@ -176,59 +154,10 @@ async def list_reply(request: CommandRequest, search: str, number: int, *, edits
     matches = search_models(services.models, search)
     if not matches:
         return Reply(texts.no_model_listed(search), edits_message=edits_message)
-    current = _current(services, request.preferences).value
-    page = paginate(_current_first(matches, current), number, request.capabilities.list_page_size)
+    current = current_preference(request).value
+    page = paginate(current_first(matches, current), number, request.capabilities.list_page_size)
     quotas = await quotas_by_model(services.ledger, (await request.api_key()).key_id, page.items)
     entries = [texts.model_list_entry(m, quotas[m.id], is_current=m.id == current) for m in page.items]
     text = texts.model_list(len(matches), services.ledger.seconds_until_reset(), entries)
     buttons = page.buttons(lambda target: encode_action(ButtonAction.SHOW_MODEL_LIST, f"{target}:{search}"))
     return Reply(text, buttons, edits_message=edits_message)
-
-
-def _menu(models: Sequence[Model], current: str) -> tuple[MenuItem, ...]:
-    return tuple(
-        MenuItem(
-            f"{model.name} · {format_context_length(model.context_window)}",
-            _choice(model),
-            ", ".join(texts.model_features(model)),
-            is_selected=model.id == current,
-        )
-        for model in models
-    )
-
-
-def _current_first(models: Sequence[Model], current: str) -> list[Model]:
-    return sorted(models, key=lambda model: model.id != current)
-
-
-def _current(services: Services, preferences: Preferences) -> EffectivePreference:
-    return with_available_model(preferences, services.models).values[PreferenceName.MODEL]
-
-
-def _choice(model: Model) -> str:
-    return encode_action(ButtonAction.CHOOSE_MODEL, model.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    items: Sequence[T]
-    number: int
-    """From 0."""
-    count: int
-
-    def buttons(self, action_for_page: Callable[[int], str]) -> tuple[Button, ...]:
-        """Back, the page's number, forward. No two buttons have the same action."""
-        if self.count == 1:
-            return ()
-        here = Button(f"{self.number + 1}/{self.count}", action_for_page(self.number))
-        forward = Button("▶", action_for_page((self.number + 1) % self.count))
-        if self.count == 2:
-            return here, forward
-        return Button("◀", action_for_page((self.number - 1) % self.count)), here, forward
-
-
-def paginate(items: Sequence[T], number: int, page_size: int) -> Page[T]:
-    """Page `number` of `items`, counted round: the one after the last is the first."""
-    count = max(1, -(-len(items) // page_size))
-    number %= count
-    return Page(items[number * page_size : (number + 1) * page_size], number, count)

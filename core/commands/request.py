@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
-from core.port import Adapter, Button, Capabilities, File, Incoming, MenuItem
+from core.port import Adapter, Button, Capabilities, Card, File, Incoming, MenuItem
 from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
@@ -73,6 +73,8 @@ class Reply:
     """Markdown; plain text if `is_collapsed`."""
     buttons: tuple[Button, ...] = ()
     menu: tuple[MenuItem, ...] = ()
+    card: Card | None = None
+    """The same as the text, the buttons and the menu, for platforms with cards. Its texts are Markdown."""
     edits_message: bool = False
     """Replaces the message whose button was pressed."""
     is_public: bool = False

@@ -1,116 +1,41 @@
 """/settings, /system and /persona: how the model answers here."""
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 from core.buttons import ButtonAction, encode_action
+from core.commands.chat_settings import (
+    CHAT_SETTINGS,
+    PANEL_VALUES,
+    RICH_MESSAGES,
+    SETTINGS_BY_NAME,
+    ChatSetting,
+)
 from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
-from core.conversation.preferences import OFF, ON, Preferences, ReasoningEffort, load_preferences
+from core.commands.settings_panel import panel_names, settings_panel
+from core.conversation.preferences import OFF, ON, load_preferences
 from core.i18n.translation import gettext
-from core.port import Button, Incoming, MenuItem, RichMode, SupportsRichMessages
+from core.port import Button, Incoming, MenuItem, SupportsRichMessages
 from core.services import Services
 from core.settings import RESET_WORDS
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.answers import BACK_BUTTON
-from core.texts.formatting import either, format_number
+from core.texts.formatting import either
 
 MAX_PERSONA_BUTTONS = 25
 """What the menu with the fewest items takes; others can be typed."""
 MAX_INSTRUCTIONS_CHARS = 20_000
-MAX_ANSWER_TOKENS = 100_000
-MIN_ANSWER_TOKENS = 16
-MAX_TEMPERATURE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ChatSetting:
-    name: PreferenceName
-    describe_values: Callable[[], str]
-    """What is accepted, as in "Temperature must be 0-2"."""
-    parse: Callable[[str], str | None]
-    """The value to store; None for one that is not accepted."""
-    current_value: Callable[[Preferences], str]
-    """"" for the model's default."""
-
-    def format_current(self, preferences: Preferences) -> str:
-        return self.current_value(preferences) or gettext(texts.MODEL_DEFAULT)
-
-
-def _parse_temperature(value: str) -> str | None:
-    try:
-        temperature = float(value.replace(",", "."))
-    except ValueError:
-        return None
-    return f"{abs(temperature):g}" if 0 <= temperature <= MAX_TEMPERATURE else None  # without the sign of -0
-
-
-def _parse_length(value: str) -> str | None:
-    digits = re.sub(r"[,._]", "", value)
-    if not re.fullmatch(r"\d{1,9}", digits):
-        return None
-    return str(int(digits)) if MIN_ANSWER_TOKENS <= int(digits) <= MAX_ANSWER_TOKENS else None
-
-
-def _one_of(*values: str) -> Callable[[str], str | None]:
-    return lambda value: value.casefold() if value.casefold() in values else None
-
-
-CHAT_SETTINGS = (
-    ChatSetting(
-        PreferenceName.TEMPERATURE,
-        partial(texts.number_range, 0, MAX_TEMPERATURE),
-        _parse_temperature,
-        lambda preferences: "" if preferences.temperature is None else f"{preferences.temperature:g}",
-    ),
-    ChatSetting(
-        PreferenceName.ANSWER_LENGTH,
-        partial(texts.number_range, MIN_ANSWER_TOKENS, MAX_ANSWER_TOKENS),
-        _parse_length,
-        lambda preferences: format_number(preferences.max_answer_tokens) if preferences.max_answer_tokens else "",
-    ),
-    ChatSetting(
-        PreferenceName.REASONING_EFFORT,
-        partial(either, tuple(ReasoningEffort)),
-        _one_of(*ReasoningEffort),
-        lambda preferences: preferences.reasoning_effort or "",
-    ),
-    ChatSetting(
-        PreferenceName.SHOW_REASONING,
-        partial(either, (ON, OFF)),
-        _one_of(ON, OFF),
-        lambda preferences: ON if preferences.shows_reasoning else OFF,
-    ),
-)
-RICH_MESSAGES = ChatSetting(
-    PreferenceName.RICH_MESSAGES,
-    partial(either, tuple(RichMode)),
-    _one_of(*RichMode),
-    lambda preferences: preferences.rich_mode or gettext(texts.BOT_DEFAULT),
-)
-"""Only where the platform has rich messages."""
-PANEL_VALUES: dict[str, tuple[str, ...]] = {
-    PreferenceName.TEMPERATURE: ("0", "0.5", "1", "1.5"),
-    PreferenceName.ANSWER_LENGTH: ("500", "1000", "4000"),
-    PreferenceName.REASONING_EFFORT: tuple(ReasoningEffort),
-    PreferenceName.SHOW_REASONING: (ON, OFF),
-    PreferenceName.RICH_MESSAGES: tuple(RichMode),
-    PreferenceName.SHARED_CONVERSATION: (ON, OFF),
-}
-"""What buttons offer; people can type others."""
-SETTINGS_BY_NAME: dict[str, ChatSetting] = {setting.name: setting for setting in CHAT_SETTINGS}
 
 
 async def settings_reply(request: CommandRequest) -> Reply:
     """`/settings`, `/settings NAME`, `/settings NAME VALUE`, `/settings NAME reset`, `/settings reset`."""
     name, value = request.first_word
     if not name:
-        return _panel(request)
+        return settings_panel(request)
     if name.casefold() == RESET and not value:
         return await _reset_all(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:
@@ -137,8 +62,8 @@ async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> 
 
 async def setting_menu_reply(request: CommandRequest, name: str) -> Reply:
     """The values of one setting as buttons, in place of the panel; the panel for an unknown name."""
-    if name not in _panel_names(request):
-        return replace(_panel(request), edits_message=True)
+    if name not in panel_names(request):
+        return replace(settings_panel(request), edits_message=True)
     buttons = [
         Button(value, encode_action(ButtonAction.SET_SETTING, f"{name}:{value}")) for value in PANEL_VALUES[name]
     ]
@@ -153,32 +78,17 @@ async def setting_menu_reply(request: CommandRequest, name: str) -> Reply:
 
 async def set_setting_reply(request: CommandRequest, name: str, value: str) -> Reply:
     """Change a setting by a button, and show the panel again."""
-    if name not in _panel_names(request):
-        return replace(_panel(request), edits_message=True)
+    if name not in panel_names(request):
+        return replace(settings_panel(request), edits_message=True)
     changed = await settings_reply(_with_argument(request, f"{name} {value}"))
     if changed.is_public and request.capabilities.has_ephemeral_messages:
         return changed  # only this person sees the panel
-    panel = _panel(replace(request, preferences=await request.current_preferences()))
-    return replace(panel, text=f"{changed.text}\n\n{panel.text}", edits_message=True)
+    updated = replace(request, preferences=await request.current_preferences())
+    return replace(settings_panel(updated, changed.text), edits_message=True)
 
 
 def _with_argument(request: CommandRequest, text: str) -> CommandRequest:
     return replace(request, incoming=replace(request.incoming, text=text))
-
-
-def _panel_names(request: CommandRequest) -> list[str]:
-    names: list[str] = [setting.name for setting in CHAT_SETTINGS]
-    names += [RICH_MESSAGES.name] * isinstance(request.adapter, SupportsRichMessages)
-    return names + [PreferenceName.SHARED_CONVERSATION.value] * (not request.incoming.place.is_private)
-
-
-def _panel(request: CommandRequest) -> Reply:
-    """What holds, and a button for each setting."""
-    buttons = [
-        Button(texts.label(PreferenceName(name)), encode_action(ButtonAction.SHOW_SETTING, name))
-        for name in _panel_names(request)
-    ]
-    return replace(_list(request), buttons=tuple(buttons))
 
 
 async def _reset_all(request: CommandRequest) -> Reply:
@@ -186,36 +96,6 @@ async def _reset_all(request: CommandRequest) -> Reply:
     for setting in (*CHAT_SETTINGS, RICH_MESSAGES):
         await request.services.store.write(delete_preference, [scope.key], setting.name)
     return announce(request, Reply(texts.settings_reset(scope)), scope)
-
-
-def _list(request: CommandRequest) -> Reply:
-    preferences = request.preferences
-    rich = (RICH_MESSAGES,) if isinstance(request.adapter, SupportsRichMessages) else ()
-    lines = [
-        texts.setting_line(
-            texts.setting_label(setting.name), setting.format_current(preferences), setting.describe_values()
-        )
-        for setting in (*CHAT_SETTINGS, *rich)
-    ]
-    if not request.incoming.place.is_private:
-        value = ON if preferences.is_shared else OFF
-        lines.append(
-            texts.setting_line(
-                texts.setting_label(PreferenceName.SHARED_CONVERSATION), value, texts.share_explanation()
-            )
-        )
-    lines += [
-        texts.setting_line(texts.label(PreferenceName.PERSONA), preferences.persona or texts.no_persona(), "/persona"),
-        texts.setting_line(
-            texts.label(PreferenceName.SYSTEM_PROMPT),
-            texts.instructions_length(len(preferences.system_prompt)),
-            "/system",
-        ),
-        texts.setting_line(
-            texts.label(PreferenceName.MODEL), request.services.models.display_name(preferences.model), "/model"
-        ),
-    ]
-    return Reply(texts.setting_list(lines))
 
 
 async def _set(request: CommandRequest, name: PreferenceName, value: str) -> Reply:

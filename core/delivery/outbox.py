@@ -418,7 +418,9 @@ class Outbox:
 
 
 def _digest(part: Part) -> str:
-    content = (part.text, part.native, part.buttons, part.menu)
+    content: tuple[object, ...] = (part.text, part.native, part.buttons, part.menu)
+    if part.card is not None:
+        content += (part.card,)
     digest = hashlib.blake2b(msgspec.json.encode(content), digest_size=16)
     if part.file is None:
         return digest.hexdigest()

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from core.api.advice import ADVICE
 from core.api.catalogue import Model
 from core.api.client import ModelApi
-from core.commands.models import quotas_by_model
 from core.conversation.ledger import Ledger, QuotaStatus, key_id_of
 from core.conversation.model_pauses import ModelPauses
+from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
 from core.diagnosis.finding import Finding, Severity, error, ok, unavailable, warning
 from core.errors import ModelError, ModelFailure

@@ -23,7 +23,10 @@ MODEL_UNAVAILABLE = gettext_noop("This model is no longer available. See /model 
 COMPARISON_USAGE = gettext_noop(
     "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
 )
+CHOOSE_BUTTON = gettext_noop("Choose")
+OTHER_MODELS = gettext_noop("Other models")
 QUOTA_BAR_CHARS = 5
+REASONING_MARK, VISION_MARK = "🧠", "👁"
 
 
 def model_features(model: Model) -> list[str]:
@@ -133,12 +136,33 @@ def model_list(number: int, seconds_until_reset: float, entries: Iterable[str]) 
 
 def model_list_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
     text = f"- {escape_markdown(describe_model(model))}"
-    if quota.remaining is not None:
-        left = gettext("{tokens} tokens left").format(tokens=format_context_length(quota.remaining))
+    if left := tokens_left(quota):
         text = f"{text} · {left}"
     if quota.used_fraction:
         text += f" {quota_bar(quota.remaining_fraction, QUOTA_BAR_CHARS)}"
     return gettext("{entry} ← current").format(entry=text) if is_current else text
+
+
+def family_label(name: str, model_count: int) -> str:
+    """In a menu of families."""
+    number = ngettext("{count} model", "{count} models", model_count).format(count=format_number(model_count))
+    return f"{isolate(name)} · {number}"
+
+
+def model_card_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
+    name = f"**{markdown_name(model.name)}**"
+    marks = [REASONING_MARK] * model.has_reasoning + [VISION_MARK] * model.has_vision
+    features = " ".join([*marks, ", ".join(model_features(model))]) if marks else ""
+    facts = filter(None, (format_context_length(model.context_window), features, tokens_left(quota)))
+    title = gettext("{entry} ← current").format(entry=name) if is_current else name
+    return f"{title}\n{' · '.join(facts)}"
+
+
+def tokens_left(quota: QuotaStatus) -> str:
+    """What remains of today's quota; "" if it is unknown."""
+    if quota.remaining is None:
+        return ""
+    return gettext("{tokens} tokens left").format(tokens=format_context_length(quota.remaining))
 
 
 def no_model_listed(search: str) -> str:

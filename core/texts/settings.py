@@ -19,6 +19,7 @@ ANONYMOUS = gettext_noop(
     "change your own settings."
 )
 RESET_BUTTON = gettext_noop("Reset")
+CHANGE_BUTTON = gettext_noop("Change")
 PERSONA_REMOVED = gettext_noop("This persona no longer exists. See /persona.")
 NO_PERSONAS = gettext_noop("This bot has no personas. Write your own instructions with /system.")
 
@@ -81,6 +82,11 @@ def setting_line(label: str, value: str, explanation: str) -> str:
     return gettext("- {setting}: {value} ({explanation})").format(
         setting=label, value=markdown_name(value), explanation=explanation
     )
+
+
+def without_bullet(line: str) -> str:
+    """A `setting_line` that stands alone."""
+    return line.removeprefix("- ")
 
 
 def share_explanation() -> str:

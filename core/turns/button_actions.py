@@ -10,7 +10,8 @@ import structlog
 from core.buttons import ButtonAction, ButtonPress, parse_action
 from core.commands.access import DECISIONS, REQUESTS_COMMAND, decide
 from core.commands.language import choose_language
-from core.commands.models import list_reply, menu_choice_reply, menu_reply
+from core.commands.model_picker import family_reply, menu_reply
+from core.commands.models import list_reply, menu_choice_reply
 from core.commands.permissions import is_manager
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_choice_reply, set_setting_reply, setting_menu_reply
@@ -178,6 +179,11 @@ async def _show_model_menu(request: CommandRequest, press: ButtonPress) -> Reply
     return await menu_reply(request, _page_number(press.argument), edits_message=True)
 
 
+async def _show_model_family(request: CommandRequest, press: ButtonPress) -> Reply:
+    page, _, digest = press.argument.partition(":")
+    return await family_reply(request, digest, _page_number(page))
+
+
 async def _show_model_list(request: CommandRequest, press: ButtonPress) -> Reply:
     page, _, search = press.argument.partition(":")
     return await list_reply(request, search, _page_number(page), edits_message=True)
@@ -221,6 +227,7 @@ TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitabl
 """For those who may act on the turn."""
 MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply]]] = {
     ButtonAction.SHOW_MODEL_MENU: _show_model_menu,
+    ButtonAction.SHOW_MODEL_FAMILY: _show_model_family,
     ButtonAction.SHOW_MODEL_LIST: _show_model_list,
     ButtonAction.CHOOSE_MODEL: _choose_model,
     ButtonAction.CHOOSE_PERSONA: _choose_persona,

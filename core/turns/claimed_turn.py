@@ -20,10 +20,11 @@ from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure, RichRejectedError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
-from core.markdown.parser import normalise_text
+from core.markdown.parser import normalise_text, parse_blocks
 from core.port import (
     Adapter,
     Button,
+    Card,
     Dialect,
     EventKind,
     File,
@@ -138,6 +139,7 @@ class ClaimedTurn:
         note: str = "",
         buttons: tuple[Button, ...] = (),
         menu: tuple[MenuItem, ...] = (),
+        card: Card | None = None,
         is_stored: bool = False,
         is_answer: bool = False,
     ) -> None:
@@ -153,6 +155,8 @@ class ClaimedTurn:
             max_messages = self._max_messages(text, dialect) if accepts_file else None
             try:
                 parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect)
+                if card is not None and len(parts) == 1:
+                    parts = [replace(parts[0], card=self._render_card(card))]
                 await self._send_parts(parts, is_stored=is_stored)
                 return
             except _FileRefusedError:
@@ -222,6 +226,15 @@ class ClaimedTurn:
                 return
         parts.append(self._render_line(Emphasis((Text(note),))))
 
+    def _render_card(self, card: Card) -> Card:
+        sections = tuple(replace(section, text=self._render_text(section.text)) for section in card.sections)
+        return replace(card, sections=sections)
+
+    def _render_text(self, text: str) -> str:
+        """The bot's own text, which is short."""
+        blocks = tuple(placed.block for placed in parse_blocks(normalise_text(text)))
+        return self.adapter.dialect.render(Document(blocks)).text
+
     def _render_line(self, line: Inline) -> Part:
         return self.adapter.dialect.render(Document((Paragraph((line,)),)))
 
@@ -267,7 +280,12 @@ class ClaimedTurn:
             if not self.outbox.part_count:
                 return  # another press has just taken the messages over
         await self.deliver(
-            reply.text, note=reply.note, buttons=reply.buttons, menu=reply.menu, is_answer=reply.is_answer
+            reply.text,
+            note=reply.note,
+            buttons=reply.buttons,
+            menu=reply.menu,
+            card=reply.card,
+            is_answer=reply.is_answer,
         )
         if reply.shown_turn is not None:
             await self.outbox.hand_over(reply.shown_turn)
@@ -283,7 +301,8 @@ class ClaimedTurn:
     async def _edit_pressed_message(self, message_id: str, reply: Reply) -> None:
         """Show the reply in place of the message whose button was pressed, or send it if that is gone."""
         part, *_ = (await self._split(reply.text, None, self.adapter.dialect)).parts
-        part = replace(part, buttons=reply.buttons, menu=reply.menu)
+        card = None if reply.card is None else self._render_card(reply.card)
+        part = replace(part, buttons=reply.buttons, menu=reply.menu, card=card)
         try:
             await self.outbox.edit_message(message_id, part)
         except DeliveryError as error:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from core.api.catalogue import Model
 from core.buttons import ButtonAction, encode_action, short_digest
-from core.commands.models import Page, choose_model
+from core.commands.models import choose_model
+from core.commands.pages import Page
 from core.commands.permissions import default_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.failover import fallback_models

@@ -5,7 +5,17 @@ import asyncio
 import pytest
 
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Adapter, Button, MenuItem, Part, PreviewMode, SupportsDrafts, SupportsPrivateChats
+from core.port import (
+    Adapter,
+    Button,
+    Card,
+    CardSection,
+    MenuItem,
+    Part,
+    PreviewMode,
+    SupportsDrafts,
+    SupportsPrivateChats,
+)
 from tests.contract.harness import Ability, PlatformHarness, needs
 from tests.core.markdown.samples import parse_markdown
 from tests.waiting import wait_until
@@ -81,6 +91,18 @@ async def test_buttons_are_visible(platform: PlatformHarness, adapter: Adapter) 
     await adapter.send(platform.room, Part("hello", buttons=BUTTONS), key="1-0")
     [message] = platform.messages(platform.room)
     assert message.actions == tuple(button.action for button in BUTTONS)
+
+
+@needs(Ability.BUTTONS)
+async def test_card_or_what_stands_for_it_is_visible(platform: PlatformHarness, adapter: Adapter) -> None:
+    menu = (MenuItem("Phi", "model:phi"), MenuItem("Llama", "model:llama"))
+    sections = (CardSection("the card", BUTTONS[0]), CardSection("its menu", menu=menu))
+    part = Part("the text", buttons=BUTTONS, menu=menu, card=Card(sections, BUTTONS[1:]))
+    await adapter.send(platform.room, part, key="1-0")
+    [message] = platform.messages(platform.room)
+    is_card = adapter.capabilities(platform.room).has_cards
+    assert message.text == ("the card\nits menu" if is_card else "the text")
+    assert sorted(message.actions) == sorted(each.action for each in (*BUTTONS, *menu))
 
 
 @needs(Ability.EDIT)

@@ -49,7 +49,7 @@ class ChatWithButtons:
             return {}
         if self.is_telegram:
             return {b["text"]: b["callback_data"] for b in message.buttons if "callback_data" in b}
-        items = [item for row in message.components for item in row["components"]]
+        items = message.items
         options = {option["label"]: option["value"] for item in items for option in item.get("options", [])}
         return options | {item["label"]: item["custom_id"] for item in items if "label" in item}
 
@@ -77,7 +77,8 @@ class ChatWithButtons:
         if self.is_telegram or action.startswith("parley:"):
             await self.server.press_button(self.person, message, action)
         else:
-            await self.server.select_options(self.person, message, "parley-menu", [action])
+            offers = (item for item in message.items if action in str(item.get("options")))
+            await self.server.select_options(self.person, message, next(offers)["custom_id"], [action])
 
     async def forge(self, action: str) -> None:
         """A modified client sends any action as if it had pressed a button of the last message."""

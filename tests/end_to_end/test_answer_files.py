@@ -15,7 +15,7 @@ ANSWER = f"Two things.\n\n```python\n{CODE}\n```\n\n{TABLE}\n\nDone."
 def labels(message: Any) -> dict[str, str]:
     """The actions of the buttons of a message of either platform, by label."""
     if isinstance(message, DiscordMessage):
-        return {item["label"]: item["custom_id"] for row in message.components for item in row["components"]}
+        return {item["label"]: item["custom_id"] for item in message.items}
     return {button["text"]: button.get("callback_data", "") for button in message.buttons}
 
 

@@ -104,6 +104,7 @@ async def test_picker_reaches_all_models(harness: Harness) -> None:
     discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
+    discord.knows_cards = False
     interaction = await discord.use_command(ann, channel, "model")
     await discord.wait_for(lambda: bool(interaction.responses and interaction.responses[-1].components))
 
@@ -312,6 +313,9 @@ async def test_choice_for_everyone_in_a_private_menu_is_announced(harness: Harne
     opened = await discord.use_command(ann, channel, "model")
     await discord.wait_for(lambda: opened.responses and opened.responses[0].components)
     (menu,) = opened.responses
-    (select,) = [one for row in menu.components for one in row["components"] if "options" in one]
-    await discord.select_options(ann, menu, select["custom_id"], [select["options"][0]["value"]])
+    families = next(item for item in menu.items if "options" in item)
+    await discord.select_options(ann, menu, families["custom_id"], [families["options"][1]["value"]])
+    await discord.wait_for(lambda: any(item.get("label") == "Choose" for item in menu.items))
+    choose = next(item for item in menu.items if item.get("label") == "Choose")
+    await discord.press_button(ann, menu, choose["custom_id"])
     await discord.wait_for(lambda: "Changed by Ann for everyone here" in discord.transcript(channel, bob))

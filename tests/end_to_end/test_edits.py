@@ -63,7 +63,7 @@ class DiscordChat:
 
     async def press_retry(self) -> None:
         message = self.server.messages(self.chat)[-1]
-        items = [item for row in message.components for item in row["components"]]
+        items = message.items
         (button,) = [item for item in items if item.get("label") == "Retry"]
         await self.server.press_button(self.ann, message, button["custom_id"])
 

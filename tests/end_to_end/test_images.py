@@ -57,7 +57,7 @@ def last_question(harness: Harness) -> Any:
 def button(message: Any, label: str) -> Any:
     """The button of a message of either platform whose label begins so."""
     if isinstance(message, DiscordMessage):
-        buttons = [item for row in message.components for item in row["components"]]
+        buttons = message.items
         return next(b["custom_id"] for b in buttons if b["label"].startswith(label))
     return next(b["callback_data"] for b in message.buttons if b["text"].startswith(label))
 

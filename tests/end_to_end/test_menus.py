@@ -36,6 +36,7 @@ async def test_question_after_new_waits_for_the_running_answer(harness: Harness,
 
 @PLATFORMS
 async def test_ambiguous_model_is_chosen_by_a_button(harness: Harness, platform: str) -> None:
+    harness.discord.knows_cards = False
     chat = ChatWithButtons(harness, platform)
     await chat.ask("/model distill", "Several models match .*")
     label = label_of(chat, "DeepSeek-R1-Distill-Qwen-14B")
@@ -81,6 +82,7 @@ async def test_persona_is_chosen_by_a_button(harness: Harness, platform: str) ->
 
 @PLATFORMS
 async def test_settings_are_changed_by_buttons(harness: Harness, platform: str) -> None:
+    harness.discord.knows_cards = False
     chat = ChatWithButtons(harness, platform)
     await chat.ask("/settings", ".*Temperature: the model.s default.*")
     await chat.press("Effort")
@@ -103,6 +105,7 @@ async def test_settings_are_changed_by_buttons(harness: Harness, platform: str) 
 
 @PLATFORMS
 async def test_forged_choices_change_nothing(harness: Harness, platform: str) -> None:
+    harness.discord.knows_cards = False
     chat = ChatWithButtons(harness, platform)
     await chat.ask("repeat: one", "one")
     for action, reply in (

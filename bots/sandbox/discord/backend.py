@@ -48,6 +48,8 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self.application_id = self.bot.id
         self.gateway_url = ""
         self.commands: list[Json] = []
+        self.knows_cards = True
+        """Whether messages may have the flag for components V2."""
         self.gateway = Gateway(
             token,
             message_content_allowed=message_content_allowed,
@@ -156,7 +158,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
     def transcript(self, channel: Channel, viewer: User | None = None) -> str:
         """The channel as text. With `viewer`, without messages that only others see."""
         return "\n".join(
-            f"{message.author.name}: {message.content}"
+            f"{message.author.name}: {message.text}"
             for message in self.messages(channel)
             if viewer is None or message.ephemeral_to in (None, viewer.id)
         )

@@ -226,8 +226,7 @@ class ClientBackend(Backend):
     async def _use_component(
         self, user: User, message: Message, custom_id: str, component_type: ComponentType, **extra_data: list[str]
     ) -> Interaction:
-        items = [item for row in message.components for item in row["components"]]
-        item = next((item for item in items if item.get("custom_id") == custom_id), None)
+        item = next((item for item in message.items if item.get("custom_id") == custom_id), None)
         if item is None or item["type"] != component_type or item.get("disabled") or message.is_deleted:
             raise ValueError(f"no component {custom_id!r} to use")
         if message.ephemeral_to not in (None, user.id):

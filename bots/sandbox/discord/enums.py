@@ -51,6 +51,10 @@ class ComponentType(IntEnum):
     BUTTON = 2
     SELECT = 3
     TEXT_INPUT = 4
+    SECTION = 9
+    TEXT_DISPLAY = 10
+    SEPARATOR = 14
+    CONTAINER = 17
     LABEL = 18
 
 

@@ -57,5 +57,11 @@ def invalid_form(path: str, code: str, text: str) -> ApiError:
     return ApiError(400, 50035, "Invalid Form Body", errors=errors)
 
 
+def legacy_field(name: str) -> ApiError:
+    """A field that a message of components V2 cannot have."""
+    text = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+    return invalid_form(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
+
+
 def bad_choice(path: str, choices: object) -> ApiError:
     return invalid_form(path, "BASE_TYPE_CHOICES", f"Value must be one of {choices}.")

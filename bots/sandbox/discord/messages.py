@@ -9,6 +9,7 @@ from bots.sandbox.discord.errors import (
     archived_thread,
     empty_message,
     invalid_form,
+    legacy_field,
     method_not_allowed,
     missing_permissions,
     not_found,
@@ -16,6 +17,7 @@ from bots.sandbox.discord.errors import (
 )
 from bots.sandbox.discord.state import (
     ATTACH_FILES,
+    COMPONENTS_V2,
     LOADING,
     READ_MESSAGE_HISTORY,
     Call,
@@ -138,14 +140,18 @@ class MessageRoutes:
         raise method_not_allowed()
 
     async def edit(self, message: Message, body: Json) -> Json:
-        check_message(body, is_new=False)
+        is_card = bool((message.flags | int(body.get("flags") or 0)) & COMPONENTS_V2)
+        check_message(body, is_new=False, is_card=is_card)
         content = str(body["content"] or "").strip() if "content" in body else message.content
         current = {attachment["id"]: attachment for attachment in message.attachments}
         requested = body.get("attachments", message.attachments) or []
         attachments = [current.get(str(attachment["id"]), attachment) for attachment in requested]
         attachments = [attachment for attachment in attachments if "url" in attachment]
-        if not (content or attachments):
+        if not (content or attachments or is_card):
             raise empty_message()
+        if is_card and content:
+            raise legacy_field("content")
+        message.flags |= COMPONENTS_V2 * is_card
         message.attachments = attachments
         if "content" in body:
             if not message.flags & LOADING:

@@ -10,15 +10,18 @@ from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import (
     ApiError,
+    invalid_form,
     locked_thread,
     missing_access,
     missing_permissions,
     no_such_route,
     not_found,
 )
+from bots.sandbox.discord.form_checks import check_length
 from bots.sandbox.discord.interactions import InteractionRoutes
 from bots.sandbox.discord.messages import MessageRoutes
 from bots.sandbox.discord.state import (
+    COMPONENTS_V2,
     CONSTANT_FIELDS,
     CREATE_PUBLIC_THREADS,
     SEND_MESSAGES,
@@ -28,7 +31,7 @@ from bots.sandbox.discord.state import (
     Channel,
     next_snowflake,
 )
-from bots.sandbox.discord.validation import check_commands, check_length
+from bots.sandbox.discord.validation import check_commands
 from bots.sandbox.stand_in import Json
 
 MAX_CREATES_PER_DAY = 200
@@ -66,6 +69,7 @@ class Routes:
 
     async def route(self, call: Call) -> Any:
         """The answer's body; None for 204. Raises `ApiError`."""
+        self._check_flags(call.body)
         application_id = str(self._backend.application_id)
         match call.path.split("/")[1:3]:
             case ["applications", id_] if id_ not in (application_id, "@me"):
@@ -77,6 +81,12 @@ class Routes:
                 result: Any = handler(call, **self._resolve_channel(match.groupdict()))
                 return await result if inspect.isawaitable(result) else result
         raise no_such_route()
+
+    def _check_flags(self, body: Any) -> None:
+        message = body if isinstance(body, dict) else {}
+        flags = message.get("flags") or (message.get("data") or {}).get("flags") or 0
+        if int(flags) & COMPONENTS_V2 and not self._backend.knows_cards:
+            raise invalid_form("flags", "MESSAGE_FLAGS_INVALID", "Unknown flag")
 
     def _resolve_channel(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if "channel" in arguments:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ DEFAULT_PERMISSIONS = (
 )
 MANAGE_CHANNELS = 1 << 4
 ALL_PERMISSIONS = (1 << 50) - 1
-EPHEMERAL, LOADING = 1 << 6, 1 << 7
+EPHEMERAL, LOADING, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 15
 """Flags of messages."""
 HIDDEN_NAME, HIDDEN_FLAG = "___hidden___", 1 << 17
 """What a bot sees of a channel that it may not view."""
@@ -50,19 +50,35 @@ class _SnowflakeGenerator:
 next_snowflake = _SnowflakeGenerator()
 
 
-def normalise_components(rows: list[Json]) -> list[Json]:
+def normalise_components(components: list[Json]) -> list[Json]:
     """Components as Discord returns them: with IDs and default values."""
     component_ids = itertools.count(1)
-    normalised = []
-    for row in rows:
-        number, items = next(component_ids), []
-        for item in row["components"]:
-            filled: Json = {"id": next(component_ids), **item}
-            if item["type"] == ComponentType.SELECT:
-                filled = {"min_values": 1, "max_values": 1, **filled}
-            items.append(filled)
-        normalised.append({**row, "id": number, "components": items})
-    return normalised
+    return [_normalise_component(component, component_ids) for component in components]
+
+
+def _normalise_component(component: Json, component_ids: Iterator[int]) -> Json:
+    filled: Json = {"id": next(component_ids), **component}
+    match component["type"]:
+        case ComponentType.SELECT:
+            filled = {"min_values": 1, "max_values": 1, **filled}
+        case ComponentType.SEPARATOR:
+            filled = {"spacing": 1, "divider": True, **filled}
+        case ComponentType.CONTAINER:
+            filled = {"accent_color": None, "spoiler": False, **filled}
+    if "components" in component:
+        filled["components"] = [_normalise_component(nested, component_ids) for nested in component["components"]]
+    if "accessory" in component:
+        filled["accessory"] = _normalise_component(component["accessory"], component_ids)
+    return filled
+
+
+def all_components(components: list[Json]) -> Iterator[Json]:
+    """Also those inside others, in the order in which they are shown."""
+    for component in components:
+        yield component
+        yield from all_components(component.get("components") or [])
+        if "accessory" in component:
+            yield component["accessory"]
 
 
 def _tags_json(tags: dict[str, int]) -> list[Json]:
@@ -249,6 +265,18 @@ class Message:
     @property
     def from_bot(self) -> bool:
         return self.author.is_bot
+
+    @property
+    def text(self) -> str:
+        """What people read: the content, or the texts of the components."""
+        components = all_components(self.components)
+        texts = [each["content"] for each in components if each["type"] == ComponentType.TEXT_DISPLAY]
+        return "\n".join(texts) or self.content
+
+    @property
+    def items(self) -> list[Json]:
+        """The buttons and menus."""
+        return [component for component in all_components(self.components) if "custom_id" in component]
 
     @property
     def type(self) -> MessageType:

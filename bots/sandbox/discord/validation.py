@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
+from bots.sandbox.discord.components import check_card, check_rows
 from bots.sandbox.discord.enums import CommandType, ComponentType
 from bots.sandbox.discord.errors import ApiError, bad_choice, empty_message, invalid_form
+from bots.sandbox.discord.form_checks import check_length, check_unique
+from bots.sandbox.discord.state import COMPONENTS_V2
 from bots.sandbox.stand_in import Json
 
 MAX_NONCE_CHARS = 25
@@ -14,40 +17,29 @@ MAX_COMMAND_CHARS = 8000
 MAX_INPUT_CHARS = 4000
 MENTION_TYPES = ("users", "roles", "everyone")
 MAX_FILE_BYTES = 10 * 1024 * 1024
-LINK_BUTTON_STYLE = 5
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
 
 
-def check_length(form: Json, name: str, minimum: int, maximum: int, path: str = "") -> None:
-    """Check how long the text or list in the field `name` is. `path` leads to `form`, with a dot at its end."""
-    value = form.get(name)
-    if minimum <= len(value if isinstance(value, list) else str("" if value is None else value)) <= maximum:
-        return
-    if minimum:
-        text = f"Must be between {minimum} and {maximum} in length."
-        raise invalid_form(path + name, "BASE_TYPE_BAD_LENGTH", text)
-    raise invalid_form(path + name, "BASE_TYPE_MAX_LENGTH", f"Must be {maximum} or fewer in length.")
-
-
-def check_unique(values: list[Any], path: str, code: str, text: str) -> None:
-    if len(set(values)) != len(values):
-        raise invalid_form(path, code, text)
-
-
-def check_message(body: Json, *, is_new: bool, is_loading: bool = False) -> None:
-    """The body of a message. `is_loading`: a deferred response, which may be empty."""
+def check_message(body: Json, *, is_new: bool, is_loading: bool = False, is_card: bool = False) -> None:
+    """The body of a message. `is_loading`: a deferred response, which may be empty. `is_card`: the message consists of
+    components V2 already.
+    """
     content = body.get("content")
     if not isinstance(content, str | None):
         raise invalid_form("content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
     check_length(body, "content", 0, 2000)
-    if is_new and not is_loading and not ((content or "").strip() or body.get("attachments")):
+    is_card = is_card or bool(int(body.get("flags") or 0) & COMPONENTS_V2)
+    if is_new and not is_card and not is_loading and not ((content or "").strip() or body.get("attachments")):
         raise empty_message()
     if len(str(body.get("nonce", ""))) > MAX_NONCE_CHARS:
         raise invalid_form("nonce", "NONCE_TYPE_TOO_LONG", "Nonce must be 25 or fewer in length.")
     _check_allowed_mentions(body.get("allowed_mentions") or {})
     if body.get("embeds"):
         raise invalid_form("embeds", "BASE_TYPE_MAX_LENGTH", "The stand-in has no embeds.")
-    _check_components(body)
+    if is_card:
+        check_card(body, is_new=is_new)
+    else:
+        check_rows(body)
 
 
 def _check_allowed_mentions(allowed: Json) -> None:
@@ -76,48 +68,6 @@ def check_choices(form: Json, path: str) -> int:
         for name in ("name", "value"):
             check_length(choice, name, 1, 100, f"{path}choices.{number}.")
     return sum(len(str(choice["name"])) + len(str(choice["value"])) for choice in choices)
-
-
-def _check_components(body: Json) -> None:
-    check_length(body, "components", 0, 5)
-    items: list[Json] = []
-    for number, row in enumerate(body.get("components") or []):
-        path = f"components.{number}."
-        row_items = row.get("components") or []
-        has_select = any(item.get("type") == ComponentType.SELECT for item in row_items)
-        check_length(row, "components", 1, 1 if has_select else 5, path)
-        if row.get("type") != ComponentType.ACTION_ROW:
-            raise bad_choice(f"{path}type", [ComponentType.ACTION_ROW.value])
-        for index, item in enumerate(row_items):
-            _check_component(item, f"{path}components.{index}.")
-        items += row_items
-    custom_ids = [item["custom_id"] for item in items if item.get("style") != LINK_BUTTON_STYLE]
-    text = "Component custom id cannot be duplicated"
-    check_unique(custom_ids, "components", "COMPONENT_CUSTOM_ID_DUPLICATED", text)
-
-
-def _check_component(item: Json, path: str) -> None:
-    if item.get("type") not in (ComponentType.BUTTON, ComponentType.SELECT):
-        text = 'Value of field "type" must be one of (2, 3).'
-        raise invalid_form(f"{path}type", "UNION_TYPE_CHOICES", text)
-    if item.get("style") != LINK_BUTTON_STYLE:
-        check_length(item, "custom_id", 1, 100, path)
-    check_length(item, "label", 0, 80, path)
-    if item["type"] == ComponentType.SELECT:
-        _check_options(item, path)
-    elif not (item.get("label") or item.get("emoji")):
-        raise invalid_form(path[:-1], "BUTTON_COMPONENT_INVALID", "A button needs a label or an emoji")
-
-
-def _check_options(menu: Json, path: str) -> None:
-    check_length(menu, "options", 1, 25, path)
-    check_length(menu, "placeholder", 0, 150, path)
-    for index, option in enumerate(menu["options"]):
-        for name, minimum in (("label", 1), ("value", 1), ("description", 0)):
-            check_length(option, name, minimum, 100, f"{path}options.{index}.")
-    values = [option["value"] for option in menu["options"]]
-    text = "The specified option value is already used"
-    check_unique(values, f"{path}options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", text)
 
 
 def check_modal(data: Json) -> None:

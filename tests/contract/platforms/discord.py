@@ -11,7 +11,6 @@ from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM
 from bots.sandbox.discord import Channel, DiscordStandIn, Fault, FaultKind, Limits, Message, ScriptedReply
 from bots.sandbox.discord.state import ATTACH_FILES, Call
-from bots.sandbox.stand_in import Json
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
 from core.port import Adapter, Incoming, Place
@@ -136,7 +135,7 @@ class DiscordHarness(PlatformHarness):
         message = self._place_channel(place).find_message(message_id)
         assert message is not None
         button_id = CUSTOM_ID_PREFIX + action
-        if any(item.get("custom_id") == button_id for item in _components(message)):
+        if any(item.get("custom_id") == button_id for item in message.items):
             await self.discord.press_button(self._ann, message, button_id)
         else:
             await self.discord.select_options(self._ann, message, MENU_CUSTOM_ID, [action])
@@ -151,7 +150,7 @@ class DiscordHarness(PlatformHarness):
         viewer = self._bob if to_bob else self._ann
         return [
             VisibleMessage(
-                message.content,
+                message.text,
                 str(message.id),
                 None if message.reply_to_id is None else str(message.reply_to_id),
                 _actions(message),
@@ -206,10 +205,6 @@ class DiscordHarness(PlatformHarness):
         await self.discord.close()
 
 
-def _components(message: Message) -> list[Json]:
-    return [item for row in message.components for item in row["components"]]
-
-
 def _file_names(message: Message) -> list[str]:
     return [attachment["filename"] for attachment in message.attachments]
 
@@ -217,7 +212,7 @@ def _file_names(message: Message) -> list[str]:
 def _actions(message: Message) -> tuple[str, ...]:
     """The actions of buttons and menu items, in the order in which they are shown."""
     actions: list[str] = []
-    for item in _components(message):
+    for item in message.items:
         actions += [option["value"] for option in item.get("options", [])]
         if "options" not in item:
             actions.append(item["custom_id"].removeprefix(CUSTOM_ID_PREFIX))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.commands.models import paginate
+from core.commands.pages import paginate
 
 LETTERS = "abcdefg"
 

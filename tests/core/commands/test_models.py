@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, quotas_by_model, search_models, suggest_models
+from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, search_models, suggest_models
+from core.conversation.model_quotas import quotas_by_model
 from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
 from core.store.token_usage import UsageKind
 from tests.core.commands.conftest import LLAMA

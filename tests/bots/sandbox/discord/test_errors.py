@@ -23,6 +23,24 @@ def menu(count: int) -> dict[str, Any]:
     return {"type": 3, "custom_id": "menu", "options": options}
 
 
+def text(length: int) -> dict[str, Any]:
+    return {"type": 10, "content": "x" * length}
+
+
+def container(*components: dict[str, Any]) -> dict[str, Any]:
+    return {"type": 17, "components": list(components)}
+
+
+def section(*components: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"type": 9, "components": list(components), **fields}
+
+
+def card(*components: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A message of components V2."""
+    return {"flags": 1 << 15, "components": list(components), **fields}
+
+
+TEXT = text(1)
 ROW = {"type": 1, "components": [button()]}
 BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
     ({"content": "x" * 2001}, 50035, "content"),
@@ -51,6 +69,21 @@ BAD_MESSAGES: list[tuple[dict[str, Any], int, str]] = [
     (rows(menu(1), button()), 50035, "components"),
     ({"content": "x", "allowed_mentions": {"parse": ["all"]}}, 50035, "allowed_mentions"),
     ({"content": "x", "embeds": [{"title": "t"}]}, 50035, "embeds"),
+    (card(TEXT, content="x"), 50035, "content"),
+    (card(), 50006, ""),
+    (card(*[TEXT] * 41), 50035, "components"),
+    (card(text(2001), text(2000)), 50035, "components"),
+    (card(text(0)), 50035, "components"),
+    (card(container()), 50035, "components"),
+    (card(container(container(TEXT))), 50035, "components"),
+    (card(container(button())), 50035, "components"),
+    (card(section(TEXT)), 50035, "components"),
+    (card(section(*[TEXT] * 4, accessory=button())), 50035, "components"),
+    (card(section(TEXT, accessory=menu(1))), 50035, "components"),
+    (card(section(TEXT, accessory=button(label=""))), 50035, "components"),
+    (card(ROW, ROW), 50035, "components"),
+    (card(section(TEXT, accessory=button()), ROW), 50035, "components"),
+    (card({"type": 99}), 50035, "components"),
 ]
 
 
@@ -75,11 +108,28 @@ async def test_invalid_message_is_refused(raw: RawClient, body: dict[str, Any], 
             ],
         },
         rows(menu(25)),
+        card(*[TEXT] * 40),
+        card(container(text(1999), section(*[TEXT] * 3, accessory=button())), text(1998)),
+        card(*({"type": 1, "components": [button(custom_id=str(n))]} for n in range(20))),
+        card(TEXT, content=None),
     ],
 )
 async def test_message_at_limit_is_accepted(raw: RawClient, body: dict[str, Any]) -> None:
     status, message = await raw.call("POST", raw.messages_path, body)
-    assert (status, message["content"]) == (200, body["content"])
+    assert (status, message["content"]) == (200, body.get("content") or "")
+
+
+async def test_card_stays_a_card(raw: RawClient) -> None:
+    _, message = await raw.call("POST", raw.messages_path, {"content": "plain"})
+    path = f"{raw.messages_path}/{message['id']}"
+    status, error = await raw.call("PATCH", path, card(TEXT))
+    assert (status, error["code"]) == (400, 50035), "the content must go"
+    status, message = await raw.call("PATCH", path, card(TEXT, content=None))
+    assert (status, message["flags"], message["content"]) == (200, 1 << 15, "")
+    status, error = await raw.call("PATCH", path, {"content": "plain", "flags": 0, "components": []})
+    assert (status, error["code"]) == (400, 50035)
+    status, message = await raw.call("PATCH", path, {"components": [text(2)]})
+    assert (status, message["flags"], message["components"][0]["content"]) == (200, 1 << 15, "xx")
 
 
 async def test_unknown_objects_are_404(raw: RawClient) -> None:
