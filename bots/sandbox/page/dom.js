@@ -74,9 +74,13 @@ function matches(node, tree) {
 
 function drawChildren(parent, trees, namespace) {
   const byKey = new Map();
-  for (const node of parent.childNodes) {
+  const wanted = new Set(trees.map((tree) => tree.properties?.key));
+  for (const node of [...parent.childNodes]) {
     const key = drawn.get(node)?.properties.key;
-    if (key !== undefined) byKey.set(key, node);
+    if (key === undefined) continue;
+    // Removed first, so that those after it need not move: an element that moves loses its focus.
+    if (wanted.has(key)) byKey.set(key, node);
+    else node.remove();
   }
   let next = parent.firstChild;
   for (const tree of trees) {
