@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from html import unescape
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -49,10 +50,11 @@ def _convert(tex: str) -> Tree | None:
 
 
 def _tree(element: Element) -> Tree:
-    children: list[Tree | str] = [element.text] if element.text else []
+    # The library writes signs as references (&#x0003D;), which its own output resolves only as text.
+    children: list[Tree | str] = [unescape(element.text)] if element.text else []
     for child in element:
         children.append(_tree(child))
         if child.tail:
-            children.append(child.tail)
+            children.append(unescape(child.tail))
     attributes = {name: value for name, value in element.attrib.items() if name != "xmlns"}
     return element.tag, attributes, children
