@@ -5,7 +5,7 @@ const STORAGE_KEY = "parley-sandbox-ui";
 
 const DEFAULTS = {
   frame: { tab: "telegram", theme: "auto" },
-  telegram: { person: null, chat: null, thread: null, text: "", replyTo: null, editing: null },
+  telegram: { person: null, chat: null, thread: null },
   discord: { person: null, channel: null, text: "", replyTo: null, editing: null },
   inside: {},
 };

@@ -17,7 +17,8 @@ notices of the moment. Of each type, the server keeps the 1,000 events that were
 
 Event types and their fields:
 
-telegram.world      bot, people: [User], chats: [{...Chat, members: [user ID], topics: [{thread_id, name}]}]
+telegram.world      bot: {...User, description, short_description}, people: [User],
+                    chats: [{...Chat, members: [user ID], topics: [{thread_id, name}]}]
 telegram.message    chat_id, message: the Bot API's Message as clients get it, reactions: {emoji: [user ID]},
                     is_deleted, formulas: {TeX: MathML}
 telegram.drafts     chat_id, drafts: [{draft_id, message_thread_id, text, entities, rich_message, can_stop}], formulas

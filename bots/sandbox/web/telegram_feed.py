@@ -37,7 +37,8 @@ class TelegramFeed:
             }
             for chat in server.chats.values()
         ]
-        self._log.add("telegram.world", "world", bot=server.bot.json(), people=people, chats=chats)
+        bot = {**server.bot.json(), **server.profile}
+        self._log.add("telegram.world", "world", bot=bot, people=people, chats=chats)
 
     def announce_messages(self) -> None:
         for chat in self._server.chats.values():
@@ -97,7 +98,7 @@ class TelegramFeed:
                 message = chat.find_message(params.get("message_id"))
                 if message is not None:
                     self._announce_message(chat, message)
-            case "editforumtopic":
+            case "editforumtopic" | "setmydescription" | "setmyshortdescription":
                 self.announce_world()
 
     def _announce_message(self, chat: Chat, message: Message) -> None:

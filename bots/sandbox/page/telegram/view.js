@@ -1,119 +1,163 @@
 // The Telegram client: `telegramView(context)` returns the pane's tree. See frame.js for `context`.
 
+import { createActions, pressKey } from "./actions.js";
+import { DraftAnimation } from "./draft_animation.js";
 import { h } from "../dom.js";
+import { drawScreen, selectModel } from "./screen.js";
+import { TimelineScroll } from "./timeline_scroll.js";
+import { timeFormats } from "./time.js";
+import { UiState } from "./ui_state.js";
 
-export function telegramView({ state, ui, setUi, send, now }) {
-  const { world, messages, drafts, typing } = state.telegram;
-  if (!world) return h("p", { class: "starting" }, "Waiting for the chats…");
-  const person = world.people.find((one) => one.id === ui.telegram.person) ?? world.people[0];
-  const chats = world.chats.filter((chat) => chat.members.includes(person.id));
-  const chat = chats.find((one) => one.id === ui.telegram.chat) ?? chats[0];
-  const listed = Object.values(messages[chat.id] ?? {}).sort((a, b) => a.message.message_id - b.message.message_id);
-  const isTyping = Object.values(typing).some((event) => event.chat_id === chat.id && event.until > now);
+export function telegramView(context) {
+  return view.draw(context);
+}
 
-  async function submit(event) {
-    event.preventDefault();
-    const text = ui.telegram.text;
-    if ((await send("telegram.send", { person: person.id, chat: chat.id, text })) !== undefined) {
-      setUi("telegram", { text: "" });
-    }
+class TelegramView {
+  #context = null;
+  #element = null;
+  #ui = new UiState();
+  #time = timeFormats();
+  #scroll = new TimelineScroll(() => this.#markRead());
+  #animation = new DraftAnimation(() => this.#redraw());
+  #lastNotice = 0;
+  // What was drawn of each message event, so that unchanged messages are not drawn again.
+  #drawn = new WeakMap();
+  #actions = createActions({
+    ui: this.#ui,
+    send: (action, fields) => this.#context.send(action, fields),
+    upload: (file) => this.#context.upload(file),
+    model: () => this.#model(),
+    redraw: () => this.#redraw(),
+    page: this.#page(),
+  });
+
+  draw(context) {
+    this.#context = context;
+    const { world, notices } = context.state.telegram;
+    if (world === null) return h("p", { class: "telegram loading", role: "status" }, "Waiting for the chats…");
+    if (this.#ui.personId === null) this.#restore(context.ui.telegram, world);
+    this.#choosePerson(world);
+    notices.forEach((notice) => this.#notify(notice));
+    const drawn = drawScreen(this.#animated(this.#model()), {
+      context: this.#drawingContext(null),
+      contextOf: (record) => this.#drawingContext(record),
+      memo: (record, item, draw) => this.#memo(record, item, draw),
+    });
+    return h("div", { class: "telegram", hook: (element) => this.#afterDrawing(element) }, drawn);
   }
 
-  return h(
-    "div",
-    { class: "telegram client" },
-    h(
-      "div",
-      { class: "client-bar" },
-      picker("Speak as", world.people, person.id, (one) => one.first_name, (id) =>
-        setUi("telegram", { person: id, chat: null }),
-      ),
-      picker("Chat", chats, chat.id, (one) => one.title ?? "Parley", (id) => setUi("telegram", { chat: id })),
-    ),
-    h(
-      "ol",
-      { class: "messages", "aria-label": "Messages", "aria-live": "polite", hook: keepAtEnd },
-      listed.length ? null : h("li", { class: "empty" }, "No messages yet. Write something below."),
-      listed.map((event) => message(event, person, send)),
-      (drafts[chat.id]?.drafts ?? []).map((draft) => draftItem(draft, chat, send)),
-    ),
-    h("p", { class: "typing" }, isTyping ? "Parley is typing…" : ""),
-    h(
-      "form",
-      { class: "composer", onsubmit: submit },
-      h("input", {
-        "aria-label": "Message to Telegram",
-        value: ui.telegram.text,
-        maxlength: 4096,
-        oninput: (event) => setUi("telegram", { text: event.target.value }),
-      }),
-      h("button", { type: "submit" }, "Send"),
-    ),
-  );
+  #redraw() {
+    const { personId: person, chatId: chat, threadId: thread } = this.#ui;
+    this.#context.setUi("telegram", { person, chat, thread });
+  }
+
+  #model() {
+    return selectModel(this.#context.state.telegram, this.#ui, Date.now() / 1000);
+  }
+
+  // What was open before a reload.
+  #restore({ person, chat, thread }, world) {
+    const isMember = world.chats.some((one) => one.id === chat && one.members.includes(person));
+    if (!world.people.some((one) => one.id === person)) return;
+    this.#ui.speakAs(person);
+    if (isMember) this.#ui.open(chat, thread);
+  }
+
+  #choosePerson({ people, chats }) {
+    const ui = this.#ui;
+    if (people.some((person) => person.id === ui.personId)) return;
+    ui.speakAs(people[0]?.id ?? null);
+    const chat = chats.find((one) => one.members.includes(ui.personId));
+    if (chat !== undefined) ui.open(chat.id);
+  }
+
+  // Shows what the bot answers to a pressed button, once.
+  #notify({ seq, person, text, show_alert: isAlert }) {
+    if (seq <= this.#lastNotice) return;
+    this.#lastNotice = seq;
+    if (person !== this.#ui.personId) return;
+    if (isAlert) this.#ui.alert = text;
+    else this.#actions.toast(text);
+  }
+
+  #animated(model) {
+    const { drafts } = model.state;
+    const event = drafts[this.#ui.chatId];
+    if (event === undefined) return model;
+    const animated = { ...drafts, [this.#ui.chatId]: this.#animation.apply(event) };
+    return { ...model, state: { ...model.state, drafts: animated } };
+  }
+
+  // What drawing needs besides the objects. `record` is the event of the message, or of the drafts of a chat.
+  #drawingContext(record) {
+    const { message, formulas } = record ?? {};
+    const pressed = (data) => message !== undefined && this.#ui.pressed.has(pressKey(this.#ui.personId, message, data));
+    return {
+      time: this.#time,
+      fileUrl: (fileId) => `/files/telegram/${encodeURIComponent(fileId)}`,
+      mathml: (expression) => formulas?.[expression],
+      isPressed: pressed,
+      actions: message
+        ? { ...this.#actions, pressButton: (data) => this.#actions.pressButton(message, data) }
+        : this.#actions,
+    };
+  }
+
+  #memo(record, { message, position }, draw) {
+    const ui = this.#ui;
+    const pressed = [...ui.pressed].filter((key) => key.startsWith(pressKey(ui.personId, message, ""))).join();
+    const inputs = [ui.personId, pressed, ui.menuId === message.message_id, ...Object.values(position)].join("|");
+    const last = this.#drawn.get(record);
+    if (last?.inputs === inputs) return last.tree;
+    const tree = draw();
+    this.#drawn.set(record, { inputs, tree });
+    return tree;
+  }
+
+  #afterDrawing(element) {
+    if (this.#element === null) document.addEventListener("pointerdown", (event) => this.#closeMenuOutside(event));
+    if (element !== this.#element) {
+      this.#element = element;
+      this.#scroll.watch(element);
+    }
+    // The element may not be in the document yet.
+    queueMicrotask(() => {
+      this.#scroll.follow(this.#ui.place);
+      this.#markRead();
+    });
+  }
+
+  #markRead() {
+    const ui = this.#ui;
+    const { chat, records } = this.#model();
+    const newest = records.at(-1)?.message.message_id;
+    if (chat === null || newest === undefined || document.hidden || !this.#scroll.isAtEnd) return;
+    if (this.#element.clientHeight === 0 || ui.lastRead(chat.id, ui.threadId) >= newest) return;
+    ui.markRead(newest);
+    this.#redraw();
+  }
+
+  #closeMenuOutside(event) {
+    if (this.#ui.menuId === null || event.target.closest?.(".menu, .message-menu-button")) return;
+    this.#actions.closeMenu();
+  }
+
+  #page() {
+    return {
+      // After the next drawing: what is to get the focus may be new.
+      focusInput: () => requestAnimationFrame(() => this.#element.querySelector(".composer-text")?.focus()),
+      scrollToEnd: () => this.#scroll.toEnd("smooth"),
+      scrollTo: (messageId) => this.#scroll.to(messageId),
+      copy: async (text) => {
+        try {
+          await navigator.clipboard.writeText(text);
+          return true;
+        } catch {
+          return false;
+        }
+      },
+    };
+  }
 }
 
-function keepAtEnd(list) {
-  if (list.scrollHeight - list.scrollTop - list.clientHeight < 200) list.scrollTop = list.scrollHeight;
-}
-
-function picker(label, options, current, name, choose) {
-  return h(
-    "label",
-    null,
-    `${label} `,
-    h(
-      "select",
-      { onchange: (event) => choose(Number(event.target.value)) },
-      options.map((one) => h("option", { value: String(one.id), selected: one.id === current }, name(one))),
-    ),
-  );
-}
-
-function message({ chat_id: chat, message: shown }, person, send) {
-  const rows = shown.reply_markup?.inline_keyboard ?? [];
-  return h(
-    "li",
-    { key: String(shown.message_id), class: shown.from.is_bot ? "from-bot" : "from-person" },
-    h("b", null, shown.from.first_name),
-    h("p", { class: "plain" }, shown.text ?? shown.caption ?? plainBlocks(shown.rich_message?.blocks ?? [])),
-    rows.flat().map((button) =>
-      h(
-        "button",
-        {
-          type: "button",
-          onclick: () =>
-            send("telegram.press", { person: person.id, chat, message: shown.message_id, data: button.callback_data }),
-        },
-        button.text,
-      ),
-    ),
-  );
-}
-
-function draftItem(draft, chat, send) {
-  return h(
-    "li",
-    { key: `draft-${draft.draft_id}`, class: "from-bot draft" },
-    h("b", null, "Parley"),
-    h("p", { class: "plain" }, draft.text || plainBlocks(draft.rich_message?.blocks ?? []) || "…"),
-    draft.can_stop &&
-      h(
-        "button",
-        {
-          type: "button",
-          onclick: () =>
-            send("telegram.stop", { chat: chat.id, draft: draft.draft_id, thread: draft.message_thread_id }),
-        },
-        "Stop",
-      ),
-  );
-}
-
-// All texts of rich blocks, one after the other.
-function plainBlocks(value) {
-  if (typeof value === "string") return value;
-  if (Array.isArray(value)) return value.map(plainBlocks).join("");
-  if (value === null || typeof value !== "object") return "";
-  const inner = ["text", "expression", "label", "summary", "blocks", "items", "cells", "rows", "caption"];
-  return inner.map((name) => plainBlocks(value[name])).join("") + (value.type === "paragraph" ? "\n" : "");
-}
+const view = new TelegramView();

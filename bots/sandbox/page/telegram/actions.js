@@ -1,0 +1,238 @@
+// What people do on Telegram's side.
+
+import { commandText } from "./commands.js";
+import { lastEditable, splitText } from "./selection.js";
+
+const MAX_CAPTION = 1024;
+const MAX_FILES = 10;
+const TOAST_MILLISECONDS = 5000;
+
+// `send(action, fields)` asks the server; a failure has been shown to the person, and its result is undefined.
+// `upload(file)` returns an upload's ID. `model()` is what is drawn at present, `redraw()` draws it again. `page` does what
+// needs the page: `focusInput()`, `scrollTo(id)`, `scrollToEnd()`, `copy(text)`.
+export function createActions({ ui, send, upload, model, redraw, page }) {
+  const changing = (change) => {
+    return (...parameters) => {
+      change(...parameters);
+      redraw();
+    };
+  };
+
+  function toast(text) {
+    const entry = { text };
+    ui.toasts = [...ui.toasts.slice(-2), entry];
+    setTimeout(
+      changing(() => {
+        ui.toasts = ui.toasts.filter((other) => other !== entry);
+      }),
+      TOAST_MILLISECONDS,
+    );
+    redraw();
+  }
+
+  // Whether it succeeded.
+  const perform = async (action, fields) => (await send(`telegram.${action}`, fields)) !== undefined;
+
+  const place = () => ({ person: ui.personId, chat: ui.chatId });
+  const sendText = (text, replyTo = null) =>
+    perform("send", {
+      ...place(),
+      text,
+      thread: ui.threadId,
+      ...(replyTo ? { reply_to: replyTo.message_id } : {}),
+    });
+
+  async function sendFiles(input) {
+    let caption = input.text.trim();
+    for (const { file } of input.files) {
+      let uploadId;
+      try {
+        uploadId = await upload(file);
+      } catch (error) {
+        toast(error.message);
+        return false;
+      }
+      const reply = input.replyTo ? { reply_to: input.replyTo.message_id } : {};
+      if (!(await perform("send", { ...place(), text: caption, thread: ui.threadId, upload: uploadId, ...reply })))
+        return false;
+      caption = "";
+    }
+    return true;
+  }
+
+  async function deliver(input) {
+    if (input.editing) {
+      return perform("edit", { ...place(), message: input.editing.message_id, text: input.text.trim() });
+    }
+    if (input.files.length > 0) return sendFiles(input);
+    const [first, ...rest] = splitText(input.text);
+    const texts = [[first, input.replyTo], ...rest.map((text) => [text, null])];
+    for (const [text, replyTo] of texts) {
+      if (!(await sendText(text, replyTo))) return false;
+    }
+    return true;
+  }
+
+  async function submit() {
+    const { input } = ui;
+    if (ui.isSending || (input.text.trim() === "" && input.files.length === 0)) return;
+    if (input.files.length > 0 && input.text.trim().length > MAX_CAPTION) {
+      toast(`The text with a file may have ${MAX_CAPTION} characters. This one has ${input.text.trim().length}.`);
+      return;
+    }
+    ui.isSending = true;
+    const isDone = await deliver(input);
+    ui.isSending = false;
+    if (isDone && ui.input === input) ui.clearInput();
+    redraw();
+    page.scrollToEnd();
+    page.focusInput();
+  }
+
+  async function pressButton(message, data) {
+    const key = pressKey(ui.personId, message, data);
+    if (ui.pressed.has(key)) return;
+    ui.pressed.add(key);
+    redraw();
+    await perform("press", { person: ui.personId, chat: message.chat.id, message: message.message_id, data });
+    ui.pressed.delete(key);
+    redraw();
+  }
+
+  function openDeepLink({ username, start, startgroup }) {
+    const { world } = model();
+    if (username.toLowerCase() !== world.bot.username.toLowerCase()) {
+      toast(`@${username} is not in the sandbox.`);
+    } else if (startgroup !== null) {
+      toast("On Telegram, this link offers to add the bot to a group.");
+    } else {
+      const chat = world.chats.find((one) => one.type === "private" && one.members.includes(ui.personId));
+      if (chat === undefined) return;
+      ui.open(chat.id, null);
+      ui.startParameter = start;
+      redraw();
+    }
+  }
+
+  function startEditing(message) {
+    if (message === null) return;
+    ui.menuId = null;
+    ui.prepare({ editing: message, replyTo: null, text: message.text, files: [] });
+    redraw();
+    page.focusInput();
+  }
+
+  return {
+    toast,
+    submit,
+    pressButton,
+    openDeepLink,
+    edit: startEditing,
+    editLast: () => startEditing(lastEditable(model().records, ui.personId)),
+    speakAs: changing((personId) => ui.speakAs(personId)),
+    openChat: (chatId) => {
+      ui.open(chatId);
+      redraw();
+      page.focusInput();
+    },
+    closeChat: changing(() => ui.open(null)),
+    openTopic: changing((threadId) => ui.open(ui.chatId, threadId)),
+    askForTopic: changing(() => (ui.dialog = "topic")),
+    createTopic: async (name) => {
+      ui.dialog = null;
+      redraw();
+      if (name.trim()) await perform("create_topic", { chat: ui.chatId, name: name.trim() });
+    },
+    openProfile: changing(() => (ui.dialog = "profile")),
+    closeDialog: changing(() => (ui.dialog = null)),
+    scrollToEnd: () => page.scrollToEnd(),
+    closeAlert: changing(() => (ui.alert = null)),
+    openMessageMenu: changing((message) => {
+      ui.menuId = ui.menuId === message.message_id ? null : message.message_id;
+    }),
+    closeMenu: changing(() => (ui.menuId = null)),
+    copy: async (text) => toast((await page.copy(text)) ? "Copied." : "The browser does not allow copying."),
+    scrollTo: (messageId) => page.scrollTo(messageId) || toast("This message is not here."),
+    sendCommand: (command) => sendText(commandText(command, model().chat, model().world.bot.username)),
+    start: () => {
+      const text = ui.startParameter ? `/start ${ui.startParameter}` : "/start";
+      ui.startParameter = null;
+      return sendText(text);
+    },
+    react: (message, emoji) => {
+      ui.menuId = null;
+      redraw();
+      return perform("react", { ...place(), message: message.message_id, emoji: emoji ?? "" });
+    },
+    reply: (message) => {
+      ui.menuId = null;
+      ui.prepare({ replyTo: message, editing: null });
+      redraw();
+      page.focusInput();
+    },
+    remove: (message) => {
+      ui.menuId = null;
+      redraw();
+      return perform("delete", { ...place(), message: message.message_id });
+    },
+    askWhereToForward: changing((message) => {
+      ui.menuId = null;
+      ui.dialog = "forward";
+      ui.forwarded = message;
+    }),
+    forwardTo: async (chatId) => {
+      const message = ui.forwarded;
+      ui.dialog = null;
+      redraw();
+      const fields = {
+        person: ui.personId,
+        from_chat: message.chat.id,
+        message: message.message_id,
+        chat: chatId,
+      };
+      if (await perform("forward", fields)) {
+        ui.open(chatId, null);
+        redraw();
+      }
+    },
+    stopDraft: (draft) =>
+      perform("stop", { chat: ui.chatId, draft: draft.draft_id, thread: draft.message_thread_id ?? null }),
+    write: changing((text) => {
+      ui.prepare({ text });
+      ui.closeCommandMenu();
+      if (text.startsWith("/")) ui.selectedCommand = text.length > 1 ? 0 : -1;
+    }),
+    cancelBar: changing(() => ui.prepare(ui.input.editing ? { editing: null, text: "" } : { replyTo: null })),
+    attach: changing((files) => {
+      const known = ui.input.files;
+      const added = files.slice(0, MAX_FILES - known.length).map((file) => ({
+        id: crypto.randomUUID(),
+        file,
+        url: file.type.startsWith("image/") ? URL.createObjectURL(file) : null,
+      }));
+      ui.prepare({ files: [...known, ...added], editing: null });
+    }),
+    detach: changing((id) => ui.prepare({ files: ui.input.files.filter((file) => file.id !== id) })),
+    toggleCommandMenu: () => {
+      const isOpen = ui.isMenuForced;
+      ui.closeCommandMenu();
+      ui.isMenuForced = !isOpen;
+      redraw();
+      page.focusInput();
+    },
+    closeCommandMenu: changing(() => {
+      ui.closeCommandMenu();
+      ui.isMenuHidden = true;
+    }),
+    selectCommand: changing((index) => (ui.selectedCommand = index)),
+    chooseCommand: async (command) => {
+      ui.prepare({ text: commandText(command, model().chat, model().world.bot.username) });
+      await submit();
+    },
+  };
+}
+
+// Identifies a pressed button while the bot has not answered.
+export function pressKey(personId, message, data) {
+  return `${personId}:${message.chat.id}/${message.message_id}:${data}`;
+}

@@ -1,0 +1,85 @@
+// What the user has opened and prepared on Telegram's side. The rest of what the view draws comes from the server.
+
+const NOTHING_PREPARED = Object.freeze({ text: "", replyTo: null, editing: null, files: [] });
+
+// Identifies a topic of a chat.
+export function placeKey(chatId, threadId) {
+  return `${chatId}/${threadId ?? ""}`;
+}
+
+export class UiState {
+  constructor() {
+    this.personId = null;
+    this.chatId = null;
+    this.threadId = null;
+    // The ID of the message whose menu is open, or null.
+    this.menuId = null;
+    // `profile`, `forward`, `topic`, or null. `forwarded` is the message to forward.
+    this.dialog = null;
+    this.forwarded = null;
+    // The index in the command menu, and whether the menu is open without or closed in spite of a "/".
+    this.selectedCommand = -1;
+    this.isMenuForced = false;
+    this.isMenuHidden = false;
+    // The parameter of a link that opened the chat, until Start is pressed.
+    this.startParameter = null;
+    this.toasts = [];
+    this.alert = null;
+    this.isSending = false;
+    this.pressed = new Set();
+    // The last message that each person has read, by person and place.
+    this.read = new Map();
+    this.inputs = new Map();
+    this.openThreads = new Map();
+  }
+
+  get place() {
+    return `${this.personId}:${placeKey(this.chatId, this.threadId)}`;
+  }
+
+  // What is prepared in the open chat or topic.
+  get input() {
+    return this.inputs.get(this.place) ?? NOTHING_PREPARED;
+  }
+
+  prepare(changes) {
+    this.inputs.set(this.place, { ...this.input, ...changes });
+  }
+
+  clearInput() {
+    for (const { url } of this.input.files) {
+      if (url) URL.revokeObjectURL(url);
+    }
+    this.inputs.delete(this.place);
+    this.closeCommandMenu();
+  }
+
+  open(chatId, threadId = this.openThreads.get(chatId) ?? null) {
+    this.chatId = chatId;
+    this.threadId = threadId;
+    this.openThreads.set(chatId, threadId);
+    this.menuId = null;
+    this.startParameter = null;
+    this.closeCommandMenu();
+  }
+
+  speakAs(personId) {
+    this.personId = personId;
+    this.dialog = null;
+    this.open(null);
+  }
+
+  closeCommandMenu() {
+    this.isMenuForced = false;
+    this.isMenuHidden = false;
+    this.selectedCommand = -1;
+  }
+
+  lastRead(chatId, threadId) {
+    return this.read.get(`${this.personId}:${placeKey(chatId, threadId)}`) ?? 0;
+  }
+
+  markRead(messageId) {
+    this.read.set(this.place, Math.max(messageId, this.read.get(this.place) ?? 0));
+  }
+}

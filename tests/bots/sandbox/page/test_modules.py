@@ -1,0 +1,32 @@
+"""The page's pure modules, tested by Node's own test runner: files `*.test.mjs` in this folder."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+OLDEST_NODE = (20, 19)
+"""Before, it reads `.js` as a module only with a package.json."""
+
+
+def node_program() -> str:
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("node is not installed")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_NODE:
+        pytest.skip(f"node {version.strip()} is too old")
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.glob("*.test.mjs")), ids=lambda path: path.name.removesuffix(".test.mjs")
+)
+def test_modules_of_the_page(path: Path) -> None:
+    command = [node_program(), "--no-warnings", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
