@@ -18,7 +18,6 @@ from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
-from core.clock import Clock, SystemClock
 from core.settings import LoadedSettings, parse_settings
 from core.timings import Timings
 from tests.sqlite import sqlite_url
@@ -33,16 +32,17 @@ READY_SECONDS = 30
 class Harness:
     """The bot and the stand-ins. `start` and `stop` affect the bot only."""
 
-    def __init__(self, folder: Path, *, tokens_per_second: float, limits: bool) -> None:
+    def __init__(self, folder: Path, *, tokens_per_second: float, limits: bool, timings: Timings) -> None:
         telegram_options: dict[str, Any] = {} if limits else {"limits": telegram_stand_in.Limits.off()}
         discord_options: dict[str, Any] = {} if limits else {"limits": discord_stand_in.Limits.off()}
-        self.telegram = TelegramStandIn(**telegram_options)
-        self.discord = DiscordStandIn(**discord_options)
-        self.model = ModelStandIn(tokens_per_second=tokens_per_second)
+        clock = timings.clock
+        self.telegram = TelegramStandIn(clock=clock, **telegram_options)
+        self.discord = DiscordStandIn(clock=clock, **discord_options)
+        self.model = ModelStandIn(clock=clock, tokens_per_second=tokens_per_second)
         self._folder = folder
         self._bot: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self.clock: Clock = SystemClock()
+        self.timings = timings
         """The bot's, from its next start on."""
 
     def settings(self, **changed: object) -> LoadedSettings:
@@ -67,7 +67,7 @@ class Harness:
 
         async def run() -> None:
             async with (
-                open_services(settings.core, timings=Timings(clock=self.clock)) as services,
+                open_services(settings.core, timings=self.timings) as services,
                 services.store.exclusive(),
             ):
                 await serve(services, create_adapters(settings, services), self._stopping)
@@ -146,9 +146,10 @@ class Harness:
 
 @asynccontextmanager
 async def running_harness(
-    folder: Path, *, tokens_per_second: float = 2000, limits: bool = False
+    folder: Path, *, tokens_per_second: float = 2000, limits: bool = False, timings: Timings = Timings()
 ) -> AsyncIterator[Harness]:
-    harness = Harness(folder, tokens_per_second=tokens_per_second, limits=limits)
+    """`timings`: the bot's. Its clock is also the stand-ins'."""
+    harness = Harness(folder, tokens_per_second=tokens_per_second, limits=limits, timings=timings)
     await asyncio.gather(harness.telegram.start(), harness.discord.start(), harness.model.start())
     try:
         yield harness

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bots.sandbox.model import faults
+from tests.clock import fast_timings
 from tests.end_to_end.harness import Harness, running_harness
 from tests.end_to_end.private_chat import PrivateChat
 
@@ -21,6 +22,8 @@ FILTERED = {
 
 TURNS = 50
 SMALL_WINDOW = 4000
+SPEED = 10
+"""Of the clocks: messages are limited to one a second."""
 LLAMA = "meta-llama/Llama-3.3-70B-Instruct"
 
 
@@ -83,11 +86,10 @@ async def test_ignored_setting_is_reported_once(harness: Harness, chat: PrivateC
     assert body["max_tokens"] == 500
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["telegram", "discord"])
 async def test_strictest_service_serves_a_long_conversation(tmp_path: Path, platform: str) -> None:
     """No system role, strict alternation, an unknown field and a window much smaller than announced, all at once."""
-    async with running_harness(tmp_path, tokens_per_second=100_000) as harness:
+    async with running_harness(tmp_path, tokens_per_second=100_000, timings=fast_timings(SPEED)) as harness:
         await harness.start(messages_a_minute=1000)
         await converse_with_strictest_service(harness, PrivateChat(harness, platform))
 

@@ -9,6 +9,7 @@ from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
 from core.conversation.ledger import key_id_of
+from core.timings import Timings
 from core.turns.prompt_resolver import CONTINUE_PROMPT
 from tests.clock import FixedTimeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
@@ -37,7 +38,7 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path) -> None:
     clock = FixedTimeClock()  # 22:13 UTC
     async with running_harness(tmp_path) as harness:
         model, telegram = harness.model, harness.telegram
-        harness.clock = model.usage.clock = clock
+        harness.timings, model.usage.clock = Timings(clock=clock), clock
         model.usage.start_new_day()
         quota = 2500
         model.quotas[LLAMA] = quota
@@ -67,7 +68,7 @@ async def test_quota_runs_out_during_many_chats(tmp_path: Path) -> None:
 
 async def test_unknown_quota_error_is_respected(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
-        harness.clock = FixedTimeClock()
+        harness.timings = Timings(clock=FixedTimeClock())
         await harness.start()
         telegram, model = harness.telegram, harness.model
         ann = telegram.create_user("Ann")
