@@ -75,8 +75,8 @@ def setting_definitions(sections: Sections) -> list[SettingDefinition]:
 def setting_variables(sections: Sections) -> set[str]:
     """Every environment variable that is read."""
     definitions = setting_definitions(sections)
-    secret_files = {f"{definition.variable}_FILE" for definition in definitions if definition.is_secret}
-    return {definition.variable for definition in definitions} | secret_files | {CONFIG_FILE_VARIABLE}
+    file_variables = {definition.file_variable for definition in definitions if definition.file_variable}
+    return {definition.variable for definition in definitions} | file_variables | {CONFIG_FILE_VARIABLE}
 
 
 def load_settings(sections: Sections, config_file: Path | None = None) -> LoadedSettings:
@@ -94,8 +94,8 @@ def load_settings(sections: Sections, config_file: Path | None = None) -> Loaded
         if value := _read_variable(definition.variable):
             values[definition.key] = value
             sources[definition.key] = SettingSource.ENVIRONMENT
-        elif definition.is_secret and _read_variable(f"{definition.variable}_FILE"):
-            values[definition.key] = _read_secret_file(f"{definition.variable}_FILE")
+        elif definition.file_variable and _read_variable(definition.file_variable):
+            values[definition.key] = _read_secret_file(definition.file_variable)
             sources[definition.key] = SettingSource.SECRET_FILE
     return parse_settings(values, sections, sources=sources, config_file=path)
 

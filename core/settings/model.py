@@ -100,8 +100,10 @@ class Settings(SettingsSection):
         "DATABASE_URL",
         None,
         "sqlite:///PATH for one process, postgresql://... for one or many (TLS: ?sslmode=require). "
-        "A URL with a password belongs in the environment. Default: a file in the user's data directory",
+        "A URL with a password belongs in the environment, or in the file that DATABASE_URL_FILE names. "
+        "Default: a file in the user's data directory",
         example="sqlite:////var/lib/parley/parley.sqlite3",
+        may_contain_secret=True,
         validate_default=True,
     )
     secret_key: EncryptionKey = setting(

@@ -13,18 +13,26 @@ from pydantic.fields import FieldInfo
 
 
 def setting(
-    variable: str, default: Any, description: str, *, example: Any = None, group: str = "", **constraints: Any
+    variable: str,
+    default: Any,
+    description: str,
+    *,
+    example: Any = None,
+    group: str = "",
+    may_contain_secret: bool = False,
+    **constraints: Any,
 ) -> Any:
     """Declare one setting: its environment variable, default and meaning.
 
     `example` is a valid value where the default is not one. `group` is the heading in the reference
-    (default: the section's title). `constraints` go to pydantic's `Field` (`ge`, `le`, `max_length`).
+    (default: the section's title). A value that `may_contain_secret` can come from a file of its own, as secrets do.
+    `constraints` go to pydantic's `Field` (`ge`, `le`, `max_length`).
     """
     return Field(
         default,
         description=description,
         examples=[default if example is None else example],
-        json_schema_extra={"variable": variable, "group": group},
+        json_schema_extra={"variable": variable, "group": group, "may_contain_secret": may_contain_secret},
         **constraints,
     )
 
@@ -41,6 +49,12 @@ class SettingDefinition:
     variable: str
     """Its environment variable."""
     group: str
+    may_contain_secret: bool
+
+    @property
+    def file_variable(self) -> str | None:
+        """The environment variable that names a file with the value."""
+        return f"{self.variable}_FILE" if self.is_secret or self.may_contain_secret else None
 
     @property
     def is_secret(self) -> bool:
@@ -74,7 +88,13 @@ class SettingsSection(BaseModel):
         for name, field in cls.model_fields.items():
             extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             yield SettingDefinition(
-                cls, name, field, cls.key_prefix + name, extra["variable"], extra["group"] or cls.title
+                section=cls,
+                field_name=name,
+                field=field,
+                key=cls.key_prefix + name,
+                variable=extra["variable"],
+                group=extra["group"] or cls.title,
+                may_contain_secret=extra["may_contain_secret"],
             )
 
     @field_validator("*", mode="before")

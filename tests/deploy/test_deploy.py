@@ -1,4 +1,4 @@
-"""The deployment files work: every setting they name exists, and the hardening options are in place."""
+"""The systemd unit and the image work: every setting they name exists, and the hardening options are in place."""
 
 import re
 import shutil
@@ -6,23 +6,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
-import yaml
 
-from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
 from core.memory.file_reader import MAX_CONCURRENT_READS
 from core.memory.worker import MAX_MEMORY_BYTES
 from core.settings import load_settings, setting_variables
 from tests.deploy.systemd_unit import read_unit
+from tests.deploy.tools import run_tool
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-SHUTDOWN_SECONDS = 20
-"""After SIGTERM, the bot has exited."""
 BOT_MEMORY_BYTES = 512 << 20
 """Enough for the bot itself."""
-
+FILE_READER_BYTES = MAX_CONCURRENT_READS * MAX_MEMORY_BYTES
 
 VARIABLES = setting_variables(SETTINGS_SECTIONS)
 
@@ -54,44 +50,16 @@ def test_systemd_unit_variables_and_restart_policy() -> None:
 
 
 def test_memory_limits_leave_room_for_file_readers() -> None:
-    needed = MAX_CONCURRENT_READS * MAX_MEMORY_BYTES + BOT_MEMORY_BYTES
+    needed = FILE_READER_BYTES + BOT_MEMORY_BYTES
     unit = read_unit()
     high, maximum = (bytes_of(unit[name][0]) for name in ("MemoryHigh", "MemoryMax"))
     assert needed <= high < maximum
     assert unit["OOMPolicy"] == ["continue"]
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    assert bytes_of(compose["services"]["parley"]["mem_limit"]) >= needed
 
 
 def bytes_of(size: str) -> int:
-    return int(size[:-1]) << {"m": 20, "g": 30}[size[-1].lower()]
-
-
-def test_container_survives_reboot_and_waits_after_configuration_error() -> None:
-    """`on-failure` does not come back after a reboot; `unless-stopped` restarts whatever the exit status."""
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    service = compose["services"]["parley"]
-    assert service["restart"] == "unless-stopped"
-    run = typer.main.get_command(cli.app).commands["run"]  # type: ignore[attr-defined]
-    command, *options = service["command"]
-    assert command == "run"
-    assert options == ["--wait-after-configuration-error"]
-    assert set(options) <= {name for parameter in run.params for name in parameter.opts}
-
-
-def test_compose_file_is_hardened_and_complete() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    service = compose["services"]["parley"]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["pids_limit"] <= 256
-    assert service["volumes"] == ["data:/data"]
-    assert "data" in compose["volumes"]
-    assert int(service["stop_grace_period"].removesuffix("s")) > SHUTDOWN_SECONDS
-    assert set(service["environment"]) <= VARIABLES
-    assert set(service["secrets"]) == set(compose["secrets"])
-    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+    number, unit = size.lower().removesuffix("i")[:-1], size.lower().removesuffix("i")[-1]
+    return int(number) << {"m": 20, "g": 30}[unit]
 
 
 def test_image_copies_existing_files_and_is_unprivileged() -> None:
@@ -101,5 +69,10 @@ def test_image_copies_existing_files_and_is_unprivileged() -> None:
     ]
     assert copied
     assert all((ROOT / name).exists() for name in copied)
-    assert any(line.startswith("USER parley") for line in lines)
+    assert any(line.startswith("USER 10001") for line in lines)
     assert sum(line.startswith("FROM ") for line in lines) == 2
+
+
+@pytest.mark.slow
+def test_image_follows_the_rules_of_hadolint() -> None:
+    run_tool("hadolint", "--failure-threshold", "style", DEPLOY / "Containerfile")

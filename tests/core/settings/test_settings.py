@@ -294,6 +294,17 @@ def test_values_by_key_reach_their_sections() -> None:
     assert token.get_secret_value() == "1:token"
 
 
+def test_database_url_with_a_password_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:hidden@host/x\n")
+    (tmp_path / "parley.toml").write_text('database_url = "sqlite:///data.sqlite3"')
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    settings = load()
+    assert settings.core.database_url == "postgresql://u:hidden@host/x"
+    assert settings.sources["database_url"] is SettingSource.SECRET_FILE
+    (tmp_path / "url").write_text("postgresql://u:hidden@host:port/x")
+    assert "hidden" not in load_error()
+
+
 def test_secret_instead_of_a_path_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     error = error_for(monkeypatch, "IOINTELLIGENCE_API_KEY_FILE", "io-hidden")
     assert "IOINTELLIGENCE_API_KEY_FILE must be the path of a readable file" in error
