@@ -12,6 +12,7 @@ from core.commands.access import (
     requests_reply,
     welcome_reply,
 )
+from core.commands.branches import CONTINUE_FROM_COMMAND, continue_from_reply
 from core.commands.compare import compare_reply
 from core.commands.context import context_reply
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
@@ -37,8 +38,8 @@ from core.texts import commands as texts
 
 async def run_command(request: CommandRequest) -> Reply | None:
     name = request.incoming.command
-    if (notice := NOTICES.get(name)) is not None:
-        return await notice(request)
+    if (internal := INTERNAL_HANDLERS.get(name)) is not None:
+        return await internal(request)
     handler = HANDLERS.get(name)
     if handler is None:
         return Reply(texts.unknown_command(closest_command(name)))
@@ -151,9 +152,10 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "import": import_reply,
 }
 
-NOTICES: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]] = {
+INTERNAL_HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]] = {
     DENIED_COMMAND: denied_reply,
     REQUESTS_COMMAND: requests_reply,
     WELCOME_COMMAND: welcome_reply,
+    CONTINUE_FROM_COMMAND: continue_from_reply,
 }
-"""What the bot writes of its own accord."""
+"""What the bot writes of its own accord, and what a platform has another control for."""

@@ -67,6 +67,7 @@ class Composer:
         *,
         context_tokens: int | None = None,
         replaces_last: bool = False,
+        parent_turn: int | None = None,
         extend_instructions: Callable[[str], str] = str,
         images: Sequence[MessageImage] = (),
         load_images: ImageLoader | None = None,
@@ -78,8 +79,9 @@ class Composer:
         the request has at most `max_images`; marks in the text stand for the others. Without `load_images`, marks
         stand for all.
         `context_tokens` (default: the model's window) limits request and answer. `replaces_last` leaves the last
-        question and its answer out, because the question is asked again. `extend_instructions` adds to the
-        instructions. Raises `PromptTooLongError` and `StoreError`.
+        question and its answer out, because the question is asked again. `parent_turn` is the exchange from which the
+        question continues, if it is not the newest. `extend_instructions` adds to the instructions. Raises
+        `PromptTooLongError` and `StoreError`.
         """
         estimator = await self.estimators.for_conversation(model, conversation_id)
         context_tokens = context_tokens or self.registry.context_tokens(model)
@@ -90,10 +92,11 @@ class Composer:
             conversation_id,
             before_seq,
             MAX_HISTORY_MESSAGES,
+            parent_turn=parent_turn,
             max_size=LOADED_FACTOR * available_tokens,
             measure=estimator.estimate_text,
         )
-        if replaces_last:
+        if replaces_last and parent_turn is None:
             stored = _without_last(stored)
         stored = ConversationHistory(answered_exchanges(stored.messages), stored.summary)
         history = await _load_history_images(stored.messages, load_images, max_images - len(images))

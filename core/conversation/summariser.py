@@ -80,8 +80,9 @@ class Summariser:
             model = await self._choose_model(api_key)
             if model is None:
                 return
+            before_id = left_out[0].follows_before or left_out[0].id
             older = await self.store.read(
-                load_messages_between, conversation_id, summary.up_to_message, left_out[0].id, MAX_HISTORY_MESSAGES
+                load_messages_between, conversation_id, summary.up_to_message, before_id, MAX_HISTORY_MESSAGES
             )
             new_summary = await self._summarise(model, summary, [*answered_exchanges(older), *left_out], api_key)
             is_stored = await self.store.write(save_summary, conversation_id, new_summary, model, summary.up_to_message)

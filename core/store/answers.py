@@ -14,8 +14,6 @@ from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
 NO_TOKENS = UsageReport()
-RECENT_MESSAGES = 10
-"""Whatever a context window leaves out, it is older than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +25,8 @@ class Question:
     variant_of: int | None = None
     """The turn that first asked this question, if it was another one."""
     images: tuple[ImageReference, ...] = ()
+    parent_turn: int | None = None
+    """The turn that first asked the question from whose answer this one continues; None: the one before it."""
 
     @property
     def first_turn(self) -> int:
@@ -56,6 +56,7 @@ def store_answer(
     is_personal_key: bool = False,
     replaces_last: bool = False,
     companion_of: int | None = None,
+    parent_turn: int | None = None,
     buttons_json: str | None = None,
     reasoning: str = "",
     images: Sequence[ImageReference] = (),
@@ -66,10 +67,9 @@ def store_answer(
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
     the previous question and answer from the history, or this question if there is no new answer; the answers to the
     same question are variants. `companion_of`: several models answer the question at the same time, which this turn
-    asked first; the first answer is the one in the history. After a /new that
-    is newer than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so
-    that it can be asked again. `final_state` is the turn's after its delivery. Raises
-    `LostLeaseError`.
+    asked first; the first answer is the one in the history. `parent_turn`: see `Question`. After a /new that is newer
+    than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so that it can
+    be asked again. `final_state` is the turn's after its delivery. Raises `LostLeaseError`.
     """
     if companion_of is not None:
         # The other models' answers are stored either before this transaction or after it.
@@ -111,7 +111,10 @@ def store_answer(
         "turn_id": turn.id,
         "is_excluded": is_excluded,
         "variant_of": variant_of,
+        "parent_turn": parent_turn,
     }
+    if parent_turn is not None and answer:
+        connection.execute(CLEAR_NEXT_PARENT, {"conversation_id": conversation_id})
     question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
     reply = {"role": "assistant", "text": answer, "images_json": None, **columns}
     connection.execute(INSERT_MESSAGE, [question, reply] if answer else [question])
@@ -124,9 +127,14 @@ QUESTION_COLUMNS = (
     messages.c.is_excluded,
     messages.c.variant_of,
     messages.c.images_json,
+    messages.c.parent_turn,
 )
 SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
+SELECT_NEXT_PARENT = select(conversations.c.next_parent).where(conversations.c.id == bindparam("conversation_id"))
+CLEAR_NEXT_PARENT = (
+    update(conversations).where(conversations.c.id == bindparam("conversation_id")).values(next_parent=None)
+)
 INSERT_MESSAGE = insert(messages).values(created_at=database_now())
 LOCK_CONVERSATION = (
     select(conversations.c.id)
@@ -174,7 +182,8 @@ def get_question(connection: Connection, turn_id: int) -> Question | None:
 
 
 def _question(row: Row[*tuple[Any, ...]]) -> Question:
-    return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, decode_references(row.images_json))
+    images = decode_references(row.images_json)
+    return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, images, row.parent_turn)
 
 
 def list_companions(connection: Connection, turn: Turn) -> list[int]:
@@ -231,13 +240,35 @@ def last_question(connection: Connection, conversation_id: int) -> Question | No
     return _question(row) if row else None
 
 
-def is_recent_answer(connection: Connection, conversation_id: int, message_id: str) -> bool:
-    """Whether a message of the platform belongs to one of the last answers in the history of a conversation."""
-    recent = select_history(conversation_id, messages.c.turn_id).limit(RECENT_MESSAGES).subquery()
-    query = select(answer_parts.c.turn_id).where(
-        answer_parts.c.message_id == message_id, answer_parts.c.turn_id.in_(select(recent.c.turn_id))
+def find_answer(connection: Connection, conversation_id: int, message_id: str) -> int | None:
+    """The turn that first asked what a message of the bot answers; None if that is not in the history."""
+    query = (
+        select_history(conversation_id, messages.c.turn_id, messages.c.variant_of)
+        .join(answer_parts, answer_parts.c.turn_id == messages.c.turn_id)
+        .where(answer_parts.c.message_id == message_id, messages.c.role == "assistant")
     )
-    return connection.scalar(query.limit(1)) is not None
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None else row.variant_of or row.turn_id
+
+
+def find_parent(connection: Connection, conversation_id: int, answered_turn: int | None) -> int | None:
+    """From which exchange the next question continues, as its first turn; None: the newest.
+
+    `answered_turn`: the exchange that the person replies to (`find_answer`).
+    """
+    next_parent = connection.scalar(SELECT_NEXT_PARENT, {"conversation_id": conversation_id})
+    if answered_turn is None or next_parent is not None:
+        return answered_turn or next_parent
+    newest = select_history(conversation_id, messages.c.turn_id, messages.c.variant_of)
+    row = connection.execute(newest.where(messages.c.role == "assistant").limit(1)).first()
+    is_newest = row is not None and answered_turn == (row.variant_of or row.turn_id)
+    return None if is_newest else answered_turn
+
+
+def set_next_parent(connection: Connection, conversation_id: int, parent_turn: int) -> None:
+    """Continue from this exchange with the next question."""
+    is_this = conversations.c.id == conversation_id
+    connection.execute(update(conversations).where(is_this).values(next_parent=parent_turn))
 
 
 def has_answers(connection: Connection, conversation_id: int, *, except_turn: int | None = None) -> bool:

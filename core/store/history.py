@@ -1,11 +1,18 @@
-"""The history of a conversation, and the summary that replaces its older part in requests."""
+"""The history of a conversation, and the summary that replaces its older part in requests.
+
+A question continues from the exchange before it, unless it names another one (`messages.parent_turn`). The history is
+the path that leads to its end:
+
+    1 "Plan a trip"   2 "By train?"   3 "By ship?" (parent 1)   4 "How long?"      path: 1, 3, 4
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, Select, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, func, select
 
 from core.store.dialect import upsert
 from core.store.image_references import ImageReference, decode_references
@@ -21,6 +28,8 @@ class StoredMessage:
     role: Literal["user", "assistant"]
     text: str
     images: tuple[ImageReference, ...] = ()
+    follows_before: int | None = None
+    """For a question that does not continue from the exchange before it: the ID after the last message it follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +67,18 @@ SELECT_NEWEST = (
         messages.c.role,
         messages.c.text,
         messages.c.images_json,
+        messages.c.turn_id,
+        messages.c.parent_turn,
     )
     .where(messages.c.id > bindparam("after_id"), messages.c.id < bindparam("before_id"))
     .limit(bindparam("max_messages", type_=Integer))
 )
 SELECT_NEWEST_BEFORE = SELECT_NEWEST.outerjoin(turns, turns.c.id == messages.c.turn_id).where(
     (turns.c.seq < bindparam("before_seq")) | turns.c.id.is_(None)  # only old turns are deleted
+)
+SELECT_LAST_OF_EXCHANGE = select(func.max(messages.c.id)).where(
+    (messages.c.turn_id == bindparam("turn_id")) | (messages.c.variant_of == bindparam("turn_id")),
+    messages.c.is_excluded.is_(False),
 )
 COUNT_ANSWERS = (
     select_history(bindparam("conversation_id", type_=Integer))
@@ -87,46 +102,83 @@ def load_history(
     before_seq: int | None,
     limit: int,
     *,
+    parent_turn: int | None = None,
     max_size: float = math.inf,
     measure: Callable[[str], float] = len,
 ) -> ConversationHistory:
     """The newest messages since /new (of turns before `before_seq`, if given), and the summary.
 
-    At most `limit` messages, and hardly more than have together the size `max_size`, which `measure` determines.
+    They are those that lead to the exchange `parent_turn`, by default the newest. At most `limit` messages, and hardly
+    more than have together the size `max_size`, which `measure` determines.
     """
-    statement = SELECT_NEWEST if before_seq is None else SELECT_NEWEST_BEFORE
+    before_id = MAX_ID if parent_turn is None else _end_of_exchange(connection, parent_turn)
     loaded: list[StoredMessage] = []
     size = 0.0
-    while len(loaded) < limit and size < max_size:
-        parameters = {
-            "conversation_id": conversation_id,
-            "after_id": 0,
-            "before_id": loaded[-1].id if loaded else MAX_ID,
-            "before_seq": before_seq,
-            "max_messages": min(PAGE_SIZE, limit - len(loaded)),
-        }
-        page = [_stored_message(row) for row in connection.execute(statement, parameters)]
+    for page in _walk(connection, conversation_id, before_id=before_id, before_seq=before_seq):
         loaded += page
         size += sum(measure(message.text) for message in page)
-        if len(page) < PAGE_SIZE:
+        if len(loaded) >= limit or size >= max_size:
             break
-    summary = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
-    return ConversationHistory(
-        tuple(reversed(loaded)), ConversationSummary(*summary) if summary else ConversationSummary()
+    del loaded[limit:]
+    row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
+    summary = ConversationSummary(*row) if row else ConversationSummary()
+    newest = loaded[0].id if loaded else 0
+    is_on_path = (parent_turn is None or summary.up_to_message <= newest) and not any(
+        message.follows_before is not None and message.follows_before <= summary.up_to_message < message.id
+        for message in loaded
     )
+    return ConversationHistory(tuple(reversed(loaded)), summary if is_on_path else ConversationSummary())
+
+
+def _walk(
+    connection: Connection,
+    conversation_id: int,
+    *,
+    after_id: int = 0,
+    before_id: int = MAX_ID,
+    before_seq: int | None = None,
+) -> Iterator[list[StoredMessage]]:
+    """The messages that lead to the last one between these two, newest first, in pages."""
+    statement = SELECT_NEWEST if before_seq is None else SELECT_NEWEST_BEFORE
+    answered_turn: int | None = None
+    while True:
+        parameters = {
+            "conversation_id": conversation_id,
+            "after_id": after_id,
+            "before_id": before_id,
+            "before_seq": before_seq,
+            "max_messages": PAGE_SIZE,
+        }
+        rows = connection.execute(statement, parameters).all()
+        page = []
+        for row in rows:
+            if row.id >= before_id:
+                continue  # a later exchange than the one from which the path continues
+            follows_before = None
+            # A question without an answer leads nowhere: the next one continues from the newest answer.
+            if row.role == "user" and row.parent_turn is not None and row.turn_id == answered_turn:
+                follows_before = _end_of_exchange(connection, row.parent_turn)
+            images = decode_references(row.images_json)
+            page.append(StoredMessage(row.id, row.role, row.text, images, follows_before))
+            before_id = min(row.id, follows_before) if follows_before is not None else row.id
+            answered_turn = row.turn_id if row.role == "assistant" else None
+        yield page
+        if len(rows) < PAGE_SIZE:
+            return
+
+
+def _end_of_exchange(connection: Connection, turn_id: int) -> int:
+    """The ID that follows the answer which is shown of those to this question; 0 if all were deleted."""
+    last = connection.scalar(SELECT_LAST_OF_EXCHANGE, {"turn_id": turn_id})
+    return 0 if last is None else last + 1
 
 
 def load_messages_between(
     connection: Connection, conversation_id: int, after_id: int, before_id: int, limit: int
 ) -> tuple[StoredMessage, ...]:
-    """The newest `limit` messages between these two, oldest first."""
-    parameters = {"after_id": after_id, "before_id": before_id, "max_messages": limit}
-    rows = connection.execute(SELECT_NEWEST, {"conversation_id": conversation_id, **parameters}).all()
-    return tuple(_stored_message(row) for row in reversed(rows))
-
-
-def _stored_message(row: Row[Any]) -> StoredMessage:
-    return StoredMessage(row.id, row.role, row.text, decode_references(row.images_json))
+    """The newest `limit` messages that lead from one message to the question `before_id`, oldest first."""
+    pages = _walk(connection, conversation_id, after_id=after_id, before_id=before_id)
+    return tuple(islice(chain.from_iterable(pages), limit))[::-1]
 
 
 def count_answers_before(connection: Connection, conversation_id: int, message_id: int) -> int:

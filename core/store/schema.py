@@ -135,6 +135,7 @@ conversations = table(
     required("truncation_notified", Boolean, server_default=text("false")),
     Column("recall_mode", String(16)),  # NULL: the default
     required("recall_after", Id, server_default="0"),  # the last message never recalled
+    Column("next_parent", Id),  # as `messages.parent_turn`, for the next question; NULL: the newest exchange
 )
 
 messages = table(
@@ -147,6 +148,7 @@ messages = table(
     Column("images_json", NulFreeText),  # the pictures of a question, as references
     required("is_excluded", Boolean, server_default=text("false")),  # from the history
     Column("variant_of", Id),  # the turn that first asked the question; NULL: this one
+    Column("parent_turn", Id),  # the turn that first asked what this question continues from; NULL: the one before
     required("created_at", Float),
     Index("ix_messages_conversation", "conversation_id", "id"),
     Index("ix_messages_turn", "turn_id"),

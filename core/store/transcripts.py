@@ -12,7 +12,7 @@ from msgspec import Meta
 from sqlalchemy import Connection, insert, select
 
 from core.store.conversations import reset_history
-from core.store.history import select_history
+from core.store.history import load_history
 from core.store.schema import database_now, messages, turns
 
 MAX_MESSAGES = 2000
@@ -28,13 +28,12 @@ class TranscriptMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def load_transcript(connection: Connection, conversation_id: int) -> tuple[TranscriptMessage, ...]:
-    """The newest messages since /new, oldest first."""
-    query = select_history(conversation_id, messages.c.role, messages.c.text, turns.c.model)
-    rows = connection.execute(query.outerjoin(turns, turns.c.id == messages.c.turn_id).limit(MAX_MESSAGES)).all()
-    return tuple(
-        TranscriptMessage(row.role, row.text, row.model or "" if row.role == "assistant" else "")
-        for row in reversed(rows)
-    )
+    """The newest messages since /new that lead to the newest answer, oldest first."""
+    history = load_history(connection, conversation_id, None, MAX_MESSAGES).messages
+    ids = [message.id for message in history if message.role == "assistant"]
+    answers = select(messages.c.id, turns.c.model).join(turns, turns.c.id == messages.c.turn_id)
+    models = {row.id: row.model or "" for row in connection.execute(answers.where(messages.c.id.in_(ids)))}
+    return tuple(TranscriptMessage(message.role, message.text, models.get(message.id, "")) for message in history)
 
 
 def stage_import(

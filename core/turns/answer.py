@@ -246,6 +246,7 @@ class AnswerPipeline:
             is_personal_key=self._api_key.is_personal,
             replaces_last=self._caller.replaces_answer and not self._is_compared,
             companion_of=self._first_turn if self._is_compared else None,
+            parent_turn=self._caller.parent_turn,
             buttons_json=msgspec.json.encode(buttons).decode(),
             reasoning=answer.reasoning if self._preferences.shows_reasoning else "",
             images=self._caller.image_references,

@@ -56,6 +56,8 @@ class ModelCaller:
     prompt: str
     replaces_answer: bool
     """The prompt is asked again; the new answer takes the place of the old one."""
+    parent_turn: int | None = None
+    """The exchange from which the prompt continues; None: the one before it."""
     image_references: tuple[ImageReference, ...] = ()
     """The pictures of the question."""
     images: tuple[MessageImage, ...] = ()
@@ -159,6 +161,7 @@ class ModelCaller:
             model,
             context_tokens=context_tokens,
             replaces_last=self.replaces_answer,
+            parent_turn=self.parent_turn,
             extend_instructions=extend,
             images=images,
             load_images=QuestionImages(self.claimed, self.services).load_earlier if has_vision else None,

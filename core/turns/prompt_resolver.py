@@ -15,9 +15,10 @@ from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads
 from core.services import Services
 from core.store.answers import (
     Question,
+    find_answer,
+    find_parent,
     get_question,
     has_answers,
-    is_recent_answer,
     last_question,
     list_companions,
 )
@@ -56,6 +57,8 @@ class ResolvedPrompt:
     """The last question of the conversation is asked again; the new answer takes the place of the old one."""
     first_turn: int | None = None
     """The turn that first asked the question, if it is asked again: its answers are variants."""
+    parent_turn: int | None = None
+    """The exchange from which the question continues, by the turn that first asked it; None: the one before it."""
     model: str = ""
     """The model that answers this time; empty: the chat's."""
     is_compared: bool = False
@@ -102,8 +105,10 @@ class PromptResolver:
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         transcript, notes = await self._transcribe(claimed, api_key)
+        answered_turn = await self._answered_turn(claimed)
         return ResolvedPrompt(
-            await self._compose_prompt(claimed, images, transcript=transcript),
+            await self._compose_prompt(claimed, images, answered_turn=answered_turn, transcript=transcript),
+            parent_turn=await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
             notes=notes,
@@ -117,8 +122,7 @@ class PromptResolver:
         try:
             await self._check_allowances(api_key)
             if turn.incoming.text:
-                prompt = await self._compose_prompt(claimed, ())
-                return ResolvedPrompt(prompt, first_turn=first_turn, model=model, is_compared=True)
+                return await self._compose_comparison(claimed, first_turn, model)
             last = await self._store.read(last_question, turn.conversation_id)
             if last is None:
                 raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
@@ -130,10 +134,25 @@ class PromptResolver:
             last.text,
             replaces_answer=True,
             first_turn=last.first_turn,
+            parent_turn=last.parent_turn,
             model=model,
             is_compared=True,
             images=last.images,
         )
+
+    async def _compose_comparison(self, claimed: ClaimedTurn, first_turn: int, model: str) -> ResolvedPrompt:
+        answered_turn = await self._answered_turn(claimed)
+        parent_turn = await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn)
+        prompt = await self._compose_prompt(claimed, (), answered_turn=answered_turn)
+        return ResolvedPrompt(prompt, first_turn=first_turn, parent_turn=parent_turn, model=model, is_compared=True)
+
+    async def _answered_turn(self, claimed: ClaimedTurn) -> int | None:
+        """The exchange whose answer the person replies to, if it is in the history."""
+        quotes = claimed.turn.incoming.quotes
+        replied = next((quote for quote in quotes if quote.kind is QuoteKind.REPLY and quote.is_own), None)
+        if replied is None or replied.message_id is None:
+            return None
+        return await self._store.read(find_answer, claimed.turn.conversation_id, replied.message_id)
 
     async def _resolve_edit(self, claimed: ClaimedTurn) -> ResolvedPrompt | None:
         """The edited question; its new answer takes the place of the old one, also in the chat."""
@@ -152,22 +171,27 @@ class PromptResolver:
             quotes = stored.text[: -text_length(asked.incoming.pieces)]
             prompt = quotes + claimed.turn.incoming.text
         else:
-            prompt = await self._compose_prompt(claimed, images, answered_turn)
+            prompt = await self._compose_prompt(
+                claimed, images, answered_turn=await self._answered_turn(claimed), edited_turn=answered_turn
+            )
         if last is not None and prompt == last.text:
             return None
         await claimed.outbox.take_over(answered_turn)
-        return ResolvedPrompt(prompt, replaces_answer=stored is not None, images=images)
+        parent_turn = last.parent_turn if last is not None and is_last else None
+        return ResolvedPrompt(prompt, replaces_answer=stored is not None, parent_turn=parent_turn, images=images)
 
     async def _compose_prompt(
         self,
         claimed: ClaimedTurn,
         images: Sequence[ImageReference],
-        edited_turn: int | None = None,
         *,
+        answered_turn: int | None,
+        edited_turn: int | None = None,
         transcript: str = "",
     ) -> str:
+        """`answered_turn`: the exchange that the person replies to; the model gets it with the conversation."""
         incoming = _with_transcript(claimed.turn.incoming, transcript)
-        quotes = [await self._shorten_known(claimed.turn.conversation_id, quote) for quote in incoming.quotes]
+        quotes = [_shorten_known(quote) if answered_turn is not None else quote for quote in incoming.quotes]
         if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
         visible_images = images if self._settings.max_images else ()
@@ -194,13 +218,6 @@ class PromptResolver:
         except RecordingError as error:
             raise QuestionRefused(escape_markdown(str(error))) from error
         return transcript, (speech_texts.transcript_note(transcript),)
-
-    async def _shorten_known(self, conversation_id: int, quote: Quote) -> Quote:
-        """A quoted answer that the model gets with the conversation is only named by its beginning."""
-        if not quote.is_own or quote.is_excerpt or quote.message_id is None or len(quote.text) <= MAX_KNOWN_CHARS:
-            return quote
-        is_known = await self._store.read(is_recent_answer, conversation_id, quote.message_id)
-        return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_known else quote
 
     async def _thread_start(self, claimed: ClaimedTurn, edited_turn: int | None) -> Quote | None:
         """How the thread began, for the first question of a conversation in it; later ones need no repetition."""
@@ -236,7 +253,12 @@ class PromptResolver:
         if last is None:
             raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
         return ResolvedPrompt(
-            last.text, replaces_answer=True, first_turn=last.first_turn, model=model, images=last.images
+            last.text,
+            replaces_answer=True,
+            first_turn=last.first_turn,
+            parent_turn=last.parent_turn,
+            model=model,
+            images=last.images,
         )
 
     def _find_retry_model(self, press: ButtonPress) -> str:
@@ -290,6 +312,12 @@ def _with_transcript(incoming: Incoming, transcript: str) -> Incoming:
         ]
         return replace(incoming, quotes=tuple(quotes))
     return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
+
+
+def _shorten_known(quote: Quote) -> Quote:
+    """A quoted answer that the model gets with the conversation is only named by its beginning."""
+    is_answer = quote.kind is QuoteKind.REPLY and quote.is_own and not quote.is_excerpt
+    return replace(quote, text=shorten(quote.text, MAX_KNOWN_CHARS)) if is_answer else quote
 
 
 def _validate_prompt(

@@ -109,6 +109,7 @@ class QuestionHandler:
             recall,
             prompt.text,
             prompt.replaces_answer,
+            prompt.parent_turn,
             prompt.images,
             image_input.images,
         )
@@ -153,6 +154,7 @@ class QuestionHandler:
             note=note,
             model=preferences.model,
             replaces_last=prompt.replaces_answer,
+            parent_turn=prompt.parent_turn,
             images=prompt.images,
             buttons_json=msgspec.json.encode(buttons).decode() if buttons else None,
             final_state=TurnState.FAILED,
