@@ -261,15 +261,57 @@ def sandbox(
 
 
 @asynccontextmanager
-async def _open_store(config_file: Path | None) -> "AsyncIterator[Store]":
+async def _closing_store(config_file: Path | None) -> "AsyncIterator[Store]":
     from core.store.database import Store
 
     store = Store(_load(config_file).core.database_url)
     try:
-        await store.open(migrates=False)
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def _open_store(config_file: Path | None) -> "AsyncIterator[Store]":
+    async with _closing_store(config_file) as store:
+        await store.open(migrates=False)
+        yield store
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write. It must not exist.")], config_file: ConfigFile = None
+) -> None:
+    """Copy the database to a file, also while the bot runs, and check the copy.
+
+    The file can be restored to SQLite and to PostgreSQL.
+    """
+    from core.backup import back_up
+
+    async def copy() -> None:
+        async with _closing_store(config_file) as store:
+            manifest = await back_up(store, file)
+        _console().print(f"{file}: {manifest.row_count:,} rows of {len(manifest.tables)} tables, checked.")
+
+    asyncio.run(copy())
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `parley backup` wrote.")],
+    config_file: ConfigFile = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in the database.")] = False,
+) -> None:
+    """Fill the database from a backup. The bot must not run. A backup of an older version is migrated."""
+    from core.backup import restore as restore_database
+
+    async def fill() -> None:
+        async with _closing_store(config_file) as store:
+            manifest = await restore_database(store, file, replaces=force)
+        _console().print(f"Restored {manifest.row_count:,} rows of {manifest.created_at}.", highlight=False)
+
+    asyncio.run(fill())
 
 
 @app.command()

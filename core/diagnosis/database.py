@@ -55,7 +55,7 @@ async def check_database(
     return DatabaseCheck(findings + schema.findings, schema.is_usable)
 
 
-RESTORE_ADVICE = "Stop Parley and restore a backup with `parley restore`."
+RESTORE_ADVICE = "Stop Parley, move the file away, and fill a new database with `parley restore`."
 
 
 def _check_folder(path: Path, min_free_bytes: int) -> list[Finding]:

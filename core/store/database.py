@@ -85,7 +85,9 @@ class Store:
                 await self._wait_for_wal()
             try:
                 async with self._translate_errors():
-                    await self._connections.migrate(migrate.create_or_upgrade if migrates else migrate.create_or_check)
+                    await self._connections.write_without_limit(
+                        migrate.create_or_upgrade if migrates else migrate.create_or_check
+                    )
             except DamagedStoreError:
                 raise
             except StoreError as error:
@@ -150,6 +152,20 @@ class Store:
         """
         async with self._translate_errors():
             return await self._connections.write_leases(lambda connection: function(connection, *args, **kwargs))
+
+    async def read_snapshot(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `read`, but all statements see one state of the database, and there is no limit of time."""
+        async with self._translate_errors():
+            return await self._connections.read_snapshot(lambda connection: function(connection, *args, **kwargs))
+
+    async def write_without_limit(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like `write`, but without a limit of time. For maintenance."""
+        async with self._translate_errors():
+            return await self._connections.write_without_limit(lambda connection: function(connection, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._translate_errors():

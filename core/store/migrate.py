@@ -47,7 +47,7 @@ def create_or_upgrade(connection: Connection) -> None:
     advisory_lock(connection, MIGRATION_LOCK_ID)
     current = read_revision(connection)
     if current is None:
-        _create(connection)
+        create(connection)
     elif current != newest_revision():
         upgrade(connection)
 
@@ -76,7 +76,8 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     command.upgrade(config, revision)
 
 
-def _create(connection: Connection) -> None:
+def create(connection: Connection) -> None:
+    """Create the newest schema in an empty database."""
     schema.metadata.create_all(connection, checkfirst=False)
     version_table.create(connection)
     connection.execute(insert(version_table).values(version_num=newest_revision()))

@@ -61,10 +61,16 @@ class PostgresqlConnections:
         async with self._lease_queue.slot():
             return await self._run(self._lease_engine, function)
 
-    async def migrate(self, function: Callable[[Connection], None]) -> None:
-        """Without a limit of time: a migration may take long."""
+    async def read_snapshot(self, function: Callable[[Connection], T]) -> T:
+        """All statements see the same state. Without a limit of time."""
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        async with self._write_engine.execution_options(**options).begin() as connection:
+            return await connection.run_sync(function)
+
+    async def write_without_limit(self, function: Callable[[Connection], T]) -> T:
+        """For migrations and the like, which may take long."""
         async with self._write_engine.begin() as connection:
-            await connection.run_sync(function)
+            return await connection.run_sync(function)
 
     async def _run(self, engine: AsyncEngine, function: Callable[[Connection], T]) -> T:
         if self._is_closed:

@@ -101,8 +101,11 @@ class SqliteConnections:
     async def write_leases(self, function: Callable[[Connection], T]) -> T:
         return await self.write(function, priority=True)
 
-    async def migrate(self, function: Callable[[Connection], None]) -> None:
-        await self.write(function)
+    async def read_snapshot(self, function: Callable[[Connection], T]) -> T:
+        return await self.read(function)  # in WAL mode, a transaction sees the state in which it began
+
+    async def write_without_limit(self, function: Callable[[Connection], T]) -> T:
+        return await self.write(function)
 
     def _start_next_group(self, loop: asyncio.AbstractEventLoop) -> None:
         group: list[_Transaction] = []
