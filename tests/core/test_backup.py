@@ -54,7 +54,7 @@ def all_rows(connection: Connection) -> dict[str, set[str]]:
 def insert_turn(connection: Connection) -> int:
     """Returns its ID, which the database chooses."""
     values = {"event_key": "new", "state": "queued", "incoming_json": "{}", "person_key": "fake:9", "created_at": 0}
-    return connection.scalars(insert(turns).values(values).returning(turns.c.id)).one()
+    return int(connection.scalars(insert(turns).values(values).returning(turns.c.id)).one())
 
 
 @pytest.mark.parametrize("target_engine", ENGINES)
