@@ -33,7 +33,10 @@ from core.settings import config_file_keys
 
 READY_TIMEOUT_SECONDS = 60.0
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
-
+TELEGRAM_DESCRIPTION = (
+    "Ask me anything: an open model answers. Send a picture or a file, or choose a command from the menu.\n\n"
+    "The operator writes this text, in TELEGRAM_DESCRIPTION."
+)
 SCRIPT_HELP = "Prompts of the scripted model: repeat: TEXT, long 9000, think, slow, cut, stall, empty, error 500"
 WELCOME = """\
 [bold]Parley's sandbox[/bold]: the real bots, connected to simulated platforms on this machine.
@@ -111,6 +114,8 @@ async def _start_services(options: SandboxOptions) -> AsyncIterator[_Services]:
         if "personas" not in _config_file_keys():
             environment["PARLEY_PERSONAS"] = PERSONAS
         model: ModelStandIn | None = None
+        if "telegram_description" not in _config_file_keys():
+            environment["TELEGRAM_DESCRIPTION"] = TELEGRAM_DESCRIPTION
         answer_source = "The answers come from a script; nothing leaves this machine."
         if options.model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):

@@ -48,9 +48,12 @@ class ClientBackend(Backend):
         *,
         thread: int | None = None,
         reply_to: int | Message | None = None,
+        entities: list[Json] | None = None,
         **extra_fields: Any,
     ) -> Message:
         """A message of a user. `extra_fields` are further fields of Telegram's object.
+
+        Without `entities`, those that Telegram marks by itself.
 
         Raises `ValueError` for what a client does not allow.
         """
@@ -69,7 +72,7 @@ class ClientBackend(Backend):
             user,
             text,
             thread_id=thread,
-            entities=detect_entities(text),
+            entities=detect_entities(text) if entities is None else entities,
             extra_fields=extra_fields,
             reply_to_id=reply_to.id if isinstance(reply_to, Message) else reply_to,
         )
@@ -82,7 +85,9 @@ class ClientBackend(Backend):
         if original.rich is not None:
             fields["rich_message"] = original.rich.json()
         text = "" if original.rich is not None else original.text
-        return await self.send_message(user, chat, text, forward_origin=origin, **fields, **options)
+        return await self.send_message(
+            user, chat, text, forward_origin=origin, entities=list(original.entities), **fields, **options
+        )
 
     def redeliver_last_update(self, chat: Chat) -> None:
         """Deliver the latest update of a chat to the bot once more."""

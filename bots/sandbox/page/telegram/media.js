@@ -114,7 +114,7 @@ function drawDocument(document, context) {
   ];
   return url === null
     ? h("div", { class: "file" }, content)
-    : h("a", { class: "file", href: url, download: name, "aria-label": `Download ${name}` }, content);
+    : h("a", { class: "file", href: url, download: name, title: "Download" }, content);
 }
 
 function missing(name) {

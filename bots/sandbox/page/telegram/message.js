@@ -112,9 +112,10 @@ function drawReplyQuote(message, context) {
     {
       type: "button",
       class: `reply-quote ${colourClass(original.from?.id)}`,
-      "aria-label": `Reply to ${senderName(original)}. Go to the message.`,
+      title: "Go to the message",
       onclick: () => context.actions.scrollTo(original.message_id),
     },
+    h("span", { class: "visually-hidden" }, "Reply to "),
     h("span", { class: "reply-name" }, senderName(original)),
     h("span", { class: "reply-text" }, text),
   );
@@ -131,12 +132,12 @@ function drawReactions(message, reactions, context) {
           type: "button",
           class: reaction.isOwn ? "reaction own" : "reaction",
           "aria-pressed": String(reaction.isOwn),
-          "aria-label": `${reaction.emoji}, ${reaction.names.join(", ")}`,
           title: reaction.names.join(", "),
           onclick: () => context.actions.react(message, reaction.isOwn ? null : reaction.emoji),
         },
         h("span", { class: "reaction-emoji" }, reaction.emoji),
         h("span", { class: "reaction-count" }, reaction.names.length),
+        h("span", { class: "visually-hidden" }, `, ${reaction.names.join(", ")}`),
       ),
     ),
   );

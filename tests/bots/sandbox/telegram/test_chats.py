@@ -265,3 +265,15 @@ async def test_people_cannot_exceed_client_limits(server: TelegramStandIn, ann: 
     await server.block_bot(ann)
     with pytest.raises(ValueError, match="blocked"):
         await server.send_message(ann, chat, "hi")
+
+
+async def test_forwarded_message_keeps_its_formatting(
+    server: TelegramStandIn, bot: ExtBot[None], ann: User, chat: Chat
+) -> None:
+    original = await bot.send_message(chat.id, "very bold", entities=[MessageEntity("bold", 5, 4)])
+    sent = chat.find_message(original.message_id)
+    assert sent is not None
+    await server.forward_message(ann, chat, sent)
+    (update,) = await bot.get_updates(timeout=0)
+    assert update.message is not None
+    assert update.message.entities == (MessageEntity("bold", 5, 4),)
