@@ -6,7 +6,9 @@ const STORAGE_KEY = "parley-sandbox-ui";
 const DEFAULTS = {
   frame: { tab: "telegram", theme: "auto" },
   telegram: { person: null, chat: null, thread: null },
-  discord: { person: null, channel: null, text: "", replyTo: null, editing: null },
+  discord: {
+    person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, closedForms: [], read: {},
+  },
   inside: {},
 };
 

@@ -1,0 +1,148 @@
+// Where messages and slash commands are written. A message that begins with a slash opens the list of commands; choosing
+// one shows a field for each of its options, as Discord's clients do.
+//
+//     "/"            the list of commands
+//     "/mod"         the commands whose names contain "mod"
+//     "/model qwen"  Enter runs /model with "qwen" for its first option
+
+import { h } from "../dom.js";
+import { commandForm, newCommand, runCommand } from "./commands.js";
+
+const CHAT_INPUT = 1;
+const MAX_LISTED = 12;
+
+// `context`: {ui, setUi, send, upload, person, channel, commands, names, messages}.
+export function composer(context) {
+  const { ui } = context;
+  if (ui.command) return commandForm(context);
+  const matches = matchingCommands(context);
+  return h(
+    "form",
+    { class: "composer", onsubmit: (event) => submit(event, context, matches) },
+    note(context),
+    matches.length ? commandList(matches, context) : null,
+    h(
+      "div",
+      { class: "composer-row" },
+      uploadButton(context),
+      h("textarea", {
+        "aria-label": `Message to Discord, ${context.title}`,
+        placeholder: ui.editing ? "Edit your message" : `Message ${context.title}`,
+        rows: String(Math.min(6, ui.text.split("\n").length)),
+        maxlength: 2000,
+        value: ui.text,
+        oninput: (event) => context.setUi({ text: event.target.value }),
+        onkeydown: (event) => handleKey(event, context, matches),
+      }),
+      h("button", { type: "submit", class: "button primary", "aria-label": "Send" }, "➤"),
+    ),
+  );
+}
+
+function matchingCommands({ ui, commands }) {
+  const name = /^\/([\w-]*)/.exec(ui.text)?.[1]?.toLowerCase();
+  if (name === undefined || ui.editing) return [];
+  const hasOptions = /\s/.test(ui.text);
+  return commands
+    .filter((one) => one.type === CHAT_INPUT && (hasOptions ? one.name === name : one.name.includes(name)))
+    .sort((a, b) => Number(b.name.startsWith(name)) - Number(a.name.startsWith(name)) || a.name.localeCompare(b.name))
+    .slice(0, MAX_LISTED);
+}
+
+function commandList(matches, context) {
+  return h(
+    "ul",
+    { class: "command-list", "aria-label": "Commands" },
+    matches.map((command) =>
+      h(
+        "li",
+        { key: command.name },
+        h(
+          "button",
+          { type: "button", onclick: () => choose(command, context) },
+          h("b", null, `/${command.name}`),
+          h("span", null, command.description),
+        ),
+      ),
+    ),
+  );
+}
+
+function choose(command, context) {
+  const started = newCommand(command, context.ui.text.replace(/^\/\S*\s*/, ""));
+  context.setUi({ command: started, text: "" });
+}
+
+async function submit(event, context, matches) {
+  event.preventDefault();
+  const [command] = matches;
+  if (command) {
+    const started = newCommand(command, context.ui.text.replace(/^\/\S*\s*/, ""));
+    const isTypedInFull = context.ui.text.split(/\s/)[0] === `/${command.name}`;
+    if (!isTypedInFull || !(await runCommand(command, started, context))) context.setUi({ command: started, text: "" });
+    return;
+  }
+  if (!isWaitingForCommands(context)) await sendText(context);
+}
+
+function isWaitingForCommands({ ui, commands }) {
+  return ui.text.startsWith("/") && commands.length === 0;
+}
+
+async function sendText({ ui, setUi, send, person, channel, mention }) {
+  if (!ui.text.trim() && !ui.file) return;
+  const target = { person: person.id, channel: channel.id };
+  const text = mention(ui.text);
+  const sent = ui.editing
+    ? await send("discord.edit", { ...target, message: ui.editing, text })
+    : await send("discord.send", { ...target, text, reply_to: ui.replyTo, upload: ui.file?.id ?? "" });
+  if (sent !== undefined) setUi({ text: "", replyTo: null, editing: null, file: null });
+}
+
+function handleKey(event, context, matches) {
+  if (event.isComposing) return;
+  if (event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    event.currentTarget.form.requestSubmit();
+  } else if (event.key === "Escape") {
+    context.setUi({ replyTo: null, editing: null, file: null, text: context.ui.editing || matches.length ? "" : context.ui.text });
+  } else if (event.key === "Tab" && matches.length) {
+    event.preventDefault();
+    choose(matches[0], context);
+  } else if (event.key === "ArrowUp" && !context.ui.text) {
+    const own = context.messages.findLast(({ message }) => message.author.id === context.person.id);
+    if (own) context.setUi({ editing: own.message.id, text: own.message.content });
+  }
+}
+
+function note(context) {
+  const { ui, setUi, messages } = context;
+  if (isWaitingForCommands(context)) return h("p", { class: "composer-note" }, "The bot has not registered its commands yet.");
+  const target = messages.find(({ message }) => message.id === (ui.editing ?? ui.replyTo))?.message;
+  const text = ui.editing ? "Editing your message" : target ? `Replying to ${target.author.global_name}` : "";
+  const file = ui.file ? `📎 ${ui.file.name}` : "";
+  if (!text && !file) return null;
+  const cancel = () => setUi({ replyTo: null, editing: null, file: null, text: ui.editing ? "" : ui.text });
+  return h(
+    "p",
+    { class: "composer-note" },
+    h("span", null, [text, file].filter(Boolean).join(" · ")),
+    h("button", { type: "button", "aria-label": "Cancel", onclick: cancel }, "✕"),
+  );
+}
+
+function uploadButton({ upload, setUi }) {
+  const pick = async (event) => {
+    const input = event.currentTarget;
+    const [file] = input.files;
+    const id = file && (await upload(file));
+    input.value = "";
+    if (id) setUi({ file: { id, name: file.name } });
+  };
+  return h(
+    "label",
+    { class: "upload", title: "Attach a file" },
+    h("span", { "aria-hidden": "true" }, "+"),
+    h("input", { type: "file", class: "visually-hidden", "aria-label": "Attach a file to Discord", onchange: pick }),
+  );
+}
