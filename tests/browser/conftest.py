@@ -24,7 +24,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 START_TIMEOUT_SECONDS = 60.0
-VISIBLE_TIMEOUT_MS = 30_000
+VISIBLE_TIMEOUT_MS = 60_000
 """For what the bot does, on a busy machine."""
 
 
@@ -78,6 +78,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     errors: list[str] = []
     async with running_sandbox() as address:
         page = await browser.new_page(viewport={"width": 1400, "height": 850})
+        page.set_default_timeout(VISIBLE_TIMEOUT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         await page.goto(address)
