@@ -1,6 +1,7 @@
 """`parley run`: serve every enabled platform until a signal, and exit in time whatever hangs."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ from types import FrameType
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, create_adapters
 from bots.monitoring_server import serving_monitoring
+from bots.service_notifier import ServiceNotifier
 from core.app import open_services, serve
 from core.clock import run_until
 from core.health import Health
@@ -33,6 +35,7 @@ async def run_bot(
 
     Raises `ConfigurationError` and `UnavailableError`.
     """
+    faulthandler.enable()  # a process that its service manager aborts, because it hangs, says where
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -45,7 +48,9 @@ async def run_bot(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)  # not loop.add_signal_handler: the loop may be what hangs
+    notifier = ServiceNotifier.from_environment(clock=timings.clock)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(notifier.running(stop_requested))
         services = await run_until(
             stop_requested, stack.enter_async_context(open_services(settings.core, timings=timings))
         )
@@ -58,6 +63,7 @@ async def run_bot(
             gc.set_threshold(GC_THRESHOLD)
             gc.enable()
             health = Health(adapters, services.store, timings)
+            notifier.watch(health)
             if settings.core.monitoring_listen:
                 await stack.enter_async_context(serving_monitoring(settings.core.monitoring_listen, health))
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code, health=health)

@@ -69,7 +69,9 @@ class GatewaySupervisor:
         self._served_shards: set[Shard] = set()
         self._is_standing_by = False
         """Whether this process would serve shards if other processes did not."""
-        self._shard_allocator = ShardAllocator(leases, account, self._run_shard, timings) if leases else None
+        self._shard_allocator: ShardAllocator | None = None
+        if leases:
+            self._shard_allocator = ShardAllocator(leases, account, self._run_shard, self._stand_by, timings)
 
     @property
     def last_activity(self) -> float | None:
@@ -98,7 +100,6 @@ class GatewaySupervisor:
         self._identify_limiter.concurrency = endpoint.max_concurrency
         try:
             if self._shard_allocator is not None:
-                self._is_standing_by = True
                 await self._shard_allocator.run(endpoint.shard_count)
                 return
             async with asyncio.TaskGroup() as group:
@@ -116,6 +117,10 @@ class GatewaySupervisor:
             await self._keep_connected(shard)
         finally:
             self._served_shards.discard(shard)
+            self._stand_by()  # another process may have it now
+
+    def _stand_by(self) -> None:
+        self._is_standing_by = True
 
     async def _keep_connected(self, shard: Shard) -> None:
         """Replace clients that end, until cancelled. Raises `ConfigurationError`."""

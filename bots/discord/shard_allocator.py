@@ -46,6 +46,8 @@ class ShardAllocator:
     leases: Leases
     account: str
     serve_shard: Callable[[Shard], Awaitable[None]]
+    on_standby: Callable[[], None]
+    """Called when other processes have all shards."""
     timings: DiscordTimings
 
     async def run(self, shard_count: int) -> None:
@@ -56,15 +58,16 @@ class ShardAllocator:
         numbers = random.sample(range(shard_count), shard_count)
         unclaimed = [Shard(number, shard_count) for number in numbers]
         async with asyncio.TaskGroup() as group:
-            is_logged = False
+            has_stood_by = False
             while unclaimed:
                 shard = await self._claim_first_free(unclaimed)
                 if shard is not None:
                     unclaimed.remove(shard)
                     work = partial(self.serve_shard, shard)
                     group.create_task(self.leases.run_while_held(self._lease_name(shard), work))
-                elif len(unclaimed) == shard_count and not is_logged:
-                    is_logged = True
+                elif len(unclaimed) == shard_count and not has_stood_by:
+                    has_stood_by = True
+                    self.on_standby()
                     log.info("discord.shards_standing_by", shards=shard_count)
                 claimed_count = min(shard_count - len(unclaimed), MAX_DELAYING_SHARDS)
                 await self.timings.clock.sleep(
