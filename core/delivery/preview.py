@@ -16,7 +16,6 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypeGuard
 
 import structlog
 
@@ -75,7 +74,6 @@ class Preview:
         self._status = ""
         self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
         self._on_rich_rejected = on_rich_rejected
-        self._allows_drafts = allows_drafts
         self._final_parts = 0
         self._thinking = gettext(texts.THINKING)
         self._started_at = self._clock.monotonic()
@@ -90,6 +88,9 @@ class Preview:
         self._interrupted = Interruption()
         """The preview ends, or the first words have arrived, which are more urgent than what is waiting."""
         self._capabilities = self._adapter.capabilities(outbox.place)
+        shows_drafts = allows_drafts and self._capabilities.preview_mode is PreviewMode.DRAFT
+        self._drafts = self._adapter if shows_drafts and isinstance(self._adapter, SupportsDrafts) else None
+        """Shows drafts, if the answer may have any. Asking the adapter for each preview would take longer."""
         stop_button = Button(
             gettext(texts.STOP_BUTTON), encode_action(ButtonAction.STOP, self._turn_id), is_destructive=True
         )
@@ -233,8 +234,8 @@ class Preview:
         for position in range(self._final_parts, len(parts) - 1):
             await self._outbox.put(position, parts[position], Priority.CONTROL)
             self._final_parts = position + 1
-        if self._uses_drafts(self._adapter):
-            await self._show_draft(self._adapter, parts[-1] if parts else self._draft_status())
+        if drafts := self._open_drafts():
+            await self._show_draft(drafts, parts[-1] if parts else self._draft_status())
         else:
             part = parts[-1] if parts else self._render_status(self._current_status())
             part = replace(part, buttons=self._buttons)
@@ -250,10 +251,11 @@ class Preview:
     async def _show_activity(self) -> None:
         """Show that the bot is at work, although there is nothing to say yet."""
         self._typing_at = self._clock.monotonic()
-        if not self._uses_drafts(self._adapter):
+        drafts = self._open_drafts()
+        if drafts is None:
             await self._interrupted.cuts_short(self._show_typing())
         elif await self._acquire_slot(RequestKind.DRAFT):
-            await self._show_draft(self._adapter, Part(""))  # the platform shows "Thinking…"
+            await self._show_draft(drafts, Part(""))  # the platform shows "Thinking…"
             self._shown_at, self._shown_status = self._typing_at, self._thinking
 
     async def _show_draft(self, adapter: SupportsDrafts, part: Part) -> None:
@@ -261,14 +263,14 @@ class Preview:
         draft_id = encode_draft_id(self._turn_id, self._final_parts)
         await adapter.show_draft(self._outbox.place, draft_id, part)
 
-    def _uses_drafts(self, adapter: object) -> TypeGuard[SupportsDrafts]:
+    def _open_drafts(self) -> SupportsDrafts | None:
+        """What shows the open part as a draft; None if it is a message."""
         # A draft would stay beside the message that shows the answer until the platform removes it.
-        is_new = self._allows_drafts and not self._outbox.has_message(self._final_parts)
-        return is_new and self._capabilities.preview_mode is PreviewMode.DRAFT and isinstance(adapter, SupportsDrafts)
+        return None if self._outbox.has_message(self._final_parts) else self._drafts
 
     def _kind(self) -> RequestKind:
         """What the next preview is."""
-        if self._uses_drafts(self._adapter):
+        if self._open_drafts() is not None:
             return RequestKind.DRAFT
         return RequestKind.EDIT if self._outbox.has_message(self._final_parts) else RequestKind.MESSAGE
 
