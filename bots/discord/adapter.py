@@ -97,7 +97,7 @@ class DiscordAdapter:
     `state` stores the digest of the registered commands and the progress of backfill.
     If `gateway_url` is None, Discord supplies the URL and the number of shards. `leases` divide the
     shards among all processes on one database. `history` enables backfill of missed messages up to
-    `max_backfill_age` seconds old. Sending works without `run`; `close` then releases the connections.
+    `max_backfill_age` seconds old. Sending also works before `run`.
     """
 
     platform = PLATFORM
@@ -180,15 +180,18 @@ class DiscordAdapter:
 
     async def run(self, inbox: Inbox) -> None:
         self._intake.inbox = inbox
+        self._http.open()
         try:
             await self._gateway_supervisor.run()
         finally:
-            await self._command_sync.stop()
-            await self._intake.drain()
-            await self.close()
+            try:
+                await self._command_sync.stop()
+                await self._intake.drain()
+            finally:
+                await self.close()
 
     async def close(self) -> None:
-        """Close the connections to the REST API; a later request opens new ones."""
+        """Close the connections to the REST API. Requests fail until `run` is called again."""
         await self._http.close()
 
     async def send(

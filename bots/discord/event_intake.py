@@ -1,9 +1,10 @@
 """Stores events through the inbox, and acknowledges interactions in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 from weakref import WeakValueDictionary
 
 import structlog
@@ -39,7 +40,12 @@ class EventIntake:
     timings: DiscordTimings
     inbox: Inbox | None = None
     _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
+    _handler_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     _place_locks: WeakValueDictionary[Place, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    async def finish(self, handling: Coroutine[Any, Any, None]) -> None:
+        """Run the handler of an event, for which `drain` waits: the library does not wait for its own handlers."""
+        await self._handler_tasks.start(handling)
 
     async def may_use(self, incoming: Incoming) -> bool:
         """Whether the sender may use the bot, as far as the database can be asked."""
@@ -145,8 +151,11 @@ class EventIntake:
             log.warning("discord.question_not_deleted", failure=error.failure)
 
     async def drain(self) -> None:
-        """Wait until all received events are stored, at most for `drain_timeout`."""
+        """Wait until all received events are stored and all interactions are acknowledged, at most for `drain_timeout`
+        each.
+        """
         await self._store_tasks.drain(self.timings.drain_timeout)
+        await self._handler_tasks.drain(self.timings.drain_timeout)
         self.inbox = None
 
 

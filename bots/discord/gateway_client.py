@@ -124,7 +124,7 @@ class GatewayClient(discord.Client):
         if self._backfill is not None:
             await self._backfill.wait_until_read(message.channel.id)
         if self.user is not None:
-            await self._receiver.handle_message(message, self.user.id)
+            await self._receiver.intake.finish(self._receiver.handle_message(message, self.user.id))
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Also called when Discord adds a link preview; `edited_at` is then missing, or has been reported already."""
@@ -151,7 +151,7 @@ class GatewayClient(discord.Client):
 
     async def on_interaction(self, interaction: Interaction) -> None:
         if (handle := INTERACTION_HANDLERS.get(interaction.type)) is not None:
-            await handle(self._receiver, interaction)
+            await self._receiver.intake.finish(handle(self._receiver, interaction))
 
     async def on_error(self, event_method: str, /, *_: Any, **__: Any) -> None:
         """Log only the type of the error, because its text may contain a person's message."""

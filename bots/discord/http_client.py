@@ -53,6 +53,7 @@ class HttpClient:
         )
         self._clock = timings.clock
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
         self._bucket_resets: dict[str, float] = {}
         self._windows: BoundedDict[str, Window] = BoundedDict(MAX_BUCKETS)
         """The limits that Discord reports, by bucket."""
@@ -103,8 +104,15 @@ class HttpClient:
         window = self._windows.get(_bucket(method, path))
         return None if window is None else (window,)
 
+    def open(self) -> None:
+        """Allow requests again after `close`. The first request needs no call."""
+        self._is_closed = False
+
     async def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections. Requests fail from now on, also those that are repeated at this moment: the connection
+        that they would open would never be closed.
+        """
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -124,8 +132,7 @@ class HttpClient:
                 raise DeliveryError(gettext_noop("Discord cannot be reached"), DeliveryFailure.TRANSIENT) from error
             except (aiohttp.ClientError, TimeoutError, OSError):
                 was_interrupted = True
-                # Closed meanwhile: a repetition would open a connection that nobody closes.
-                if is_last or self._session is None:
+                if is_last or self._is_closed:
                     break
         raise DeliveryError(
             CONNECTION_LOST_TEXT, DeliveryFailure.TRANSIENT if is_idempotent else DeliveryFailure.UNKNOWN
@@ -158,6 +165,9 @@ class HttpClient:
             raise error
 
     def _open_session(self) -> aiohttp.ClientSession:
+        """Raises `DeliveryError` after `close`."""
+        if self._is_closed:
+            raise DeliveryError(gettext_noop("Discord cannot be reached"), DeliveryFailure.TRANSIENT)
         if self._session is None or self._session.closed:
             connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS)
             self._session = aiohttp.ClientSession(timeout=self._timeout, connector=connector)

@@ -24,8 +24,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._base_url = base_url
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self._is_closed:  # while the request was on its way here: nobody would close the session
+            raise httpx2.ConnectError("The client is closed")
         if self._session is None:
             self._session = open_session(self._base_url, max_connections=MAX_CONNECTIONS)
         with _translate_errors():
@@ -44,6 +47,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 

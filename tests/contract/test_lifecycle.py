@@ -1,11 +1,13 @@
 """Starting, reconnecting, restarting and stopping."""
 
 import asyncio
+import contextlib
 import gc
 import time
 
 import pytest
 
+from core.errors import DeliveryError
 from core.port import Adapter, ConnectionState, Part, SupportsLiveness
 from tests.contract.harness import Ability, PlatformHarness, needs
 from tests.waiting import wait_until
@@ -89,6 +91,18 @@ async def test_cancelled_run_leaves_no_task_and_no_connection(platform: Platform
     await wait_until(lambda: platform.open_connections() == 0)
     del adapter
     gc.collect()  # forgotten sockets and coroutines become warnings, which fail the test
+
+
+async def test_request_after_the_end_opens_no_connection(platform: PlatformHarness) -> None:
+    adapter = platform.create_adapter()
+    async with platform.run(adapter):
+        await adapter.send(platform.room, Part("answer"), key="1-0")
+    await wait_until(lambda: platform.open_connections() == 0)
+    with contextlib.suppress(DeliveryError):
+        await adapter.send(platform.room, Part("late"), key="1-1")
+    assert platform.open_connections() == 0
+    async with platform.run(adapter):
+        await adapter.send(platform.room, Part("next"), key="1-2")
 
 
 async def test_last_activity_is_in_the_past_or_unknown(platform: PlatformHarness) -> None:

@@ -33,6 +33,14 @@ async def test_text_that_arrived_before_the_connection_broke_off_is_read() -> No
         await transport.aclose()
 
 
+async def test_request_after_the_end_opens_no_connection() -> None:
+    async with raw_server(lambda _: [INCOMPLETE_HEAD]) as server:
+        transport = AiohttpTransport(server.url, connect_timeout=5)
+        await transport.aclose()
+        with pytest.raises(httpx2.ConnectError):
+            await transport.handle_async_request(httpx2.Request("POST", server.url))
+
+
 def create_certificate(folder: Path) -> ssl.SSLContext:
     """For a server on this machine. Clients trust `certificate.pem`."""
     key = ec.generate_private_key(ec.SECP256R1())
