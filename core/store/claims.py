@@ -280,11 +280,21 @@ def cancel_turns(connection: Connection, conversation_id: int, before_turn: int)
 
 
 def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:
-    """Whether the last question before `before_turn` was stopped within the last `RECENT_STOP_SECONDS`."""
+    """Whether the last question before `before_turn` was stopped within the last `RECENT_STOP_SECONDS`.
+
+    Also while the text that had been written is still delivered.
+    """
     last = connection.execute(
-        select(turns.c.state, (database_now() - turns.c.finished_at).label("age"))
+        select(
+            turns.c.state,
+            (turns.c.cancel_requested | (turns.c.final_state == TurnState.STOPPED)).label("is_ending"),
+            (database_now() - turns.c.finished_at).label("age"),
+        )
         .where(turns.c.conversation_id == conversation_id, turns.c.id < before_turn, turns.c.seq.is_not(None))
         .order_by(turns.c.id.desc())
         .limit(1)
     ).first()
-    return last is not None and last.state == TurnState.STOPPED and last.age < RECENT_STOP_SECONDS
+    if last is None:
+        return False
+    is_stopped = bool(last.is_ending) if last.age is None else last.state == TurnState.STOPPED
+    return is_stopped and (last.age or 0.0) < RECENT_STOP_SECONDS

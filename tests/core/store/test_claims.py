@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from core.port import AccountKey, Place
-from core.store import answer_parts, claims, schema, turns
+from core.store import answer_parts, answers, claims, schema, turns
 from core.store.answer_parts import PartState, SentPart
 from core.store.chat_migration import move_chat
 from core.store.claims import SUSPECT_ATTEMPTS, CancelResult, ClaimFilter
@@ -145,6 +145,22 @@ async def test_stop_drops_queued_turns(store: Store) -> None:
     assert cancelled == CancelResult([running.id], 2)
     await store.write(turns.finish_turn, running, TurnState.STOPPED)
     assert await claim(store) == []
+
+
+async def test_stop_is_confirmed_from_the_first_request_on(store: Store) -> None:
+    """Also while the answer ends and is delivered, and only if the answer was not complete before."""
+    await accept(store, "question")
+    (question,) = await claim(store)
+    assert not await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN)
+    stored = partial(answers.store_answer, prompt="long", answer="Once", note="Stopped.", model="m")
+    await store.write(partial(stored, final_state=TurnState.STOPPED), question)
+    assert await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN), "it is delivered"
+    await store.write(turns.finish_turn, question, TurnState.STOPPED)
+    assert await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN)
+    await accept(store, "next")
+    (following,) = await claim(store)
+    await store.write(turns.finish_turn, following, TurnState.DONE)
+    assert not await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN)
 
 
 async def test_late_stop_spares_newer_turns(store: Store) -> None:
