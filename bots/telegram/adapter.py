@@ -307,7 +307,7 @@ class TelegramAdapter:
         **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
     ) -> str:
         reply = None
-        if reply_to is not None and not place.is_private:
+        if reply_to is not None:
             reply = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():

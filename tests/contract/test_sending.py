@@ -74,11 +74,12 @@ async def test_send_with_the_same_key_appears_once(platform: PlatformHarness, ad
 
 @needs(Ability.REPLIES)
 async def test_message_refers_to_the_message_it_replies_to(platform: PlatformHarness, adapter: Adapter) -> None:
-    await platform.write(platform.room, "question")
-    question = await platform.inbox.wait_for("question")
-    assert question.message_id is not None
-    await adapter.send(platform.room, Part("answer"), key="1-0", reply_to=question.message_id)
-    assert [message.reply_to for message in platform.messages(platform.room)] == [question.message_id]
+    for number, place in enumerate((platform.room, platform.private_place)):
+        await platform.write(place, f"question {number}")
+        question = await platform.inbox.wait_for(f"question {number}")
+        assert question.message_id is not None
+        await adapter.send(place, Part("answer"), key=f"{number}-0", reply_to=question.message_id)
+        assert platform.messages(place)[-1].reply_to == question.message_id
 
 
 async def test_reply_to_a_missing_message_is_sent_without(platform: PlatformHarness, adapter: Adapter) -> None:

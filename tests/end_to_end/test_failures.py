@@ -55,8 +55,9 @@ async def test_uncertain_message_is_not_sent_twice(
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     telegram.fault_hook, _ = fail_first("sendMessage", Fault(FaultKind.DROP_AFTER))
-    await telegram.send_message(ann, chat, "repeat: once")
+    question = await telegram.send_message(ann, chat, "repeat: once")
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN])
+    assert telegram.messages(chat)[-1].reply_to_id == question.id
     await press_send_again(harness, ann, chat)
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["once", texts.DELIVERY_UNCERTAIN, "once"])
     assert len(harness.model.requests) == 1, "the model was not asked again"

@@ -35,7 +35,7 @@ def test_adapter_supports_drafts() -> None:
 
 async def test_send_to_a_private_chat(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
     async with run_adapter() as adapter:
-        message_id = await adapter.send(PRIVATE_PLACE, BOLD, key="k", reply_to="7")
+        message_id = await adapter.send(PRIVATE_PLACE, BOLD, key="k")
     assert [str(message.id) for message in bot_api.messages(bot_api.chats[42])] == [message_id]
     assert params_of(bot_api, "sendMessage")[0] == {
         "chat_id": 42,
