@@ -71,8 +71,9 @@ class ChatWithButtons:
         await self.server.wait_for(lambda: bool(self.answers) and re.fullmatch(answer, self.answers[-1], re.DOTALL), 30)
         await self.harness.wait_until_stored(NO_OPEN_TURN)
 
-    async def press(self, label: str) -> None:
-        message = next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
+    async def press(self, label: str, message: Any = None) -> None:
+        """Press a button, or select from a menu, under a message; by default the bot's last one."""
+        message = message or next(m for m in reversed(self.server.messages(self.chat)) if m.from_bot)
         action = self.buttons(message)[label]
         if self.is_telegram or action.startswith("parley:"):
             await self.server.press_button(self.person, message, action)

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection, delete
+
 from bots.adapters import SETTINGS_SECTIONS, create_adapters
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
@@ -19,6 +21,8 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from core.app import open_services, serve
 from core.settings import LoadedSettings, parse_settings
+from core.store.leases import RESERVATION_PREFIX
+from core.store.schema import leases
 from core.timings import Timings
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
@@ -70,6 +74,7 @@ class Harness:
                 open_services(settings.core, timings=self.timings) as services,
                 services.store.exclusive(),
             ):
+                await services.store.write(_delete_reservations)
                 await serve(services, create_adapters(settings, services), self._stopping)
 
         self._bot = asyncio.create_task(run())
@@ -142,6 +147,11 @@ class Harness:
             self._bot.cancel()
             await asyncio.gather(self._bot, return_exceptions=True)
             self._bot = None
+
+
+def _delete_reservations(connection: Connection) -> None:
+    """So that a restarted bot connects to Discord at once: the stand-in does not limit how often that happens."""
+    connection.execute(delete(leases).where(leases.c.name.like(f"{RESERVATION_PREFIX}%")))
 
 
 @asynccontextmanager

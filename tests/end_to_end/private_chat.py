@@ -1,5 +1,7 @@
 """Ann's private chat with the bot, alike on both platforms."""
 
+from collections.abc import Callable
+
 from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
 from tests.end_to_end.harness import Harness, complete_texts
 
@@ -35,22 +37,19 @@ class PrivateChat:
 
     async def wait_for(self, expected: str, timeout_seconds: float = 15) -> str:
         """The first message that contains `expected`, once there is one."""
+        return await self.wait_until(
+            lambda: next((text for text in self.texts if expected in text), ""), timeout_seconds
+        )
+
+    async def wait_until(self, condition: Callable[[], str], timeout_seconds: float = 15) -> str:
+        """The first text that `condition` returns."""
         stand_in = self._harness.telegram if self._is_telegram else self._harness.discord
-
-        def text() -> str | None:
-            return next((text for text in self.texts if expected in text), None)
-
-        await stand_in.wait_for(lambda: text() is not None, timeout_seconds)
-        return text() or ""
+        return await stand_in.wait_for(condition, timeout_seconds)
 
     async def ask(self, text: str, expected: str, timeout_seconds: float = 15) -> str:
         """Send `text`, a question or a command, and wait for a new message that contains `expected`. Returns it."""
         count = len(self.texts)
         await self.say(text)
-        stand_in = self._harness.telegram if self._is_telegram else self._harness.discord
-
-        def new_text() -> str | None:
-            return next((new for new in self.texts[count:] if expected in new), None)
-
-        await stand_in.wait_for(lambda: new_text() is not None, timeout_seconds)
-        return new_text() or ""
+        return await self.wait_until(
+            lambda: next((new for new in self.texts[count:] if expected in new), ""), timeout_seconds
+        )

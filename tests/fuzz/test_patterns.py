@@ -153,7 +153,7 @@ def test_every_pattern_is_found() -> None:
         assert name in names
 
 
-@pytest.mark.parametrize("source", ["a*b", "<a.*?>", "word.*end"])
+@pytest.mark.parametrize("source", ["a*b", "word.*end"])
 def test_quadratic_pattern_is_recognised(source: str) -> None:
     assert not is_linear(UsedPattern("example", re.compile(source), is_anchored=False))
 
