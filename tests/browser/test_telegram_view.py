@@ -189,6 +189,17 @@ async def test_menu_of_a_message(client: Client) -> None:
     await client.field.press_sequentially("And why?")
     await client.field.press("Enter")
     assert await client.next_action() == {"action": "telegram.send", **place, "text": "And why?", "reply_to": 2}
+    await (
+        client.message("The answer")
+        .get_by_text("The answer")
+        .evaluate("(element) => getSelection().setBaseAndExtent(element.firstChild, 4, element.firstChild, 10)")
+    )
+    await client.choose("The answer", "Quote and reply")
+    await client.field.press_sequentially("Which?")
+    await client.field.press("Enter")
+    assert await client.next_action() == {
+        "action": "telegram.send", **place, "text": "Which?", "reply_to": 2, "quote": "answer",
+    }  # fmt: skip
     await client.choose("My question", "Edit")
     await client.field.fill("My better question")
     await client.field.press("Enter")
@@ -260,6 +271,15 @@ async def test_link_to_the_bot_offers_start_with_its_parameter(client: Client) -
     await client.pane.get_by_role("link", name=text).click()
     await client.pane.get_by_role("button", name="Start").click()
     assert (await client.next_action())["text"] == "/start invite42"
+
+
+async def test_long_chat_shows_the_newest_messages_first(client: Client) -> None:
+    for number in range(1, 151):
+        client.show(number, text=f"Message {number} of many")
+    await expect(client.message("Message 150 of")).to_be_in_viewport()
+    await expect(client.message("Message 50 of")).to_have_count(0)
+    await client.pane.get_by_role("button", name="Earlier messages").click()
+    await expect(client.message("Message 50 of")).to_have_count(1)
 
 
 async def test_open_chat_and_person_survive_a_reload(client: Client) -> None:

@@ -74,13 +74,17 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", forb
 
 
 class TelegramSend(Action, frozen=True, kw_only=True, tag="telegram.send"):
-    """Write a message. With an upload, `text` is the caption; pictures and recordings are sent as such."""
+    """Write a message. With an upload, `text` is the caption; pictures and recordings are sent as such.
+
+    `quote` is the part of the message `reply_to` that the reply is about.
+    """
 
     person: int
     chat: int
     text: TelegramText = ""
     thread: int | None = None
     reply_to: int | None = None
+    quote: Annotated[str, Meta(max_length=1024)] = ""
     upload: UploadId = ""
 
 

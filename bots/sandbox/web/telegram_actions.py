@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bots.sandbox.chat_clients import media_family
+from bots.sandbox.stand_in import Json
+from bots.sandbox.telegram.entities import utf16_length
 from bots.sandbox.telegram.server import TelegramStandIn
 from bots.sandbox.telegram.state import Chat, Message, User
 from bots.sandbox.web import protocol
@@ -40,6 +42,8 @@ class TelegramActions:
     async def _send(self, action: protocol.TelegramSend) -> int:
         server, person, chat = self._server, self._person(action.person), self._chat(action.chat)
         options: dict[str, Any] = {"thread": action.thread, "reply_to": action.reply_to}
+        if action.quote:
+            options["quote"] = self._quote(action)
         if not action.upload:
             if not action.text.strip():
                 raise ValueError("Write something first.")
@@ -57,6 +61,13 @@ class TelegramActions:
                     person, chat, upload.name, upload.content, media_type=upload.media_type, **options
                 )
         return message.id
+
+    def _quote(self, action: protocol.TelegramSend) -> Json:
+        """The Bot API's `TextQuote`."""
+        before, found, _ = self._message(action.chat, action.reply_to or 0).text.partition(action.quote)
+        if not found:
+            raise ValueError("The message no longer has this text.")
+        return {"text": action.quote, "position": utf16_length(before), "is_manual": True}
 
     async def _edit(self, action: protocol.TelegramEdit) -> None:
         message = self._own_message(action.person, action.chat, action.message)

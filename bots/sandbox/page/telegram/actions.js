@@ -1,7 +1,7 @@
 // What people do on Telegram's side.
 
 import { commandText } from "./commands.js";
-import { lastEditable, splitText } from "./selection.js";
+import { lastEditable, quotable, splitText } from "./selection.js";
 
 const MAX_CAPTION = 1024;
 const MAX_FILES = 10;
@@ -34,16 +34,14 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
   const perform = async (action, fields) => (await send(`telegram.${action}`, fields)) !== undefined;
 
   const place = () => ({ person: ui.personId, chat: ui.chatId });
-  const sendText = (text, replyTo = null) =>
-    perform("send", {
-      ...place(),
-      text,
-      thread: ui.threadId,
-      ...(replyTo ? { reply_to: replyTo.message_id } : {}),
-    });
+  // `fields`: the text, and what belongs to it. `reply` is `{replyTo, quote}`.
+  const sendMessage = (fields, { replyTo = null, quote = "" } = {}) => {
+    const reply = replyTo ? { reply_to: replyTo.message_id, quote } : {};
+    return perform("send", { ...place(), thread: ui.threadId, ...fields, ...reply });
+  };
 
   async function sendFiles(input) {
-    let caption = input.text.trim();
+    let text = input.text.trim();
     for (const { file } of input.files) {
       let uploadId;
       try {
@@ -52,10 +50,8 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
         toast(error.message);
         return false;
       }
-      const reply = input.replyTo ? { reply_to: input.replyTo.message_id } : {};
-      if (!(await perform("send", { ...place(), text: caption, thread: ui.threadId, upload: uploadId, ...reply })))
-        return false;
-      caption = "";
+      if (!(await sendMessage({ text, upload: uploadId }, input))) return false;
+      text = "";
     }
     return true;
   }
@@ -66,9 +62,9 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     }
     if (input.files.length > 0) return sendFiles(input);
     const [first, ...rest] = splitText(input.text);
-    const texts = [[first, input.replyTo], ...rest.map((text) => [text, null])];
-    for (const [text, replyTo] of texts) {
-      if (!(await sendText(text, replyTo))) return false;
+    if (!(await sendMessage({ text: first }, input))) return false;
+    for (const text of rest) {
+      if (!(await sendMessage({ text }))) return false;
     }
     return true;
   }
@@ -117,7 +113,7 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
   function startEditing(message) {
     if (message === null) return;
     ui.menuId = null;
-    ui.prepare({ editing: message, replyTo: null, text: message.text, files: [] });
+    ui.prepare({ editing: message, replyTo: null, quote: "", text: message.text, files: [] });
     redraw();
     page.focusInput();
   }
@@ -133,8 +129,10 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     openChat: (chatId) => {
       ui.open(chatId);
       redraw();
-      page.focusInput();
+      // On a touch screen the keyboard would cover the messages.
+      if (page.hasMouse()) page.focusInput();
     },
+    showEarlier: changing(() => ui.showEarlier()),
     closeChat: changing(() => ui.open(null)),
     openTopic: changing((threadId) => ui.open(ui.chatId, threadId)),
     askForTopic: changing(() => (ui.dialog = "topic")),
@@ -149,15 +147,24 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     closeAlert: changing(() => (ui.alert = null)),
     openMessageMenu: changing((message) => {
       ui.menuId = ui.menuId === message.message_id ? null : message.message_id;
+      ui.selection = quotable(message, page.selectedText(message.message_id));
     }),
     closeMenu: changing(() => (ui.menuId = null)),
+    leaveMenu: () => {
+      page.focusMenuButton(ui.menuId);
+      ui.menuId = null;
+      redraw();
+    },
     copy: async (text) => toast((await page.copy(text)) ? "Copied." : "The browser does not allow copying."),
     scrollTo: (messageId) => page.scrollTo(messageId) || toast("This message is not here."),
-    sendCommand: (command) => sendText(commandText(command, model().chat, model().world.bot.username)),
-    start: () => {
+    sendCommand: (command) => sendMessage({ text: commandText(command, model().chat, model().world.bot.username) }),
+    start: async () => {
+      if (ui.isSending) return;
+      ui.isSending = true;
       const text = ui.startParameter ? `/start ${ui.startParameter}` : "/start";
       ui.startParameter = null;
-      return sendText(text);
+      await sendMessage({ text });
+      ui.isSending = false;
     },
     react: (message, emoji) => {
       ui.menuId = null;
@@ -166,7 +173,7 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     },
     reply: (message) => {
       ui.menuId = null;
-      ui.prepare({ replyTo: message, editing: null });
+      ui.prepare({ replyTo: message, quote: ui.selection, editing: null });
       redraw();
       page.focusInput();
     },
@@ -202,7 +209,9 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
       ui.closeCommandMenu();
       if (text.startsWith("/")) ui.selectedCommand = text.length > 1 ? 0 : -1;
     }),
-    cancelBar: changing(() => ui.prepare(ui.input.editing ? { editing: null, text: "" } : { replyTo: null })),
+    cancelBar: changing(() =>
+      ui.prepare(ui.input.editing ? { editing: null, text: "" } : { replyTo: null, quote: "" }),
+    ),
     attach: changing((files) => {
       const known = ui.input.files;
       const added = files.slice(0, MAX_FILES - known.length).map((file) => ({

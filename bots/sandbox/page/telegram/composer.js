@@ -159,7 +159,7 @@ function drawCommandMenu({ commands, selected }, actions) {
   );
 }
 
-function drawBar({ replyTo, editing }, actions) {
+function drawBar({ replyTo, quote, editing }, actions) {
   const message = editing ?? replyTo;
   if (message === null) return null;
   return h(
@@ -170,7 +170,7 @@ function drawBar({ replyTo, editing }, actions) {
       "span",
       { class: "bar-text" },
       h("span", { class: "bar-title" }, editing ? "Edit message" : `Reply to ${senderName(message)}`),
-      h("span", { class: "bar-summary" }, summaryOf(message)),
+      h("span", { class: "bar-summary" }, editing || !quote ? summaryOf(message) : `“${quote}”`),
     ),
     h(
       "button",

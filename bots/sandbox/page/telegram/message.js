@@ -163,6 +163,8 @@ function menuButton(message, context, isOpen) {
       "aria-label": "What to do with this message",
       "aria-haspopup": "menu",
       "aria-expanded": String(isOpen),
+      // Otherwise the press would end the selection of what is to be quoted.
+      onmousedown: (event) => event.preventDefault(),
       onclick: (event) => openMenu(event, message, context),
     },
     icon("more"),

@@ -5,31 +5,14 @@ import { isEditable } from "./selection.js";
 import { h } from "../dom.js";
 
 // Some of those that Telegram allows.
-export const REACTIONS = [
-  "👍",
-  "❤",
-  "🔥",
-  "👏",
-  "😁",
-  "🤔",
-  "👎",
-  "👀",
-  "🎉",
-  "🤯",
-  "😢",
-  "🙏",
-  "👌",
-  "🤡",
-  "💯",
-  "⚡",
-];
+const REACTIONS = "👍 ❤ 🔥 👏 😁 🤔 👎 👀 🎉 🤯 😢 🙏 👌 🤡 💯 ⚡".split(" ");
 
-// `ownReaction`: the person's reaction to the message, or null.
-export function drawMessageMenu(message, { isOwn, ownReaction }, context) {
+// `ownReaction`: the person's reaction to the message, or null. `quote`: what a reply would quote, or empty.
+export function drawMessageMenu(message, { isOwn, ownReaction, quote }, context) {
   const { actions } = context;
   const text = message.text ?? message.caption;
   const items = [
-    ["Reply", "reply", () => actions.reply(message)],
+    [quote ? "Quote and reply" : "Reply", "reply", () => actions.reply(message)],
     text && ["Copy text", "copy", () => actions.copy(text)],
     isOwn && isEditable(message) && ["Edit", "edit", () => actions.edit(message)],
     ["Forward", "forward", () => actions.askWhereToForward(message)],
@@ -84,7 +67,7 @@ function moveFocus(event, actions) {
   const steps = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
   if (event.key === "Escape" || event.key === "Tab") {
     event.preventDefault();
-    actions.closeMenu();
+    actions.leaveMenu();
   } else if (event.key in steps) {
     event.preventDefault();
     items.at((index + steps[event.key]) % items.length)?.focus();

@@ -77,7 +77,9 @@ function unreadIn(chat, recordsOf, ui, threadId) {
 // What the bot does in a chat or topic at the moment; empty: nothing.
 function activityIn(state, chat, threadId, now) {
   const typing = state.typing[placeKey(chat.id, threadId)];
-  return typing?.action && typing.until > now ? activityLabel(typing.action) : "";
+  if (!typing?.action || typing.until <= now) return "";
+  const label = activityLabel(typing.action);
+  return chat.type === "private" ? label : `${userName(state.world.bot)} is ${label}`;
 }
 
 function draftsIn(state, chat, threadId) {
@@ -142,8 +144,9 @@ function drawTopicTabs({ ui, chat, recordsOf }, context) {
 function drawMessages(model, drafts, { context, contextOf, memo }) {
   const { ui, chat, bot, records, now, world, person } = model;
   const recordById = new Map(records.map((record) => [record.message.message_id, record]));
+  const shown = records.slice(-ui.shownCount);
   const items = timelineItems(
-    records.map((record) => record.message),
+    shown.map((record) => record.message),
     ui.personId,
     chat.type !== "private",
     context.time,
@@ -154,7 +157,7 @@ function drawMessages(model, drafts, { context, contextOf, memo }) {
     const ownReaction = reactions.find((reaction) => reaction.isOwn)?.emoji ?? null;
     const isOpen = ui.menuId === message.message_id;
     const menu = isOpen
-      ? drawMessageMenu(message, { isOwn: message.from?.id === person?.id, ownReaction }, context)
+      ? drawMessageMenu(message, { isOwn: message.from?.id === person?.id, ownReaction, quote: ui.selection }, context)
       : null;
     return { reactions, menu };
   };
@@ -164,7 +167,10 @@ function drawMessages(model, drafts, { context, contextOf, memo }) {
     contextOfDraft: () => contextOf(model.state.drafts[chat.id]),
     memo: (item, draw) => memo(recordById.get(item.message.message_id), item, draw),
   };
-  return drawTimeline({ items, drafts, label: `Messages with ${chatName(chat, bot)}`, now }, drawers);
+  return drawTimeline(
+    { items, drafts, label: `Messages with ${chatName(chat, bot)}`, now, hasEarlier: shown.length < records.length },
+    drawers,
+  );
 }
 
 function composerState({ ui, commands, chat, bot }) {

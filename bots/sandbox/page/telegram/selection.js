@@ -4,6 +4,8 @@
 
 import { serviceText } from "./service.js";
 
+const MAX_QUOTE = 1024;
+
 // The chats that a person is in, the one with the newest message first. `recordsOf(chatId)`: the records of a chat.
 export function chatsOf(world, personId, recordsOf) {
   const chats = world.chats.filter((chat) => chat.members.includes(personId));
@@ -52,6 +54,13 @@ export function lastEditable(records, personId) {
 
 export function isEditable(message) {
   return message.text !== undefined && message.forward_origin === undefined;
+}
+
+// The part of a message that is selected, if a reply can quote it; otherwise empty.
+export function quotable(message, selectedText) {
+  const text = message.text ?? message.caption ?? "";
+  const isPart = selectedText.length <= MAX_QUOTE && selectedText !== text && text.includes(selectedText);
+  return isPart ? selectedText : "";
 }
 
 // A text as the messages that clients make of it: Telegram takes 4096 UTF-16 units. Cut after a line or a word if

@@ -1,5 +1,7 @@
 // Times as people read them. The API's times are Unix times in seconds.
 
+const QUARTER_SECONDS = 900;
+
 // Formatters for a language and a time zone; by default those of the browser.
 export function timeFormats(locale = undefined, timeZone = undefined) {
   const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false, timeZone });
@@ -8,7 +10,13 @@ export function timeFormats(locale = undefined, timeZone = undefined) {
   const full = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "medium", timeZone });
   const dayKey = new Intl.DateTimeFormat("en-CA", { dateStyle: "short", timeZone });
   const dateOf = (unixTime) => new Date(unixTime * 1000);
-  const key = (unixTime) => dayKey.format(dateOf(unixTime));
+  const days = new Map();
+  const key = (unixTime) => {
+    // Offsets of time zones are whole quarters of an hour.
+    const quarter = Math.floor(unixTime / QUARTER_SECONDS);
+    if (!days.has(quarter)) days.set(quarter, dayKey.format(dateOf(unixTime)));
+    return days.get(quarter);
+  };
   return {
     clock: (unixTime) => clock.format(dateOf(unixTime)),
     full: (unixTime) => full.format(dateOf(unixTime)),

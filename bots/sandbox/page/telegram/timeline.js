@@ -46,10 +46,19 @@ function belongTogether(first, second, time) {
 
 // Draws the log of a chat. `contextOf(message)` and `contextOfDraft()` are what drawing needs, `detailsOf(message)`
 // are its reactions and its open menu. `memo(item, draw)` is what was drawn last if nothing of the item has changed.
-export function drawTimeline({ items, drafts, label, now }, { contextOf, contextOfDraft, detailsOf, memo }) {
+export function drawTimeline(
+  { items, drafts, label, now, hasEarlier },
+  { contextOf, contextOfDraft, detailsOf, memo },
+) {
   return h(
     "div",
     { class: "timeline", key: "timeline", role: "log", "aria-live": "polite", "aria-label": label, tabindex: 0 },
+    hasEarlier &&
+      h(
+        "button",
+        { key: "earlier", type: "button", class: "earlier", onclick: contextOfDraft().actions.showEarlier },
+        "Earlier messages",
+      ),
     items.map((item) =>
       item.kind === "message"
         ? memo(item, () => drawItem(item, contextOf, detailsOf))

@@ -1,6 +1,7 @@
 // What the user has opened and prepared on Telegram's side. The rest of what the view draws comes from the server.
 
-const NOTHING_PREPARED = Object.freeze({ text: "", replyTo: null, editing: null, files: [] });
+const FIRST_MESSAGES = 100;
+const NOTHING_PREPARED = Object.freeze({ text: "", replyTo: null, quote: "", editing: null, files: [] });
 
 // Identifies a topic of a chat.
 export function placeKey(chatId, threadId) {
@@ -14,6 +15,8 @@ export class UiState {
     this.threadId = null;
     // The ID of the message whose menu is open, or null.
     this.menuId = null;
+    // What was selected in that message when the menu was opened.
+    this.selection = "";
     // `profile`, `forward`, `topic`, or null. `forwarded` is the message to forward.
     this.dialog = null;
     this.forwarded = null;
@@ -30,7 +33,17 @@ export class UiState {
     // The last message that each person has read, by person and place.
     this.read = new Map();
     this.inputs = new Map();
+    this.shownCounts = new Map();
     this.openThreads = new Map();
+  }
+
+  // How many messages of the open chat are drawn.
+  get shownCount() {
+    return this.shownCounts.get(this.place) ?? FIRST_MESSAGES;
+  }
+
+  showEarlier() {
+    this.shownCounts.set(this.place, this.shownCount + FIRST_MESSAGES);
   }
 
   get place() {

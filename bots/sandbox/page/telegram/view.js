@@ -19,7 +19,7 @@ class TelegramView {
   #time = timeFormats();
   #scroll = new TimelineScroll(() => this.#markRead());
   #animation = new DraftAnimation(() => this.#redraw());
-  #lastNotice = 0;
+  #shownNotices = new WeakSet();
   // What was drawn of each message event, so that unchanged messages are not drawn again.
   #drawn = new WeakMap();
   #actions = createActions({
@@ -72,9 +72,10 @@ class TelegramView {
   }
 
   // Shows what the bot answers to a pressed button, once.
-  #notify({ seq, person, text, show_alert: isAlert }) {
-    if (seq <= this.#lastNotice) return;
-    this.#lastNotice = seq;
+  #notify(notice) {
+    if (this.#shownNotices.has(notice)) return;
+    this.#shownNotices.add(notice);
+    const { person, text, show_alert: isAlert } = notice;
     if (person !== this.#ui.personId) return;
     if (isAlert) this.#ui.alert = text;
     else this.#actions.toast(text);
@@ -145,6 +146,10 @@ class TelegramView {
   #page() {
     return {
       // After the next drawing: what is to get the focus may be new.
+      hasMouse: () => matchMedia("(pointer: fine)").matches,
+      focusMenuButton: (messageId) =>
+        this.#element.querySelector(`[data-message="${messageId}"] > .message-menu-button`)?.focus(),
+      selectedText: (messageId) => selectedText(this.#element.querySelector(`[data-message="${messageId}"] .bubble`)),
       focusInput: () => requestAnimationFrame(() => this.#element.querySelector(".composer-text")?.focus()),
       scrollToEnd: () => this.#scroll.toEnd("smooth"),
       scrollTo: (messageId) => this.#scroll.to(messageId),
@@ -158,6 +163,13 @@ class TelegramView {
       },
     };
   }
+}
+
+// What is selected within an element.
+function selectedText(element) {
+  const selection = document.getSelection();
+  if (selection.rangeCount === 0 || element === null) return "";
+  return element.contains(selection.getRangeAt(0).commonAncestorContainer) ? selection.toString().trim() : "";
 }
 
 const view = new TelegramView();
