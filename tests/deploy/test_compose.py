@@ -1,8 +1,11 @@
 """The compose files are valid and hardened, and the settings they name exist."""
 
+import asyncio
+import json
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer
@@ -11,8 +14,11 @@ from compose_spec import PyCompose
 
 from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
+from bots.monitoring_server import serving_monitoring
+from core.health import Health
 from core.settings import setting_variables
 from core.timings import Timings
+from tests.bots.test_service_notifier import SwitchedHealth
 from tests.deploy.test_deploy import BOT_MEMORY_BYTES, DEPLOY, FILE_READER_BYTES, ROOT, bytes_of
 
 ONE, MANY = "compose.yaml", "compose.many.yaml"
@@ -67,6 +73,36 @@ def test_bot_service_is_complete(name: str) -> None:
     assert {f"/run/secrets/{secret}" for secret in service["secrets"]} == set(files)
     assert bytes_of(service["mem_limit"]) >= FILE_READER_BYTES + BOT_MEMORY_BYTES
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+
+
+HEALTH_CHECK = [
+    "python",
+    "-c",
+    "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9464/healthz', timeout=5)",
+]
+
+
+@pytest.mark.parametrize("name", [ONE, MANY])
+def test_health_check_is_that_of_the_image(name: str) -> None:
+    image = (DEPLOY / "Containerfile").read_text()
+    assert bot_service(name)["healthcheck"]["test"] == ["CMD", *HEALTH_CHECK]
+    assert f"CMD {json.dumps(HEALTH_CHECK)}\n" in image
+    assert "PARLEY_MONITORING_LISTEN=9464\n" in image
+
+
+@pytest.mark.slow
+async def test_health_check_finds_out_whether_the_bot_is_alive(unused_tcp_port: int) -> None:
+    async def check() -> int:
+        command = [argument.replace(":9464/", f":{unused_tcp_port}/") for argument in HEALTH_CHECK[1:]]
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.DEVNULL)
+        return await asyncio.wait_for(process.wait(), 60)
+
+    health = SwitchedHealth()
+    assert await check() != 0, "nothing listens"
+    async with serving_monitoring(f"127.0.0.1:{unused_tcp_port}", cast("Health", health)):
+        assert await check() == 0
+        health.liveness = ["the event loop was blocked for 31 s"]
+        assert await check() != 0
 
 
 def test_one_process_has_its_database_on_a_volume() -> None:

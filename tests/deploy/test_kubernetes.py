@@ -177,10 +177,21 @@ def test_replicas_survive_the_drain_of_a_node(overlay: str) -> None:
     assert pod(overlay)["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_ask_the_monitoring_listener(overlay: str) -> None:
+    host, _, port = environment(overlay)["PARLEY_MONITORING_LISTEN"].rpartition(":")
+    assert host == "0.0.0.0", "probes come from outside the pod's loopback"
+    assert {"name": "monitoring", "containerPort": int(port)} in container(overlay)["ports"]
+    probes = {name: container(overlay)[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {"monitoring"}
+    paths = {name: probe["path"] for name, probe in probes.items()}
+    assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
+
+
 def test_requests_to_the_webhook_reach_its_port() -> None:
     values = environment("webhook")
     _, _, listen_port = values["TELEGRAM_WEBHOOK_LISTEN"].rpartition(":")
-    port = container("webhook")["ports"][0]
+    port = next(port for port in container("webhook")["ports"] if port["name"] == "webhook")
     service_port = resource("webhook", "Service")["spec"]["ports"][0]
     (rule,) = resource("webhook", "Ingress")["spec"]["rules"]
     (path,) = rule["http"]["paths"]
