@@ -191,6 +191,7 @@ SERVICE_ERRORS = [
     # Limits of some minutes, whatever they call them
     busy(429, openai_error("Quota exceeded for quota metric 'Generate requests per minute', limit 'per minute'", 429)),
     busy(429, openai_error("You exceeded your current quota. Limit: 10 requests per minute. See billing.", 429)),
+    busy(429, openai_error("Quota exceeded: 5 requests per minute. Today's quota is not affected.", 429)),
     busy(
         429, openai_error("Rate limit reached for m on tokens per min (TPM): Limit 90000 / min.", "rate_limit_exceeded")
     ),
