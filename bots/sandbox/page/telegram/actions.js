@@ -145,7 +145,9 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     closeDialog: changing(() => (ui.dialog = null)),
     scrollToEnd: () => page.scrollToEnd(),
     closeAlert: changing(() => (ui.alert = null)),
-    openMessageMenu: changing((message) => {
+    // `top`: where in the message the menu begins, in pixels; null: below it.
+    openMessageMenu: changing((message, top) => {
+      ui.menuTop = top;
       ui.menuId = ui.menuId === message.message_id ? null : message.message_id;
       ui.selection = quotable(message, page.selectedText(message.message_id));
     }),

@@ -174,5 +174,6 @@ function menuButton(message, context, isOpen) {
 function openMenu(event, message, context) {
   if (event.target.closest?.("a, .menu") && event.type === "contextmenu") return;
   event.preventDefault();
-  context.actions.openMessageMenu(message);
+  const top = event.type === "contextmenu" ? event.clientY - event.currentTarget.getBoundingClientRect().top : null;
+  context.actions.openMessageMenu(message, top);
 }

@@ -4,11 +4,12 @@ import { icon } from "./icons.js";
 import { isEditable } from "./selection.js";
 import { h } from "../dom.js";
 
+const MARGIN_PIXELS = 6;
 // Some of those that Telegram allows.
 const REACTIONS = "👍 ❤ 🔥 👏 😁 🤔 👎 👀 🎉 🤯 😢 🙏 👌 🤡 💯 ⚡".split(" ");
 
 // `ownReaction`: the person's reaction to the message, or null. `quote`: what a reply would quote, or empty.
-export function drawMessageMenu(message, { isOwn, ownReaction, quote }, context) {
+export function drawMessageMenu(message, { isOwn, ownReaction, quote, top }, context) {
   const { actions } = context;
   const text = message.text ?? message.caption;
   const items = [
@@ -25,7 +26,7 @@ export function drawMessageMenu(message, { isOwn, ownReaction, quote }, context)
       role: "menu",
       "aria-label": "Message",
       onkeydown: (event) => moveFocus(event, actions),
-      hook: (element) => queueMicrotask(() => place(element)),
+      hook: (element) => queueMicrotask(() => place(element, top)),
     },
     h(
       "div",
@@ -51,13 +52,17 @@ export function drawMessageMenu(message, { isOwn, ownReaction, quote }, context)
   );
 }
 
-// Above the message where there is no room below it. The first item gets the focus.
-function place(element) {
+// Moves the menu up where there is no room below. The first item gets the focus.
+function place(element, top) {
   const timeline = element.closest(".timeline");
   if (timeline === null || element.dataset.placed) return;
   element.dataset.placed = "true";
+  if (top !== null) element.style.top = `${top}px`;
   const [box, frame] = [element.getBoundingClientRect(), timeline.getBoundingClientRect()];
-  if (box.bottom > frame.bottom) element.classList.add("above");
+  const overflow = box.bottom + MARGIN_PIXELS - frame.bottom;
+  const message = element.parentElement.getBoundingClientRect();
+  const highest = frame.top + MARGIN_PIXELS - message.top;
+  if (overflow > 0) element.style.top = `${Math.max(highest, box.top - message.top - overflow)}px`;
   element.querySelector("[role=menuitem]")?.focus({ preventScroll: true });
 }
 

@@ -157,7 +157,11 @@ function drawMessages(model, drafts, { context, contextOf, memo }) {
     const ownReaction = reactions.find((reaction) => reaction.isOwn)?.emoji ?? null;
     const isOpen = ui.menuId === message.message_id;
     const menu = isOpen
-      ? drawMessageMenu(message, { isOwn: message.from?.id === person?.id, ownReaction, quote: ui.selection }, context)
+      ? drawMessageMenu(
+          message,
+          { isOwn: message.from?.id === person?.id, ownReaction, quote: ui.selection, top: ui.menuTop },
+          context,
+        )
       : null;
     return { reactions, menu };
   };

@@ -15,6 +15,7 @@ export class UiState {
     this.threadId = null;
     // The ID of the message whose menu is open, or null.
     this.menuId = null;
+    this.menuTop = null;
     // What was selected in that message when the menu was opened.
     this.selection = "";
     // `profile`, `forward`, `topic`, or null. `forwarded` is the message to forward.
