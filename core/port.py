@@ -101,6 +101,8 @@ class Attachment:
     """A recording that may contain spoken words."""
     is_quoted: bool = False
     """It came with the message that the person replies to."""
+    is_forwarded: bool = False
+    """It came with a message that the person forwarded: what it says is not the person's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +522,16 @@ class SupportsPrivateChats(Protocol):
 
     async def open_private_chat(self, user: str) -> Place:
         """Where the bot and this person are alone. Raises `DeliveryError`."""
+
+
+@runtime_checkable
+class SupportsWaitingMarks(Protocol):
+    """Optional: for platforms where the bot can mark a message of a person without writing one."""
+
+    async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
+        """Mark a question that waits for the answer to another one, or remove the mark. Where the chat allows no marks,
+        nothing happens. Raises `DeliveryError`.
+        """
 
 
 @runtime_checkable

@@ -37,6 +37,10 @@ class Timings:
     """Waits that a platform asks for and that are shorter are not shared with other processes."""
     thinking_status_interval: float = 5.0
     """Between two changes of "Thinking… 10 s"."""
+    waiting_mark_delay: float = 1.0
+    """Until a question that waits for another answer is marked."""
+    waiting_mark_timeout: float = 2.0
+    """For the platform's limits to have room for the mark, and for the platform to show it."""
     first_fetch_retry_delay: float = 1.0
     """Before a file is fetched again; doubles with each attempt."""
     max_fetch_retry_delay: float = 10.0

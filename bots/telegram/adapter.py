@@ -23,7 +23,7 @@ from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.profile import BotProfile, publish_profile
-from bots.telegram.reactions import SeenReactions
+from bots.telegram.reactions import Reactions
 from bots.telegram.receiving import UpdateReceiver
 from bots.telegram.rich_dialect import RichDialect, rich_content
 from bots.telegram.rich_messages import RichMessages
@@ -126,7 +126,7 @@ class TelegramAdapter:
         self._rich_messages = RichMessages(self._bot)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
-        self._reactions = SeenReactions(self._bot, seen_reaction)
+        self._reactions = Reactions(self._bot, seen_reaction, timings.clock)
         self._topics = TopicTitles(self._bot)
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
@@ -228,8 +228,8 @@ class TelegramAdapter:
             await inbox(incoming)
             if title := self._topics.title_of(incoming):
                 self._start_background(self._topics.rename(incoming, title))
-            if self._reactions.concerns(incoming):
-                self._start_background(self._reactions.react(incoming))
+            if self._reactions.marks_seen(incoming):
+                self._start_background(self._reactions.mark_seen(incoming))
 
         return receive
 
@@ -373,6 +373,11 @@ class TelegramAdapter:
     async def show_draft(self, place: Place, draft_id: int, part: Part) -> None:
         async with self._request():
             await _in_topic(place, lambda place: self._drafts.send(place, draft_id, part))
+
+    async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
+        """See `core.port.SupportsWaitingMarks`."""
+        async with self._request():
+            await self._reactions.mark_waiting(place, message_id, is_waiting=is_waiting)
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         async with self._request():

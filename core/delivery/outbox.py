@@ -41,8 +41,8 @@ from core.store.answer_parts import (
     save_part,
     take_over_parts,
 )
+from core.store.batches import message_order
 from core.store.chat_migration import move_chat
-from core.store.inbound import message_order
 from core.store.retrying_store import RetryingStore
 from core.store.turns import StoredTurn, Turn
 from core.timings import Timings

@@ -1,30 +1,24 @@
-r"""Stores each inbound event once, as a turn of its own or as part of a batch.
+"""Stores each inbound event once, as a turn of its own or as part of a batch (`core.store.batches`)."""
 
-A client may split a long text or an album into several messages. The first event opens a turn that waits a moment,
-and the following ones are merged into it:
-
-    "begins"   -> turn 1, text "begins", may be claimed 1.2 s later
-    "goes on"  -> merged: text "begins\ngoes on", may be claimed 1.2 s after this event
-    "ends"     -> merged: one question with three parts
-"""
-
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, ScalarSelect, Select, bindparam, case, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Float, ScalarSelect, bindparam, case, delete, func, select
 from sqlalchemy import insert as plain_insert
 
 from core.buttons import parse_action
-from core.port import EventKind, Incoming, QuoteKind
+from core.port import EventKind, Incoming
 from core.scopes import chat_key
 from core.store.answers import get_question
+from core.store.batches import MAX_BATCH_CHARS, join_waiting, merge_into_batch, split_batch, with_texts
 from core.store.dialect import InsertFactory, insert_factory, sum_statement
 from core.store.incoming_codec import (
     MessagePiece,
     StoredIncoming,
+    as_stored,
     decode_incoming,
     encode_incoming,
     erase_content,
@@ -34,9 +28,6 @@ from core.store.schema import IS_OPEN, conversations, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState, restart_turn
 from core.timings import Timings
 
-MAX_BATCH_ATTACHMENTS = 20
-MAX_BATCH_QUOTES = 20
-MAX_BATCH_CHARS = 200_000
 MAX_COMPARED_TURNS = 50
 LIMIT_SECONDS = 60
 NOTICE_SECONDS = 10
@@ -45,6 +36,8 @@ NOTICE_SECONDS = 10
 
 class AcceptResult(StrEnum):
     NEW = "new"
+    WAITING = "waiting"
+    """Like `NEW`: a question that waits for the answer to another one, as the only one in its conversation."""
     MERGED = "merged"
     """The event was merged into a waiting question, or asks to stop what an open turn stops already."""
     DUPLICATE = "duplicate"
@@ -106,14 +99,24 @@ def accept_event(
         "person_key": person_key,
         "is_exempt": is_exempt,
     }
-    is_merged = ordered and _merge_into_batch(
+    if incoming.batch is None and any(file.is_audio for file in incoming.attachments):
+        # Edits of its caption have to find that behind the transcript.
+        text = incoming.text.strip()
+        pieces = (MessagePiece(incoming.message_id or "", len(text)),)
+        incoming = as_stored(incoming, text=text, pieces=pieces)
+        columns["incoming_json"] = encode_incoming(incoming)
+    is_merged = ordered and merge_into_batch(
         connection, incoming, conversation_id, person_key, timings, max_batch_chars
     )
-    exceeded = None
+    exceeded, open_count = None, 0
     if not is_merged:
-        exceeded = _exceeded_limit(
+        exceeded, open_count = _check_limits(
             connection, conversation_id, person_key, limits, ordered=ordered, is_exempt=is_exempt
         )
+    # A question that is joined makes the queue no longer.
+    if open_count > 1 and ordered and exceeded in (None, AcceptResult.QUEUE_FULL):
+        is_merged = join_waiting(connection, incoming, conversation_id, person_key)
+        exceeded = None if is_merged else exceeded
     if exceeded is not None:
         _delete_if_empty(connection, conversation_id)
         columns["conversation_id"] = None
@@ -124,6 +127,10 @@ def accept_event(
         connection.execute(INSERT_MERGED_TURN, columns)
         return AcceptResult.MERGED
     opens_batch = ordered and not exceeded and incoming.batch is not None
+    is_message = incoming.kind is EventKind.PROMPT and incoming.message_id is not None
+    is_first_waiting = is_message and not exceeded and open_count == 1
+    if is_first_waiting:
+        columns["incoming_json"] = encode_incoming(as_stored(incoming, waits=True))
     columns |= {
         "seq": seq if ordered and not exceeded else None,
         "refusal": Refusal(exceeded) if exceeded else None,
@@ -131,7 +138,7 @@ def accept_event(
     }
     if connection.scalar(_insert_queued_turn(insert_factory(connection)), columns) is None:
         return AcceptResult.DUPLICATE
-    return exceeded or AcceptResult.NEW
+    return exceeded or (AcceptResult.WAITING if is_first_waiting else AcceptResult.NEW)
 
 
 def accept_edit(
@@ -149,7 +156,7 @@ def accept_edit(
         return AcceptResult.DUPLICATE
     question = _find_edited(connection, incoming, conversation_id, person_key)
     if question is not None:
-        refusal = _exceeded_limit(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False)
+        refusal, _ = _check_limits(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False)
         # A question that waits already makes the queue no longer.
         if refusal and not (refusal is AcceptResult.QUEUE_FULL and question.is_open):
             return AcceptResult.DROPPED
@@ -227,9 +234,9 @@ def _find_edited(
         return None
     stored = asked.incoming
     if asked.is_open:
-        texts = dict(_split_batch(stored))
+        texts = dict(split_batch(stored))
         changed = {**texts, incoming.message_id or "": incoming.text}
-        new = _with_texts(stored, list(changed.items()))
+        new = with_texts(stored, list(changed.items()))
         return _EditedQuestion(asked.id, new, is_open=True) if changed != texts else None
     again = None if asked.is_followed else _ask_again(connection, asked, incoming)
     return _EditedQuestion(asked.id, again) if again else None
@@ -244,9 +251,9 @@ def _ask_again(connection: Connection, asked: AskedQuestion, incoming: Incoming)
     question = get_question(connection, asked.id)
     if question is None:
         return None
-    batch = StoredIncoming(**{field.name: getattr(again, field.name) for field in fields(Incoming)}, pieces=pieces)
-    texts = dict(_split_batch(replace(batch, text=question.text[-text_length(pieces) :])))
-    return _with_texts(batch, list({**texts, incoming.message_id or "": incoming.text}.items()))
+    batch = as_stored(again, pieces=pieces)
+    texts = dict(split_batch(replace(batch, text=question.text[-text_length(pieces) :])))
+    return with_texts(batch, list({**texts, incoming.message_id or "": incoming.text}.items()))
 
 
 def find_edited_question(connection: Connection, turn: Turn) -> AskedQuestion | None:
@@ -310,6 +317,12 @@ def _advance_statement(insert: InsertFactory) -> Any:
 SELECT_BY_EVENT_KEY = select(turns.c.id).where(turns.c.event_key == bindparam("event_key"))
 
 
+def is_queued(connection: Connection, event_key: str) -> bool:
+    """Whether the turn of this event, as PLATFORM:ACCOUNT:KEY, has not been claimed yet."""
+    query = select(turns.c.state).where(turns.c.event_key == event_key)
+    return connection.scalar(query) == TurnState.QUEUED
+
+
 def _is_stored(connection: Connection, event_key: str) -> bool:
     return connection.scalar(SELECT_BY_EVENT_KEY, {"event_key": event_key}) is not None
 
@@ -330,7 +343,7 @@ def accept_forward(
     conversation_id, _ = _advance_conversation(connection, conversation_key, 0)  # locks it
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
-    if not _merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
+    if not merge_into_batch(connection, incoming, conversation_id, person_key, timings, max_batch_chars):
         return AcceptResult.IGNORED
     columns = {
         "conversation_id": conversation_id,
@@ -366,120 +379,6 @@ def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id:
     return any(other is not None and (other.kind, other.command, other.text) == key for other in stored)
 
 
-def _merge_into_batch(
-    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings, max_chars: int
-) -> bool:
-    """Merge `incoming` into a question that waits for more, or that it was sent with. False if there is none.
-
-    Clients send the comment on a forwarded message as a message of its own, some of them first. A question that is
-    being answered starts again with what came with it.
-    """
-    if incoming.kind not in (EventKind.PROMPT, EventKind.FORWARD):
-        return False
-    first = _find_waiting(connection, incoming, conversation_id, person_key, timings) or _find_comment(
-        connection, incoming, conversation_id, person_key, timings
-    )
-    if first is None:
-        return False
-    merged = _merge(first.incoming, incoming)
-    if len(merged.attachments) > MAX_BATCH_ATTACHMENTS or len(merged.quotes) > MAX_BATCH_QUOTES:
-        return False
-    if len(merged.text) > max_chars:
-        return False
-    return restart_turn(connection, first.id, merged, wait_seconds=timings.batch_window)
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenQuestion:
-    id: int
-    incoming: StoredIncoming
-
-
-def _find_waiting(
-    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
-) -> _OpenQuestion | None:
-    """The question that waits for more of the batch to which `incoming` belongs."""
-    question = _find_open_question(connection, conversation_id, person_key, timings.max_batch, SELECT_WAITING_QUESTION)
-    if question is None or question.incoming.batch is None:
-        return None
-    batch_id = incoming.batch.id if incoming.batch else None
-    return question if question.incoming.batch.id == batch_id else None
-
-
-def _find_comment(
-    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
-) -> _OpenQuestion | None:
-    """The question that was sent with the forwarded message `incoming`, and just before it."""
-    is_forward = not incoming.text and any(quote.kind is QuoteKind.FORWARD for quote in incoming.quotes)
-    if not is_forward:
-        return None
-    question = _find_open_question(connection, conversation_id, person_key, timings.batch_window, SELECT_OPEN_QUESTION)
-    if question is None or question.incoming.kind is not EventKind.PROMPT or question.incoming.batch is not None:
-        return None
-    return replace(question, incoming=replace(question.incoming, batch=incoming.batch))
-
-
-SELECT_OPEN_QUESTION = (
-    select(turns.c.id, turns.c.incoming_json)
-    .where(
-        turns.c.conversation_id == bindparam("conversation_id"),
-        turns.c.person_key == bindparam("person_key"),
-        turns.c.seq.is_not(None),
-        turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)),
-        turns.c.created_at > database_now() - bindparam("max_age", type_=Float),
-        IS_OPEN,
-    )
-    .order_by(turns.c.id.desc())
-    .limit(1)
-)
-SELECT_WAITING_QUESTION = SELECT_OPEN_QUESTION.where(turns.c.not_before > database_now())
-
-
-def _find_open_question(
-    connection: Connection, conversation_id: int, person_key: str, max_age: float, statement: Select[tuple[int, str]]
-) -> _OpenQuestion | None:
-    """The person's last question, if it is at most `max_age` seconds old and has no answer yet."""
-    parameters = {"conversation_id": conversation_id, "person_key": person_key, "max_age": max_age}
-    row = connection.execute(statement, parameters).first()
-    incoming = decode_incoming(row.incoming_json) if row else None
-    return _OpenQuestion(row.id, incoming) if row and incoming else None
-
-
-def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:
-    """Merge two events into one. Messages are sorted by time of writing, because deliveries may arrive out of order."""
-    texts = [*_split_batch(first), (incoming.message_id or "", incoming.text)]
-    # Without the white space that the stored question will not have, so that edits find each message in it.
-    texts = [(message_id, text.strip()) for message_id, text in texts if text.strip()]
-    texts.sort(key=lambda piece: message_order(piece[0]))
-    return replace(
-        _with_texts(first, texts),
-        attachments=first.attachments + incoming.attachments,
-        quotes=tuple(sorted(first.quotes + incoming.quotes, key=lambda quote: message_order(quote.message_id))),
-    )
-
-
-def _with_texts(batch: StoredIncoming, texts: Sequence[tuple[str, str]]) -> StoredIncoming:
-    """`batch`, consisting of other message IDs and texts."""
-    return replace(
-        batch,
-        text="\n".join(text for _, text in texts),
-        pieces=tuple(MessagePiece(message_id, len(text)) for message_id, text in texts),
-    )
-
-
-def message_order(message_id: str | None) -> tuple[int, str]:
-    """Message IDs grow on every platform."""
-    return len(message_id or ""), message_id or ""
-
-
-def _split_batch(batch: StoredIncoming) -> Iterator[tuple[str, str]]:
-    """The message IDs and texts that `batch` consists of."""
-    offset = 0
-    for message_id, length in batch.pieces or (MessagePiece(batch.message_id or "", len(batch.text)),):
-        yield message_id, batch.text[offset : offset + length]
-        offset += length + 1
-
-
 def seconds_until_accepted(connection: Connection, person_key: str, limits: InboundLimits, *, is_exempt: bool) -> float:
     """How long a person must wait until the limit per minute allows one more event; 0: not at all."""
     created_at = turns.c.created_at
@@ -512,7 +411,7 @@ WAS_NOTIFIED = turns.c.created_at.between(database_now() - NOTICE_SECONDS, datab
 COUNT_NOTICES = select(_count(IS_THEIRS, WAS_NOTIFIED, turns.c.refusal == Refusal.RATE_LIMITED))
 
 
-def _exceeded_limit(
+def _check_limits(
     connection: Connection,
     conversation_id: int,
     person_key: str,
@@ -520,16 +419,16 @@ def _exceeded_limit(
     *,
     ordered: bool,
     is_exempt: bool,
-) -> AcceptResult | None:
-    """The refusal for one more turn; None if it is within the limits."""
+) -> tuple[AcceptResult | None, int]:
+    """The refusal for one more turn, None if it is within the limits; and how many questions are open here."""
     person = {"person_key": person_key}
     count = connection.execute(
         COUNT_OPEN_TURNS, {**person, "is_exempt": is_exempt, "conversation_id": conversation_id}
     ).one()
     if limits.max_per_minute and count.in_last_minute >= limits.max_per_minute:
-        return AcceptResult.DROPPED if connection.scalar(COUNT_NOTICES, person) else AcceptResult.RATE_LIMITED
-    if limits.max_open and count.open_turns >= limits.max_open:
-        return AcceptResult.QUEUE_FULL
-    if ordered and limits.max_queued and count.queued > limits.max_queued:
-        return AcceptResult.QUEUE_FULL
-    return None
+        was_notified = connection.scalar(COUNT_NOTICES, person)
+        return AcceptResult.DROPPED if was_notified else AcceptResult.RATE_LIMITED, count.queued
+    is_queue_full = ordered and limits.max_queued and count.queued > limits.max_queued
+    if is_queue_full or (limits.max_open and count.open_turns >= limits.max_open):
+        return AcceptResult.QUEUE_FULL, count.queued
+    return None, count.queued

@@ -34,6 +34,14 @@ class StoredIncoming(Incoming):
     """In the order of `text`, in which line breaks separate them."""
     compared_model: str = ""
     """Answers this question side by side with another model, which has a turn of its own."""
+    waits: bool = False
+    """When it was stored, it was the only question of its conversation that waited for the answer to another one."""
+
+
+def as_stored(incoming: Incoming, **values: object) -> StoredIncoming:
+    """The event with these other values."""
+    fields_of_event = {field.name: getattr(incoming, field.name) for field in fields(incoming)}
+    return StoredIncoming(**fields_of_event | values)
 
 
 def compared_model(incoming: Incoming) -> str:
@@ -43,8 +51,7 @@ def compared_model(incoming: Incoming) -> str:
 
 def with_compared_model(incoming: Incoming, key: str, question: str, model: str) -> StoredIncoming:
     """The question for one of the models of a comparison. `key` is the event's key."""
-    values = {field.name: getattr(incoming, field.name) for field in fields(Incoming)}
-    return StoredIncoming(**values | {"key": key, "text": question, "attachments": (), "compared_model": model})
+    return as_stored(incoming, key=key, text=question, attachments=(), compared_model=model)
 
 
 def encode_incoming(incoming: Incoming) -> str:

@@ -148,14 +148,18 @@ def erase_event_text(connection: Connection, turn: Turn) -> None:
     update_owned_turn(connection, turn, incoming_json=erased)
 
 
-def restart_turn(connection: Connection, turn_id: int, incoming: Incoming, *, wait_seconds: float = 0.0) -> bool:
+def restart_turn(
+    connection: Connection, turn_id: int, incoming: Incoming, *, wait_seconds: float = 0.0, only_queued: bool = False
+) -> bool:
     """Give a turn without an answer another event, after `wait_seconds` at the earliest. False if it has an answer.
 
-    Its owner, if it has one, can no longer write to it, and gives it up with its next heartbeat.
+    Its owner, if it has one, can no longer write to it, and gives it up with its next heartbeat. `only_queued`: False
+    if it has an owner.
     """
+    states = (TurnState.QUEUED,) if only_queued else (TurnState.QUEUED, TurnState.RUNNING)
     result = connection.execute(
         update(turns)
-        .where(turns.c.id == turn_id, turns.c.state.in_((TurnState.QUEUED, TurnState.RUNNING)), IS_OPEN)
+        .where(turns.c.id == turn_id, turns.c.state.in_(states), IS_OPEN)
         .values(
             incoming_json=encode_incoming(incoming),
             state=TurnState.QUEUED,

@@ -24,8 +24,8 @@ from core.scopes import conversation_key, conversation_key_prefix
 from core.services import Services
 from core.store.answer_parts import list_sent_parts
 from core.store.answers import get_answer, get_reasoning
+from core.store.batches import message_order
 from core.store.conversations import find_conversation
-from core.store.inbound import message_order
 from core.store.turns import StoredTurn, find_shown_press, find_turn_of_message, get_turn
 from core.texts import answers as texts
 from core.turns.answer_files import send_files_reply

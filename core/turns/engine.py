@@ -44,6 +44,7 @@ from core.turns.dispatch import Dispatcher
 from core.turns.inbox import EventInbox, is_question, is_stop_request
 from core.turns.recent_forwards import RecentForwards
 from core.turns.shared_rate_limits import SharedRateLimits, SharedState
+from core.turns.waiting_marks import WaitingMarks
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +101,7 @@ class Engine:
             self._on_event_stored,
             RecentForwards(services.timings),
         )
+        self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, timings)
         self._running: dict[int, RunningTurn] = {}
         self._preview_load = PreviewLoad(timings)
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
@@ -149,6 +151,7 @@ class Engine:
             log.info("turn.handed_over", turns=len(unfinished))
             await asyncio.wait(unfinished, timeout=self._timings.turn_cancel_timeout)
         await self._services.summariser.close()
+        await self._waiting_marks.close()
         # A turn that does not end has a request in flight: its lease has to expire.
         await self._release([id_ for id_ in ids if id_ not in self._running or self._running[id_].task.done()])
 
@@ -283,6 +286,7 @@ class Engine:
         )
         if turn.seq is not None:
             self._preview_load.question_claimed(turn.id)
+            self._waiting_marks.remove_later(turn.incoming)
         task = asyncio.create_task(self._run_turn(claimed), name=f"turn {turn.id}")
         self._running[turn.id] = RunningTurn(claimed, task)
 
@@ -335,6 +339,8 @@ class Engine:
     def _on_event_stored(self, incoming: Incoming, accepted: AcceptResult) -> None:
         if accepted is AcceptResult.NEW and is_stop_request(incoming):
             self._stop_own_question(incoming)
+        if accepted is AcceptResult.WAITING:
+            self._waiting_marks.show_later(incoming)
         self._wake_up.set()
 
     def _stop_own_question(self, incoming: Incoming) -> None:

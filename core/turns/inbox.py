@@ -20,9 +20,9 @@ from core.i18n.translation import gettext, load_catalogue, match_language, speak
 from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
 from core.services import Services
+from core.store.batches import MAX_BATCH_ATTACHMENTS
 from core.store.chat_migration import move_chat
 from core.store.inbound import (
-    MAX_BATCH_ATTACHMENTS,
     AcceptResult,
     InboundLimits,
     accept_edit,
@@ -161,9 +161,8 @@ def _accept_comparison(
     connection: Connection, incoming: Incoming, comparison: Comparison, conversation_key: str, limits: InboundLimits
 ) -> AcceptResult:
     """Store a turn for each of the two models, which run at the same time; if the limits allow only one, none."""
-    open_limit, rate_limit = limits.max_open, limits.max_per_minute
-    limits_of_first = replace(
-        limits, max_open=open_limit and max(1, open_limit - 1), max_per_minute=rate_limit and max(1, rate_limit - 1)
+    limits_of_first = InboundLimits(
+        *(limit and max(1, limit - 1) for limit in (limits.max_queued, limits.max_open, limits.max_per_minute))
     )
     accept = partial(
         accept_event,
@@ -176,7 +175,7 @@ def _accept_comparison(
     accepted = accept(first, limits=limits_of_first)
     if accepted is AcceptResult.NEW:
         second = with_compared_model(incoming, f"{incoming.key}#2", comparison.question, comparison.second.id)
-        accept(second, limits=limits, is_companion=True)
+        accept(second, limits=InboundLimits(), is_companion=True)  # the first one has left room for it
     return accepted
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Chat, Message, User
+from core.store.batches import MAX_JOINED_CHARS
 from core.texts.answers import ACCESS_DENIED, NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 
@@ -266,10 +267,11 @@ async def test_messages_sent_while_offline_are_answered_in_order(harness: Harnes
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
     await harness.stop()
-    for number in range(4):
-        await telegram.send_message(ann, chat, f"repeat: {number}")
+    answers = [f"{number} ".ljust(MAX_JOINED_CHARS, "x") for number in range(4)]
+    for answer in answers:
+        await telegram.send_message(ann, chat, f"repeat: {answer}")
     await harness.start()
-    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == ["0", "1", "2", "3"])
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == answers)
 
 
 async def test_interrupted_answer_is_finished_after_restart(

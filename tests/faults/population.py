@@ -10,7 +10,7 @@ from statistics import median
 from tests.end_to_end.harness import Harness
 from tests.faults.chat_clients import ChatClient, DiscordClient, TelegramClient
 from tests.faults.outcomes import ChatOutcomes, Outcome, assess
-from tests.faults.questions import Question, Questions
+from tests.faults.questions import Question, Questions, prompt_about
 
 QUESTIONS_PER_USER = 50  # in a private chat
 GROUP_SIZE = 3  # people in a group, and questions of each of them
@@ -49,7 +49,7 @@ class SimulatedUser:
                 for question in remaining[:size]:
                     question.asked_at = time.monotonic()
                     self.asked.append(question)
-                    question.message_id = await self.client.ask(f"Tell me about {question.id}")
+                    question.message_id = await self.client.ask(prompt_about(question))
                     if rng.random() < redelivery_rate:
                         await self.client.redeliver()
                 remaining = remaining[size:]

@@ -8,9 +8,10 @@ from typing import Any
 from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import StreamAction
 from bots.sandbox.model.tokeniser import split_pieces
+from core.store.batches import MAX_JOINED_CHARS
 
 QUESTION_ID = re.compile(r"q[td]\d+x\d+(?!\d)")
-PROMPT = re.compile(r"Tell me about (q[td]\d+x\d+)")
+PROMPT = re.compile(r"Tell me about (q[td]\d+x\d+)\..*")
 FILLER_WORDS = ("plain", "words", "that", "carry", "no", "marks", "at", "all")
 MIN_ANSWER_SECONDS, MAX_ANSWER_SECONDS = 0.3, 2.0
 
@@ -29,6 +30,11 @@ class Question:
     answered_at: float | None = None
     injected_faults: list[str] = field(default_factory=list)
     """The faults injected into the answers, one per failed request."""
+
+
+def prompt_about(question: Question) -> str:
+    """Too long to be joined with other questions that wait, so that each has its own answer."""
+    return f"Tell me about {question.id}.".ljust(MAX_JOINED_CHARS + 1, ".")
 
 
 def ending(question: Question) -> str:

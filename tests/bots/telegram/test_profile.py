@@ -73,6 +73,20 @@ async def test_failed_reaction_says_nothing_about_the_group(
     assert second.reactions == ["👀"]
 
 
+async def test_deleted_question_says_nothing_about_the_group(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    ada, group = bot_api.users[42], bot_api.chats[GROUP["id"]]
+    bot_api.script.add("setMessageReaction", ScriptedReply.error(400, "Bad Request: message to react not found"))
+    async with run_adapter(seen_reaction="👀"):
+        await bot_api.send_message(ada, group, "@parley_bot hello")
+        await wait_for_calls(bot_api, "setMessageReaction")
+        second = await bot_api.send_message(ada, group, "@parley_bot hello again")
+        await wait_for_calls(bot_api, "setMessageReaction", 2)
+        await inbox.wait_for_events(2)
+    assert second.reactions == ["👀"]
+
+
 async def test_stranger_gets_no_reaction(bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox) -> None:
     inbox.failures.append(AccessDeniedError("no"))
     async with run_adapter(seen_reaction="👀"):

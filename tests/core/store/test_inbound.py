@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from core.port import Attachment, Batch, EventKind, Sender
-from core.store import claims, conversations, inbound, schema, turns
+from core.store import batches, claims, conversations, inbound, schema, turns
 from core.store.claims import CancelResult
 from core.store.database import Store
 from core.store.inbound import NOTICE_SECONDS, AcceptResult, InboundLimits, seconds_until_accepted
@@ -186,7 +186,7 @@ async def accept_batch(
     text: str,
     batch: Batch | None,
     *,
-    max_chars: int = inbound.MAX_BATCH_CHARS,
+    max_chars: int = batches.MAX_BATCH_CHARS,
     **fields: Any,
 ) -> AcceptResult:
     event = replace(message_event(key, text), batch=batch, **fields)
@@ -271,9 +271,9 @@ async def test_album_takes_a_limited_number_of_files(store: Store) -> None:
     file = Attachment("file", "a.pdf")
     results = [
         await accept_batch(store, f"u{number}", "", ALBUM, attachments=(file,))
-        for number in range(inbound.MAX_BATCH_ATTACHMENTS + 1)
+        for number in range(batches.MAX_BATCH_ATTACHMENTS + 1)
     ]
-    merged = [AcceptResult.MERGED] * (inbound.MAX_BATCH_ATTACHMENTS - 1)
+    merged = [AcceptResult.MERGED] * (batches.MAX_BATCH_ATTACHMENTS - 1)
     assert results == [AcceptResult.NEW, *merged, AcceptResult.NEW]
 
 

@@ -214,6 +214,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     for key in "de":
         run(inbound.accept_event, replace(stop, key=key), ordered=False, is_stop=True, **accept)
     run(inbound.accept_event, event_of("a"), ordered=True, **accept)
+    run(inbound.is_queued, "telegram:1:a")
     run(inbound.seconds_until_accepted, PERSON, LIMITS, is_exempt=False)
     claim = partial(run, claims.claim_turns, "me", [ACCOUNT], lease_seconds=6, limit=10, busy_chats=["x"])
     for claim_filter in ClaimFilter:

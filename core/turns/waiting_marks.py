@@ -1,0 +1,108 @@
+"""Marks the first question of a conversation that waits for the answer to another one, until its own answer starts.
+
+The process that stores the question shows the mark, if the question still waits after a moment. The process that
+answers it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are nearly
+used up, there is none.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from core.bounded_dict import BoundedDict
+from core.delivery.rate_limiter import Priority, RateLimiter
+from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.port import AccountKey, Adapter, Incoming, SupportsWaitingMarks
+from core.store.database import Store
+from core.store.inbound import is_queued
+from core.store.incoming_codec import StoredIncoming
+from core.timings import Timings
+
+MAX_TASKS = 500
+
+log = structlog.get_logger(__name__)
+
+
+class WaitingMarks:
+    def __init__(
+        self,
+        store: Store,
+        adapters: Mapping[AccountKey, Adapter],
+        limiter: Callable[[AccountKey], RateLimiter],
+        timings: Timings,
+    ) -> None:
+        self._store = store
+        self._adapters = adapters
+        self._limiter = limiter
+        self._timings = timings
+        self._shown: BoundedDict[str, asyncio.Task[bool]] = BoundedDict(MAX_TASKS)
+        """By event: whether there is a mark, for the questions that this process stored."""
+        self._removals: set[asyncio.Task[None]] = set()
+
+    def show_later(self, incoming: Incoming) -> None:
+        """Mark a question that has just been stored, if it does not start soon. Returns at once."""
+        adapter = self._adapter(incoming)
+        if adapter is not None:
+            self._shown[_event_key(incoming)] = asyncio.create_task(self._show(adapter, incoming))
+
+    def remove_later(self, incoming: Incoming) -> None:
+        """Remove the mark of a question whose answer starts. Returns at once."""
+        adapter = self._adapter(incoming)
+        has_mark = isinstance(incoming, StoredIncoming) and incoming.waits
+        shown = self._shown.pop(_event_key(incoming), None)
+        if adapter is None or not has_mark or len(self._removals) >= MAX_TASKS:
+            return
+        task = asyncio.create_task(self._remove(adapter, incoming, shown))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def close(self) -> None:
+        tasks = [*self._shown.values(), *self._removals]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _adapter(self, incoming: Incoming) -> SupportsWaitingMarks | None:
+        adapter: object = self._adapters.get(incoming.place.account_key)
+        return adapter if isinstance(adapter, SupportsWaitingMarks) and incoming.message_id is not None else None
+
+    async def _show(self, adapter: SupportsWaitingMarks, incoming: Incoming) -> bool:
+        """Returns whether there is a mark now."""
+        await self._timings.clock.sleep(self._timings.waiting_mark_delay)
+        try:
+            if not await self._store.read(is_queued, _event_key(incoming)):
+                return False
+            async with asyncio.timeout(self._timings.waiting_mark_timeout):
+                await self._change(adapter, incoming, is_waiting=True)
+        except (DeliveryError, StoreError, TimeoutError) as error:
+            log.debug("turn.not_marked", error=type(error).__name__)
+            return False
+        return True
+
+    async def _remove(
+        self, adapter: SupportsWaitingMarks, incoming: Incoming, shown: "asyncio.Task[bool] | None"
+    ) -> None:
+        if shown is not None and not await shown:
+            return
+        try:
+            await self._change(adapter, incoming, is_waiting=False)
+        except DeliveryError as error:
+            log.debug("turn.mark_not_removed", failure=error.failure)
+
+    async def _change(self, adapter: SupportsWaitingMarks, incoming: Incoming, *, is_waiting: bool) -> None:
+        place, limiter = incoming.place, self._limiter(incoming.place.account_key)
+        capabilities = self._adapters[place.account_key].capabilities(place)
+        granted_at = await limiter.acquire(place.chat, capabilities, Priority.PREVIEW)
+        try:
+            await adapter.mark_waiting(place, incoming.message_id or "", is_waiting=is_waiting)
+        except DeliveryError as error:
+            if error.failure is DeliveryFailure.RATE_LIMITED:
+                limiter.apply_retry_after(place.chat, error)
+            raise
+        finally:
+            limiter.request_ended(granted_at)
+
+
+def _event_key(incoming: Incoming) -> str:
+    return f"{incoming.place.account_key}:{incoming.key}"

@@ -1,0 +1,102 @@
+"""The mark of a question that waits for the answer to another one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.script import ScriptedAnswer
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Capabilities, EventKind, Incoming, Place, PreviewMode, Sender, Window
+from core.timings import Timings
+from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
+
+pytestmark = pytest.mark.slow
+
+PLACE = Place("fake", "1", "5", is_private=True)
+ANN = Sender("fake", "5", "Ann")
+QUICK = Timings(waiting_mark_delay=0.01, waiting_mark_timeout=0.2)
+SLOW = ScriptedAnswer("a slow answer " * 20, relative_speed=0.02)
+
+
+class MarkingAdapter(FakeAdapter):
+    def __init__(self, capabilities: Capabilities = TYPING) -> None:
+        super().__init__(capabilities)
+        self.marks: list[tuple[str, bool]] = []
+        """Every change of a mark: the message, and whether it has one now."""
+
+    async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
+        self.marks.append((message_id, is_waiting))
+        await self._call("mark_waiting")
+
+
+def question(number: int, text: str = "", *, chat: str = "5") -> Incoming:
+    place = replace(PLACE, chat=chat)
+    sender = replace(ANN, user=chat)
+    return Incoming(EventKind.PROMPT, f"k{number}", place, sender, text or f"text {number}", message_id=f"m{number}")
+
+
+async def ask_during_answer(chat: FakeAdapter, model: ModelStandIn, *numbers: int) -> None:
+    """The model is slow only with the first question."""
+    model.answer = lambda body: SLOW if "text 1" in body["messages"][-1]["content"] else ScriptedAnswer("quick")
+    for number in (1, *numbers):
+        await chat.inbox(question(number))
+
+
+async def test_waiting_question_is_marked_until_its_answer_starts(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = MarkingAdapter()
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2, 3)
+        await chat.wait_until(lambda: bool(adapter.marks))
+        assert adapter.marks == [("m2", True)]
+        await chat.wait_for_text("quick")
+        await chat.wait_until(lambda: len(adapter.marks) == 2)
+        assert adapter.marks == [("m2", True), ("m2", False)], "one mark for one joined question"
+        assert len(chat.texts) == 2
+        assert model.requests[-1].body["messages"][-1]["content"] == "text 2\ntext 3"
+
+
+async def test_question_that_starts_at_once_is_not_marked(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = MarkingAdapter()
+    async with running_engine(tmp_path, model, adapter, timings=replace(QUICK, waiting_mark_delay=0.0)) as chat:
+        for number in (7, 8):
+            await chat.inbox(question(number, "repeat: done", chat=str(number)))
+        await chat.wait_for_states("done", "done")
+        assert adapter.marks == []
+
+
+async def test_no_mark_where_the_limits_are_used_up(tmp_path: Path, model: ModelStandIn) -> None:
+    capabilities = Capabilities((Window(1, 1000.0),), preview_mode=PreviewMode.OFF, deduplicates_sends=True)
+    adapter = MarkingAdapter(capabilities)
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await chat.inbox(question(0, "repeat: first"))
+        await chat.wait_for_text("first")
+        await chat.inbox(question(1))
+        await chat.inbox(question(2))
+        await model.wait_for(lambda: len(model.requests) >= 2)
+    assert adapter.marks == []
+
+
+async def test_refused_mark_disturbs_nothing(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = MarkingAdapter()
+    adapter.errors["mark_waiting"] = DeliveryError("no", DeliveryFailure.FORBIDDEN)
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2)
+        await chat.wait_until(lambda: bool(adapter.marks))
+        await chat.wait_for_text("quick")
+        await chat.wait_for_states("done", "done")
+        assert adapter.marks == [("m2", True)], "what is not there is not removed"
+
+
+async def test_process_that_answers_removes_the_mark(tmp_path: Path, model: ModelStandIn) -> None:
+    dying, heir = MarkingAdapter(), MarkingAdapter()
+    async with running_engine(tmp_path, model, dying, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2)
+        await chat.wait_until(lambda: bool(dying.marks))
+        await chat.engine.close(0)
+    model.answer = lambda _body: ScriptedAnswer("quick")
+    async with running_engine(tmp_path, model, heir, timings=QUICK) as chat:
+        await chat.wait_for_states("done", "done")
+        await chat.wait_until(lambda: bool(heir.marks))
+    assert heir.marks == [("m2", False)]
