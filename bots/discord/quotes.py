@@ -14,7 +14,7 @@ def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]
         quotes.append(quote_message(original, QuoteKind.REPLY, bot_id))
     # Discord does not say who wrote a forwarded message.
     quotes += [
-        Quote(QuoteKind.FORWARD, read_text(snapshot), message_id=str(message.id))
+        Quote(QuoteKind.FORWARD, _read_forwarded(snapshot), message_id=str(message.id))
         for snapshot in message.message_snapshots
     ]
     quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message.embeds)))
@@ -36,7 +36,8 @@ def replied_message(message: discord.Message) -> discord.Message | None:
 
 
 def forwarded_files(message: discord.Message) -> tuple[Attachment, ...]:
-    return tuple(file for snapshot in message.message_snapshots for file in message_attachments(snapshot))
+    files = (file for snapshot in message.message_snapshots for file in message_attachments(snapshot))
+    return tuple(replace(file, is_forwarded=True) for file in files)
 
 
 def replied_files(message: discord.Message) -> tuple[Attachment, ...]:
@@ -53,6 +54,11 @@ def quoted_files(original: discord.Message) -> tuple[Attachment, ...]:
 def _contents(message: discord.Message) -> tuple[Content, ...]:
     """The message, and what it forwards."""
     return (message, *message.message_snapshots)
+
+
+def _read_forwarded(snapshot: discord.MessageSnapshot) -> str:
+    has_recording = any(file.is_audio for file in message_attachments(snapshot))
+    return _read_quoted(snapshot) if has_recording else read_text(snapshot)
 
 
 def _read_quoted(content: Content) -> str:

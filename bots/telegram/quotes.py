@@ -36,7 +36,8 @@ def translate_quotes(message: Message, me: User) -> tuple[Quote, ...]:
 
 
 def quote_forward(message: Message, origin: MessageOrigin) -> tuple[Quote, ...]:
-    text = read_text(message)
+    has_recording = any(file.is_audio for file in extract_attachments(message))
+    text = _read_quoted(message) if has_recording else read_text(message)
     return (Quote(QuoteKind.FORWARD, text, _origin_name(origin), str(message.message_id)),) if text else ()
 
 

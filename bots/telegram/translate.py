@@ -147,7 +147,7 @@ def _translate_forward(message: Message, origin: MessageOrigin, me: User, sender
         text="",
         message_id=str(message.message_id),
         quotes=quote_forward(message, origin),
-        attachments=extract_attachments(message),
+        attachments=tuple(replace(file, is_forwarded=True) for file in extract_attachments(message)),
         batch=Batch(),
     )
 

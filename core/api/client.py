@@ -29,7 +29,7 @@ from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.api.read_pacer import ReadPacer
 from core.api.response_body import decode_json, read_body, truncate_error_body
 from core.api.service_facts import ServiceFacts
-from core.api.sse import MAX_EVENT_BYTES
+from core.api.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
 from core.api.transport import BODY_EXTENSION, AiohttpTransport
 from core.api.watchdog import Watchdog
@@ -350,6 +350,8 @@ async def _detect_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     body = bytearray()
     async for chunk in chunks:
         body += chunk if body else chunk.lstrip()  # some services send spaces while the model is busy
+        if body.startswith(BYTE_ORDER_MARK):
+            body = body.removeprefix(BYTE_ORDER_MARK).lstrip()
         if body.startswith(STREAM_PREFIXES):
             yield bytes(body)
             async for following in chunks:

@@ -36,13 +36,15 @@ async def export_reply(request: CommandRequest) -> Reply:
         TranscriptMessage(message.role, message.text, models.display_name(message.model) if message.model else "")
         for message in messages
     ]
+    transcript, count = encode_transcript(messages)
     files = (
         File(MARKDOWN_FILE, render_transcript(named, person=request.incoming.sender.name)),
-        File(JSON_FILE, encode_transcript(messages)),
+        File(JSON_FILE, transcript),
     )
     if max(len(file.content) for file in files) > adapter.upload_limits.max_bytes:
         return Reply(gettext(texts.EXPORT_TOO_LARGE))
-    return Reply(gettext(texts.EXPORTED), files=files)
+    is_complete = count == len(messages)
+    return Reply(gettext(texts.EXPORTED) if is_complete else texts.exported_partly(count), files=files)
 
 
 async def import_reply(request: CommandRequest) -> Reply:

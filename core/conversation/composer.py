@@ -94,6 +94,8 @@ class Composer:
             MAX_HISTORY_MESSAGES,
             parent_turn=parent_turn,
             max_size=LOADED_FACTOR * available_tokens,
+            # Estimates may be far too high. What the service has counted fits, so it must be found in the history.
+            min_messages=len(estimator.anchor.message_hashes) + 1 if estimator.anchor is not None else 0,
             measure=estimator.estimate_text,
         )
         if replaces_last and parent_turn is None:

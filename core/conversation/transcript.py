@@ -15,6 +15,8 @@ from msgspec import Meta
 from core.store.transcripts import MAX_MESSAGES, TranscriptMessage
 
 MAX_FILE_BYTES = 4_000_000
+LAYOUT_BYTES, LAYOUT_BYTES_PER_MESSAGE = 200, 40
+"""At most, for what is around the messages of a file, and for the deeper indentation of each."""
 
 
 class _Transcript(msgspec.Struct, frozen=True):
@@ -23,9 +25,17 @@ class _Transcript(msgspec.Struct, frozen=True):
     messages: Annotated[tuple[TranscriptMessage, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
 
 
-def encode_transcript(messages: Sequence[TranscriptMessage]) -> bytes:
-    encoded = msgspec.json.encode(_Transcript("parley-conversation", 1, tuple(messages[-MAX_MESSAGES:])))
-    return msgspec.json.format(encoded, indent=2) + b"\n"
+def encode_transcript(messages: Sequence[TranscriptMessage]) -> tuple[bytes, int]:
+    """The file, and how many of the newest messages it has: so many that it can be imported again."""
+    newest: list[TranscriptMessage] = []
+    size = LAYOUT_BYTES
+    for message in reversed(messages[-MAX_MESSAGES:]):
+        size += len(msgspec.json.format(msgspec.json.encode(message), indent=2)) + LAYOUT_BYTES_PER_MESSAGE
+        if size > MAX_FILE_BYTES:
+            break
+        newest.append(message)
+    encoded = msgspec.json.encode(_Transcript("parley-conversation", 1, tuple(reversed(newest))))
+    return msgspec.json.format(encoded, indent=2) + b"\n", len(newest)
 
 
 def decode_transcript(content: bytes) -> tuple[TranscriptMessage, ...] | None:

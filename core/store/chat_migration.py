@@ -16,6 +16,7 @@ from core.scopes import (
     thread_scope_prefix,
 )
 from core.store.answer_parts import PartState
+from core.store.grants import Role
 from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import (
     IS_OPEN,
@@ -44,6 +45,7 @@ def move_chat(connection: Connection, account: AccountKey, old_chat: str, new_ch
     for prefix in (thread_scope_prefix, member_scope_prefix):
         _rename_keys(connection, preferences.c.scope, prefix(old), prefix(new))
     old_subject, new_subject = (grant_subject(account.platform, ScopeKind.CHAT, chat) for chat in (old_chat, new_chat))
+    _keep_ban(connection, old_subject, new_subject)
     _rename_keys(connection, grants.c.subject, old_subject, new_subject)
     _merge_daily_usage(connection, chat_scope_key(old), chat_scope_key(new))
     is_old_chat = (rate_limits.c.account_key == str(account), rate_limits.c.chat == old_chat)
@@ -64,6 +66,12 @@ def _rename_keys(connection: Connection, column: Column[str], old: str, new: str
             connection.execute(update(table).where(*this_row).values({column: name}))
         else:
             connection.execute(delete(table).where(*this_row))
+
+
+def _keep_ban(connection: Connection, old_subject: str, new_subject: str) -> None:
+    """A ban of the old chat holds for the new one, whatever that has."""
+    is_banned = select(grants.c.subject).where(grants.c.subject == old_subject, grants.c.role == Role.BANNED).exists()
+    connection.execute(update(grants).where(grants.c.subject == new_subject, is_banned).values(role=Role.BANNED))
 
 
 def _merge_daily_usage(connection: Connection, old_subject: str, new_subject: str) -> None:

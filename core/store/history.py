@@ -104,12 +104,13 @@ def load_history(
     *,
     parent_turn: int | None = None,
     max_size: float = math.inf,
+    min_messages: int = 0,
     measure: Callable[[str], float] = len,
 ) -> ConversationHistory:
     """The newest messages since /new (of turns before `before_seq`, if given), and the summary.
 
     They are those that lead to the exchange `parent_turn`, by default the newest. At most `limit` messages, and hardly
-    more than have together the size `max_size`, which `measure` determines.
+    more than have together the size `max_size`, which `measure` determines; but at least `min_messages`.
     """
     before_id = MAX_ID if parent_turn is None else _end_of_exchange(connection, parent_turn)
     loaded: list[StoredMessage] = []
@@ -117,7 +118,7 @@ def load_history(
     for page in _walk(connection, conversation_id, before_id=before_id, before_seq=before_seq):
         loaded += page
         size += sum(measure(message.text) for message in page)
-        if len(loaded) >= limit or size >= max_size:
+        if len(loaded) >= limit or (size >= max_size and len(loaded) >= min_messages):
             break
     del loaded[limit:]
     row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()

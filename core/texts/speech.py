@@ -15,6 +15,7 @@ NOT_SUPPORTED = gettext_noop(
 NOT_HEARD = gettext_noop(
     "I can't listen to recordings: this bot has no speech recognition. I answered only what you wrote."
 )
+RECORDING_OUTDATED = gettext_noop("I was offline when you sent this recording. Send it again to have it answered.")
 NO_WORDS = gettext_noop("I heard no words in this recording.")
 UNKNOWN_FORMAT = gettext_noop("This is not a recording that I can listen to. Send OGG, MP3, M4A, WAV, FLAC or WebM.")
 TOO_LARGE = gettext_noop("This recording is too large. I can listen to up to {megabytes} MB.")

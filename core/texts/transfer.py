@@ -17,6 +17,15 @@ REPLACE_BUTTON = gettext_noop("Replace")
 IMPORT_EXPIRED = gettext_noop("This import is no longer stored. Send the file again with /import.")
 
 
+def exported_partly(number: int) -> str:
+    """A file with more than `number` messages would be too large for /import."""
+    return ngettext(
+        "Your conversation: one file to read, and one for /import with the newest {count} message: more do not fit.",
+        "Your conversation: one file to read, and one for /import with the newest {count} messages: more do not fit.",
+        number,
+    ).format(count=format_number(number))
+
+
 def import_too_large(max_bytes: int) -> str:
     return gettext("The file may have at most {size} MB.").format(size=format_number(max_bytes // BYTES_PER_MEGABYTE))
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import structlog
+
 from core.buttons import ButtonAction, encode_action
 from core.commands.request import CommandRequest, Reply
 from core.delivery.artefacts import find_artefacts, may_have_artefacts
@@ -12,12 +14,18 @@ from core.store.turns import StoredTurn
 from core.texts import answers as texts
 from core.texts.transfer import NO_UPLOADS
 
+log = structlog.get_logger(__name__)
+
 
 async def files_buttons(adapter: Adapter, turn_id: int, answer: str) -> tuple[Button, ...]:
     """The button under the answer of a turn, if it has any files."""
     if not isinstance(adapter, SupportsUploads) or not may_have_artefacts(answer):
         return ()
-    files = await asyncio.to_thread(find_artefacts, answer)
+    try:
+        files = await asyncio.to_thread(find_artefacts, answer)
+    except Exception:  # a defect here must not lose the answer
+        log.exception("turn.files_failed", turn=turn_id)
+        return ()
     label = gettext(texts.FILE_BUTTON if len(files) == 1 else texts.FILES_BUTTON)
     return (Button(label, encode_action(ButtonAction.SEND_FILES, turn_id)),) if files else ()
 

@@ -8,7 +8,7 @@ import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action, short_digest
 from core.conversation.api_keys import ApiKey
-from core.conversation.quotes import MAX_KNOWN_CHARS, MAX_QUOTED_MESSAGE_CHARS, render_prompt, shorten
+from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
 from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads
@@ -28,7 +28,6 @@ from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
 from core.store.turns import get_turn
 from core.texts import answers as texts
-from core.texts import speech as speech_texts
 from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_UNAVAILABLE
@@ -37,7 +36,7 @@ from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import sanitise_quote
 from core.turns.question_images import image_references
-from core.turns.recordings import RecordingError, Recordings, recordings
+from core.turns.recordings import RecordingError, transcribe_recordings
 
 log = structlog.get_logger(__name__)
 
@@ -104,10 +103,10 @@ class PromptResolver:
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
-        transcript, notes = await self._transcribe(claimed, api_key)
+        heard, notes = await self._transcribe(claimed, api_key)
         answered_turn = await self._answered_turn(claimed)
         return ResolvedPrompt(
-            await self._compose_prompt(claimed, images, answered_turn=answered_turn, transcript=transcript),
+            await self._compose_prompt(claimed, heard, images, answered_turn=answered_turn),
             parent_turn=await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
@@ -127,7 +126,8 @@ class PromptResolver:
             if last is None:
                 raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
         except QuestionRefused:
-            if turn.id == first_turn:
+            # If the other model answers, nobody has said yet why this one does not.
+            if turn.id == first_turn or await self._store.read(get_question, first_turn) is not None:
                 raise
             return None
         return ResolvedPrompt(
@@ -143,7 +143,7 @@ class PromptResolver:
     async def _compose_comparison(self, claimed: ClaimedTurn, first_turn: int, model: str) -> ResolvedPrompt:
         answered_turn = await self._answered_turn(claimed)
         parent_turn = await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn)
-        prompt = await self._compose_prompt(claimed, (), answered_turn=answered_turn)
+        prompt = await self._compose_prompt(claimed, claimed.turn.incoming, (), answered_turn=answered_turn)
         return ResolvedPrompt(prompt, first_turn=first_turn, parent_turn=parent_turn, model=model, is_compared=True)
 
     async def _answered_turn(self, claimed: ClaimedTurn) -> int | None:
@@ -167,12 +167,15 @@ class PromptResolver:
         answered_turn = last.turn_id if last is not None and is_last else asked.id
         images = stored.images if stored is not None else ()
         if stored is not None and asked.incoming.pieces:
-            # The quotes came with other messages of the question.
-            quotes = stored.text[: -text_length(asked.incoming.pieces)]
-            prompt = quotes + claimed.turn.incoming.text
+            # The quotes came with other messages of the question, and the transcripts are no part of the new text.
+            prompt = _replace_end(stored.text, text_length(asked.incoming.pieces), claimed.turn.incoming.text)
         else:
             prompt = await self._compose_prompt(
-                claimed, images, answered_turn=await self._answered_turn(claimed), edited_turn=answered_turn
+                claimed,
+                claimed.turn.incoming,
+                images,
+                answered_turn=await self._answered_turn(claimed),
+                edited_turn=answered_turn,
             )
         if last is not None and prompt == last.text:
             return None
@@ -183,14 +186,16 @@ class PromptResolver:
     async def _compose_prompt(
         self,
         claimed: ClaimedTurn,
+        incoming: Incoming,
         images: Sequence[ImageReference],
         *,
         answered_turn: int | None,
         edited_turn: int | None = None,
-        transcript: str = "",
     ) -> str:
-        """`answered_turn`: the exchange that the person replies to; the model gets it with the conversation."""
-        incoming = _with_transcript(claimed.turn.incoming, transcript)
+        """The text of `incoming`, which is the turn's event with transcripts, and its quotes.
+
+        `answered_turn`: the exchange that the person replies to; the model gets it with the conversation.
+        """
         quotes = [_shorten_known(quote) if answered_turn is not None else quote for quote in incoming.quotes]
         if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
@@ -202,22 +207,11 @@ class PromptResolver:
             has_files=bool(readable_attachments(claimed.turn.incoming, claimed.adapter)),
         )
 
-    async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[str, tuple[str, ...]]:
-        """What the recordings of the message say, and notes for under the answer. Raises `QuestionRefused`."""
-        incoming = claimed.turn.incoming
-        files = recordings(incoming, claimed.adapter)
-        if not files:
-            return "", ()
-        has_words = bool(incoming.text.strip())
-        if self._services.speech.model is None:
-            if has_words:
-                return "", () if files[0].is_quoted else (gettext(speech_texts.NOT_HEARD),)
-            raise QuestionRefused(gettext(speech_texts.NOT_SUPPORTED))
+    async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[Incoming, tuple[str, ...]]:
         try:
-            transcript = await Recordings(claimed, self._services, api_key).transcribe(files)
+            return await transcribe_recordings(claimed, self._services, api_key)
         except RecordingError as error:
             raise QuestionRefused(escape_markdown(str(error))) from error
-        return transcript, (speech_texts.transcript_note(transcript),)
 
     async def _thread_start(self, claimed: ClaimedTurn, edited_turn: int | None) -> Quote | None:
         """How the thread began, for the first question of a conversation in it; later ones need no repetition."""
@@ -299,19 +293,9 @@ class PromptResolver:
                 raise QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
 
 
-def _with_transcript(incoming: Incoming, transcript: str) -> Incoming:
-    """What the person said comes before what they wrote. What somebody else said belongs to the quoted message."""
-    if not transcript:
-        return incoming
-    if any(file.is_audio and file.is_quoted for file in incoming.attachments):
-        quotes = [
-            replace(quote, text=f"{quote.text}\n{transcript}"[:MAX_QUOTED_MESSAGE_CHARS])
-            if quote.kind is QuoteKind.REPLY
-            else quote
-            for quote in incoming.quotes
-        ]
-        return replace(incoming, quotes=tuple(quotes))
-    return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
+def _replace_end(text: str, length: int, new_end: str) -> str:
+    """The text with `new_end` in place of its last `length` characters, or as a new paragraph if there are none."""
+    return text[:-length] + new_end if length > 0 else f"{text}\n\n{new_end}"
 
 
 def _shorten_known(quote: Quote) -> Quote:

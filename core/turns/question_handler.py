@@ -21,11 +21,13 @@ from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind
 from core.services import Services
 from core.store.answers import store_answer
+from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import Preference, PreferenceName, set_preference
 from core.store.turns import TurnState
 from core.texts import answers as texts
 from core.texts import images as image_texts
+from core.texts import speech as speech_texts
 from core.texts.formatting import escape_markdown
 from core.texts.models import compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
@@ -35,6 +37,7 @@ from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
 from core.turns.question_images import ImageError, QuestionImages, image_references
+from core.turns.recordings import TranscriptionStopped, recordings
 from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
@@ -67,17 +70,8 @@ class QuestionHandler:
             return
         await claimed.outbox.load()
         api_key = await self._services.api_keys.for_sender(turn.incoming)
-        try:
-            prompt = await self._prompts.resolve(claimed, api_key)
-        except QuestionRefused as refusal:
-            claimed.outbox.reply_to_question()
-            await claimed.reply_and_finish(Reply(str(refusal)))
-            return
+        prompt = await self._resolve(claimed, api_key, preferences)
         if prompt is None:
-            await claimed.finish(TurnState.MERGED)
-            return
-        if turn.age_seconds > self._settings.too_old:
-            await self._defer(claimed, preferences, prompt)
             return
         notes = list(prompt.notes)
         preferences = await self._replace_retired_model(preferences, notes)
@@ -123,12 +117,35 @@ class QuestionHandler:
         incoming = claimed.turn.incoming
         images = image_references(incoming, claimed.adapter)
         prompt = render_prompt(incoming.text.strip() or with_marks("", images), incoming.quotes)
-        is_question = incoming.kind is EventKind.PROMPT or incoming.command == "ask"
+        is_question = incoming.kind is EventKind.PROMPT or incoming.command in ("ask", "new")
         if not prompt or not is_question or claimed.turn.refusal is not None:
             return ()
+        if incoming.command == "new":
+            await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         preferences = await self._store.read(load_preferences, incoming, self._settings)
         await self._store_question(claimed, preferences, ResolvedPrompt(prompt, images=images), note)
         return (Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, claimed.turn.id)),)
+
+    async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, preferences: Preferences) -> ResolvedPrompt | None:
+        """What to ask a model. None: nothing, and the turn is finished."""
+        is_too_old = claimed.turn.age_seconds > self._settings.too_old
+        prompt = None
+        try:
+            if is_too_old and recordings(claimed.turn.incoming, claimed.adapter):
+                # Its words are unknown until it is transcribed, so that /retry could not ask it.
+                raise QuestionRefused(gettext(speech_texts.RECORDING_OUTDATED))
+            prompt = await self._prompts.resolve(claimed, api_key)
+        except TranscriptionStopped:
+            await self._stop(claimed)
+        except QuestionRefused as refusal:
+            claimed.outbox.reply_to_question()
+            await claimed.reply_and_finish(Reply(str(refusal)))
+        else:
+            if prompt is None:
+                await claimed.finish(TurnState.MERGED)
+            elif is_too_old:
+                await self._defer(claimed, preferences, prompt)
+        return None if is_too_old else prompt
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""

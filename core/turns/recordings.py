@@ -1,19 +1,22 @@
-"""Transcribes the recordings of a message: what the person said becomes the question."""
+"""Transcribes the recordings of a message: what the person said becomes the question.
+
+What somebody else said becomes a part of the quoted or forwarded message.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from core.api.speech import recording_suffix
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
+from core.conversation.quotes import MAX_QUOTED_MESSAGE_CHARS
 from core.errors import DeliveryError, DocumentError, DocumentFailure, ModelError
 from core.i18n.translation import gettext
 from core.memory.file_document import remove_unstorable_chars
-from core.port import Adapter, Attachment, Incoming, SupportsFiles
+from core.port import Adapter, Attachment, Incoming, Quote, QuoteKind, SupportsFiles
 from core.services import Services
-from core.texts import answers
 from core.texts import speech as texts
 from core.texts.memory import CONNECTION_FAILED, FETCH_FAILURE_TEXTS
 from core.turns.claimed_turn import ClaimedTurn
@@ -23,16 +26,71 @@ log = structlog.get_logger(__name__)
 
 MAX_RECORDINGS = 5
 """Of one message."""
+RECORDED_KINDS = (None, QuoteKind.REPLY, QuoteKind.FORWARD)
 
 
 class RecordingError(Exception):
     """A recording has no transcript; the text tells the person why."""
 
 
+class TranscriptionStopped(Exception):  # noqa: N818 (no error)
+    """The person has stopped the turn."""
+
+
 def recordings(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
     if not isinstance(adapter, SupportsFiles):
         return ()
     return tuple(file for file in incoming.attachments if file.is_audio and file.file_id)[:MAX_RECORDINGS]
+
+
+async def transcribe_recordings(
+    claimed: ClaimedTurn, services: Services, api_key: ApiKey
+) -> tuple[Incoming, tuple[str, ...]]:
+    """The message with the words of its recordings, and notes for under the answer.
+
+    Raises `RecordingError` and `TranscriptionStopped`.
+    """
+    incoming = claimed.turn.incoming
+    files = recordings(incoming, claimed.adapter)
+    if not files:
+        return incoming, ()
+    if services.speech.model is None:
+        if not incoming.text.strip():
+            raise RecordingError(gettext(texts.NOT_SUPPORTED))
+        return incoming, () if files[0].is_quoted else (gettext(texts.NOT_HEARD),)
+    notes = []
+    recorder = Recordings(claimed, services, api_key)
+    for quote_kind, group in _by_speaker(files):
+        transcript = await recorder.transcribe(group)
+        notes.append(texts.transcript_note(transcript))
+        incoming = _with_transcript(incoming, transcript, quote_kind)
+    return incoming, tuple(notes)
+
+
+def _by_speaker(files: Sequence[Attachment]) -> list[tuple[QuoteKind | None, list[Attachment]]]:
+    """The person's own recordings, those of the message they reply to, and those of messages that they forwarded."""
+
+    def kind(file: Attachment) -> QuoteKind | None:
+        if file.is_forwarded:
+            return QuoteKind.FORWARD
+        return QuoteKind.REPLY if file.is_quoted else None
+
+    groups = ((quote_kind, [file for file in files if kind(file) is quote_kind]) for quote_kind in RECORDED_KINDS)
+    return [(quote_kind, group) for quote_kind, group in groups if group]
+
+
+def _with_transcript(incoming: Incoming, transcript: str, quote_kind: QuoteKind | None) -> Incoming:
+    """What the person said comes before what they wrote."""
+    if quote_kind is None:
+        return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
+    quotes = list(incoming.quotes)
+    position = next((index for index, quote in enumerate(quotes) if quote.kind is quote_kind), None)
+    if position is None:
+        quotes.append(Quote(quote_kind, transcript[:MAX_QUOTED_MESSAGE_CHARS]))
+    else:
+        text = f"{quotes[position].text}\n{transcript}".strip()
+        quotes[position] = replace(quotes[position], text=text[:MAX_QUOTED_MESSAGE_CHARS])
+    return replace(incoming, quotes=tuple(quotes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +100,12 @@ class Recordings:
     api_key: ApiKey
 
     async def transcribe(self, files: Sequence[Attachment]) -> str:
-        """The words of all of them. Raises `RecordingError`, also if the person stops the turn."""
+        """The words of all of them. Raises `RecordingError` and `TranscriptionStopped`."""
         async with self.claimed.previewing() as preview:
             preview.update("", gettext(texts.LISTENING))
             transcript = await run_until(self.claimed.stop_requested, self._transcribe_all(files))
         if transcript is None:
-            raise RecordingError(gettext(answers.STOPPED))
+            raise TranscriptionStopped
         if not transcript:
             raise RecordingError(gettext(texts.NO_WORDS))
         return transcript

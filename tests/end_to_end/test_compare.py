@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from bots.sandbox.model.faults import http_error
 from core.buttons import ButtonAction, encode_action
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons, conversation
@@ -154,3 +156,24 @@ async def test_model_of_others_is_not_changed(harness: Harness, platform: str) -
         await stranger.wait_for(reply)
     for person in chat, stranger:
         await person.ask("and then?", "I am Llama-3.3-70B-Instruct")
+
+
+async def test_model_whose_allowance_the_other_has_used_up_says_so(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(person_messages=1, turns_at_once=1)
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, "telegram")
+    await compare(chat, "Who are you?")
+    assert len(harness.model.requests) == 1
+    assert sum("reached today" in answer for answer in chat.answers) == 1
+
+
+@pytest.mark.parametrize("limits", [{"queue_length": 1}, {"open_turns": 1}, {"messages_a_minute": 1}], ids=str)
+async def test_comparison_needs_room_for_both_or_gets_one_refusal(harness: Harness, limits: dict[str, int]) -> None:
+    """With the smallest limits both are accepted; a queue with room for one takes none."""
+    await harness.stop()
+    await harness.start(**limits)
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, "telegram")
+    await compare(chat, "Who are you?")
+    assert len(harness.model.requests) == 2

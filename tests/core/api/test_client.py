@@ -178,6 +178,15 @@ async def test_refusals(answer: bytes, failure: ModelFailure) -> None:
     assert "127.0.0.1" not in str(result.error)
 
 
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json", "text/plain"])
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b" \n\xef\xbb\xbf "])
+async def test_byte_order_mark_before_the_answer_is_ignored(content_type: str, before: bytes) -> None:
+    is_stream = content_type == "text/event-stream"
+    body = (before.strip() if is_stream else before) + chunk(content="yes") + final_chunk()
+    result = await receive(response(200, body, content_type=content_type))
+    assert (result.text, result.error) == ("yes", None)
+
+
 async def test_unknown_model_is_recognised() -> None:
     message = "The requested model is not available for Chat Completions API. Available models: ['a/b', 'c/d']"
     result = await receive(response(400, msgspec.json.encode({"detail": message})))

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from core.api.client import Message, ModelApi
+from core.api.events import UsageReport
 from core.api.images import MessageImage
 from core.conversation.composer import SUMMARY_HEADING, Composer, ImageLoader
 from core.conversation.context_window import PromptTooLongError, answer_reserve
@@ -15,7 +16,7 @@ from core.conversation.preferences import EffectivePreference, Preferences
 from core.conversation.token_estimator import TokenEstimators
 from core.settings import Settings
 from core.store.database import Store
-from core.store.history import ConversationSummary, save_summary
+from core.store.history import ConversationSummary, load_history, save_summary
 from core.store.image_references import ImageReference
 from core.store.preferences import PreferenceName
 from tests.core.store.many_rows import insert_messages
@@ -181,6 +182,22 @@ async def test_of_a_long_history_little_more_is_loaded_than_fits(store: Store, c
     assert used_tokens > 0.9 * (4000 - answer_reserve(4000)), "the window is full"
     assert composed.prompt.omitted
     assert len(composed.history.messages) <= 4 * len(composed.request.messages)
+
+
+async def test_counted_history_is_loaded_although_its_estimate_is_too_high(store: Store, composer: Composer) -> None:
+    """A service counts three digits as one token; the estimate counts each of them."""
+    digits = "1234567890" * 20
+    conversation_id = await converse(store, *(f"{number} {digits}" for number in range(70)), text=digits)
+    stored = await history_texts(store, conversation_id)
+    messages = [Message("system", "Be kind.")]
+    loaded = (await store.read(load_history, conversation_id, None, 2000)).messages
+    messages += [Message(message.role, message.text) for message in loaded]
+    assert len(loaded) > len(stored)
+    usage = UsageReport(prompt_tokens=sum(len(message.content) for message in messages) // 3, completion_tokens=70)
+    await composer.estimators.record_usage(PHI, conversation_id, messages[:-1], usage, digits, has_reasoning=False)
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "next", PHI)
+    assert composed.prompt.omitted == 0
+    assert len(composed.request.messages) == len(messages) + 1
 
 
 async def test_question_that_does_not_fit_is_refused(composer: Composer) -> None:

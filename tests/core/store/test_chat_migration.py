@@ -50,7 +50,7 @@ def key_in(place: Place) -> str:
 def accept_in(connection: Connection, place: Place, text_: str) -> None:
     inbound.accept_event(
         connection,
-        Incoming(EventKind.PROMPT, text_, place, ANN, text_, message_id="9"),
+        Incoming(EventKind.PROMPT, text_, place, ANN, text_),
         conversation_key=key_in(place),
         person_key="telegram:7",
         ordered=True,
@@ -315,3 +315,19 @@ async def test_open_turns_count_for_new_chat(store: Store) -> None:
     claim_others = partial(claims.claim_turns, lease_seconds=30, limit=9)
     assert await store.write(partial(claim_others, busy_chats=[chat_key(NEW_PLACE)]), "me", [ACCOUNT]) == []
     assert len(await store.write(partial(claim_others, busy_chats=[chat_key(OLD_PLACE)]), "me", [ACCOUNT])) == 1
+
+
+@pytest.mark.parametrize("new_role", [None, grants.Role.MEMBER, grants.Role.BANNED])
+async def test_ban_moves_with_the_chat(store: Store, new_role: grants.Role | None) -> None:
+    await store.write(grants.ban, "telegram:chat:-5")
+    if new_role is not None:
+        await store.write(grants.grant, "telegram:chat:-1005", new_role, "")
+    await migrate_chat(store)
+    assert await store.read(grants.roles_by_subject) == {"telegram:chat:-1005": grants.Role.BANNED}
+
+
+async def test_ban_of_the_new_chat_stays(store: Store) -> None:
+    await store.write(grants.grant, "telegram:chat:-5", grants.Role.MEMBER, "")
+    await store.write(grants.ban, "telegram:chat:-1005")
+    await migrate_chat(store)
+    assert await store.read(grants.roles_by_subject) == {"telegram:chat:-1005": grants.Role.BANNED}

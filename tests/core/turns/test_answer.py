@@ -18,7 +18,8 @@ from core.store.grants import Role, grant
 from core.store.schema import messages, turns
 from core.texts import answers as texts
 from core.timings import Timings
-from tests.core.turns.fake_adapter import EDITING, TYPING, FakeAdapter, running_engine
+from core.turns import answer_files
+from tests.core.turns.fake_adapter import EDITING, TYPING, FakeAdapter, UploadingAdapter, running_engine
 
 pytestmark = pytest.mark.slow
 
@@ -298,3 +299,17 @@ async def test_long_wait_for_the_platform_is_explained(tmp_path: Path, model: Mo
         await chat.wait_for_states("done", "delivering")
         assert texts.PLATFORM_WAIT in await chat.store.read(last_note)
         await chat.engine.close(0)
+
+
+async def test_answer_survives_a_defect_in_the_search_for_files(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_text: str) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(answer_files, "find_artefacts", fail)
+    table = "\n".join(["| a | b |", "|---|---|", *["| 1 | 2 |"] * 10])
+    model.answer = lambda _body: ScriptedAnswer(f"The table:\n\n{table}")
+    async with running_engine(tmp_path, model, UploadingAdapter(), max_attempts=1) as chat:
+        assert "The table:" in await chat.ask("a table")
+        await chat.wait_for_states("done")

@@ -154,6 +154,20 @@ async def test_abandoned_question_can_be_retried(tmp_path: Path, fast_model: Mod
     assert prompts(fast_model.requests[0].body) == ["hello"]
 
 
+async def test_abandoned_question_of_a_new_conversation_can_be_retried(
+    tmp_path: Path, fast_model: ModelStandIn
+) -> None:
+    async with running_engine(tmp_path, fast_model) as adapter:
+        await adapter.ask("before")
+    async with running_engine(tmp_path, fast_model, adapter, max_attempts=0):
+        assert texts.INTERNAL_ERROR in await adapter.ask("/new hello")
+    count = len(fast_model.requests)
+    async with running_engine(tmp_path, fast_model, adapter):
+        await adapter.say("/retry")
+        await fast_model.wait_for(lambda: len(fast_model.requests) > count)
+    assert prompts(fast_model.requests[-1].body) == ["hello"]
+
+
 async def test_abandoned_refusal_ends_without_a_question_to_retry(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, max_attempts=0, messages_a_minute=1) as adapter:
         await adapter.say("/help")

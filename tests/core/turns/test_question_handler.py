@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, update
 
-from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model import SPEECH_MODEL, ModelStandIn
 from bots.sandbox.model.script import ScriptedAnswer
 from core.buttons import ButtonAction, encode_action
 from core.errors import DeliveryError, DeliveryFailure
@@ -18,6 +18,7 @@ from core.store.inbound import InboundLimits, accept_event
 from core.store.schema import turns
 from core.texts import answers as texts
 from core.texts import memory as memory_texts
+from core.texts import speech as speech_texts
 from core.timings import Timings
 from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
 from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 PLACE = Place("fake", "1", "5", is_private=True)
 ANN = Sender("fake", "5", "Ann")
+RECORDING = Attachment("voice message", "a.ogg", 10, file_id="recording", is_audio=True)
 PATIENT = Timings(first_fetch_retry_delay=0.01, max_fetch_retry_delay=0.05)
 
 
@@ -172,11 +174,11 @@ def make_old(connection: Connection, seconds: float) -> None:
     connection.execute(update(turns).values(created_at=turns.c.created_at - seconds))
 
 
-async def store_question(folder: Path, age_seconds: float) -> None:
+async def store_question(folder: Path, age_seconds: float, attachments: tuple[Attachment, ...] = ()) -> None:
     """A question that was asked while the bot was away."""
     store = Store(sqlite_url(folder))
     await store.open()
-    question = Incoming(EventKind.PROMPT, "e0", PLACE, ANN, "repeat: hello")
+    question = Incoming(EventKind.PROMPT, "e0", PLACE, ANN, "repeat: hello", attachments=attachments)
     await store.write(
         accept_event,
         question,
@@ -210,6 +212,26 @@ async def test_old_question_waits_for_retry(tmp_path: Path, model: ModelStandIn,
         await chat.wait_for_states("failed" if is_old else "done")
         assert await chat.ask("/retry") == "hello"
     assert len(model.requests) == 2 - is_old
+
+
+async def test_stop_while_listening_stops_the_turn(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = FilesAdapter()
+    adapter.close_gate("fetch")
+    async with running_engine(tmp_path, model, adapter, speech_model=SPEECH_MODEL.id) as chat:
+        await chat.inbox(Incoming(EventKind.PROMPT, "k", PLACE, ANN, "", attachments=(RECORDING,)))
+        await chat.started["fetch"].wait()
+        await chat.say("/stop")
+        await chat.wait_for_text(texts.STOPPED)
+        await chat.wait_for_states("stopped", "done")
+    assert not model.requests
+
+
+async def test_old_recording_is_not_transcribed(tmp_path: Path, model: ModelStandIn) -> None:
+    await store_question(tmp_path, 110, attachments=(RECORDING,))
+    async with running_engine(tmp_path, model, FilesAdapter(), too_old=100, speech_model=SPEECH_MODEL.id) as chat:
+        await chat.wait_until(lambda: len(chat.messages) == 1)
+        assert chat.texts == [speech_texts.RECORDING_OUTDATED]
+    assert not model.transcriptions
 
 
 # Daily limits
