@@ -1,52 +1,62 @@
-"""The HTTP listener for supervisors and monitoring: `/healthz` and `/readyz`.
+"""The HTTP listener for supervisors and monitoring: `/healthz`, `/readyz` and `/metrics`.
 
 It runs in the bot's own event loop, so that it is silent when that is blocked. It has no password: its address should
 be reachable for the machine, or for a private network, only.
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import structlog
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from bots.workers import WORKER_VARIABLE
 from core.errors import UnavailableError
 from core.health import Health
+from core.metrics_report import MetricsReport
+from core.port import Adapter
+from core.prometheus_metrics import PrometheusMetrics
+from core.services import Services
 
 log = structlog.get_logger(__name__)
 
+RenderMetrics: TypeAlias = Callable[[], Awaitable[bytes]]
 SHUTDOWN_SECONDS = 1.0
 """For answers in progress when the listener closes."""
 
 
+class MonitoringServer:
+    """Listens at `address` (HOST:PORT) and has the metrics that it reports."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.metrics = PrometheusMetrics()
+
+    @asynccontextmanager
+    async def running(self, services: Services, adapters: Sequence[Adapter], health: Health) -> AsyncIterator[None]:
+        """Answer until the block ends. Raises `UnavailableError` if the address cannot be used."""
+        report = MetricsReport(self.metrics, services, adapters, health)
+        async with serving_monitoring(self._address, health, report.render):
+            yield
+
+
 @asynccontextmanager
-async def serving_monitoring(address: str, health: Health) -> AsyncIterator[None]:
-    """Listen at `address` (HOST:PORT) until the block ends. Of several workers, each has a port of its own.
-
-    Raises `UnavailableError` if the address cannot be used.
-    """
-
-    async def answer_liveness(_request: web.Request) -> web.Response:
-        return _report(health.liveness_problems())
-
-    async def answer_readiness(_request: web.Request) -> web.Response:
-        return _report(health.readiness_problems())
-
-    app = web.Application()
-    app.router.add_get("/healthz", answer_liveness)
-    app.router.add_get("/readyz", answer_readiness)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+async def serving_monitoring(address: str, health: Health, render_metrics: RenderMetrics) -> AsyncIterator[None]:
+    """Listen until the block ends. Of several workers, each has a port of its own. Raises `UnavailableError`."""
+    host, _, first_port = address.rpartition(":")
+    port = _worker_port(int(first_port))
+    runner = web.AppRunner(_create_app(health, render_metrics), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        host, _, port = address.rpartition(":")
         try:
-            await web.TCPSite(runner, host.strip("[]") or None, _worker_port(int(port))).start()
+            await web.TCPSite(runner, host.strip("[]") or None, port).start()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UnavailableError(f"PARLEY_MONITORING_LISTEN {address}: {reason}") from error
-        log.info("monitoring.listening", address=f"{host}:{_worker_port(int(port))}")
+            raise UnavailableError(f"PARLEY_MONITORING_LISTEN {host}:{port}: {reason}") from error
+        log.info("monitoring.listening", address=f"{host}:{port}")
         yield
     finally:
         await runner.cleanup()
@@ -57,5 +67,22 @@ def _worker_port(port: int) -> int:
     return port + int(os.environ.get(WORKER_VARIABLE, "1")) - 1
 
 
-def _report(problems: list[str]) -> web.Response:
+def _create_app(health: Health, render_metrics: RenderMetrics) -> web.Application:
+    async def answer_liveness(_request: web.Request) -> web.Response:
+        return _answer(health.liveness_problems())
+
+    async def answer_readiness(_request: web.Request) -> web.Response:
+        return _answer(health.readiness_problems())
+
+    async def answer_metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=await render_metrics(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    app = web.Application()
+    app.router.add_get("/healthz", answer_liveness)
+    app.router.add_get("/readyz", answer_readiness)
+    app.router.add_get("/metrics", answer_metrics)
+    return app
+
+
+def _answer(problems: list[str]) -> web.Response:
     return web.Response(text="\n".join(problems or ["ok"]) + "\n", status=503 if problems else 200)

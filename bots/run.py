@@ -6,19 +6,25 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, create_adapters
-from bots.monitoring_server import serving_monitoring
 from bots.service_notifier import ServiceNotifier
 from core.app import open_services, serve
 from core.clock import run_until
+from core.errors import ConfigurationError
 from core.health import Health
-from core.settings import LoadedSettings
+from core.metrics import NO_METRICS
+from core.settings import LoadedSettings, Settings
 from core.timings import Timings
+from core.tracing import NO_TRACER, Tracer
+
+if TYPE_CHECKING:
+    from bots.monitoring_server import MonitoringServer
 
 GC_THRESHOLD = 20_000
 """How many new objects start a collection: with Python's 700, collections take one sixteenth of a busy bot's time."""
@@ -51,8 +57,12 @@ async def run_bot(
     notifier = ServiceNotifier.from_environment(clock=timings.clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(notifier.running(stop_requested))
+        monitoring = _create_monitoring_server(settings.core)
+        metrics = monitoring.metrics if monitoring else NO_METRICS
+        tracer = await stack.enter_async_context(_exporting_traces(settings.core))
         services = await run_until(
-            stop_requested, stack.enter_async_context(open_services(settings.core, timings=timings))
+            stop_requested,
+            stack.enter_async_context(open_services(settings.core, timings=timings, metrics=metrics, tracer=tracer)),
         )
         if services is None:
             return
@@ -62,11 +72,34 @@ async def run_bot(
             gc.freeze()  # what exists now stays, so that collections need not search it
             gc.set_threshold(GC_THRESHOLD)
             gc.enable()
-            health = Health(adapters, services.store, timings)
+            health = Health(adapters, services.store, timings, metrics=metrics)
             notifier.watch(health)
-            if settings.core.monitoring_listen:
-                await stack.enter_async_context(serving_monitoring(settings.core.monitoring_listen, health))
+            if monitoring is not None:
+                await stack.enter_async_context(monitoring.running(services, adapters, health))
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code, health=health)
+
+
+@asynccontextmanager
+async def _exporting_traces(settings: Settings) -> AsyncIterator[Tracer]:
+    if settings.traces_url is None:
+        yield NO_TRACER
+        return
+    try:
+        from core.opentelemetry_tracer import exporting_traces
+    except ImportError as error:
+        raise ConfigurationError(
+            f"PARLEY_TRACES_URL needs the package {error.name}: install parley[tracing]."
+        ) from error
+    async with exporting_traces(settings.traces_url) as tracer:
+        yield tracer
+
+
+def _create_monitoring_server(settings: Settings) -> "MonitoringServer | None":
+    if settings.monitoring_listen is None:
+        return None
+    from bots.monitoring_server import MonitoringServer
+
+    return MonitoringServer(settings.monitoring_listen)
 
 
 def create_stop_event() -> asyncio.Event:

@@ -11,6 +11,7 @@ from core.conversation.learned_facts import LearnedFacts
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError
 from core.health import Health
+from core.metrics import NO_METRICS, Metrics
 from core.port import AccountKey, Adapter
 from core.retention import sweep_periodically
 from core.services import Services, build_services
@@ -20,6 +21,7 @@ from core.store.grants import Role, roles_by_subject
 from core.store.leases import delete_leases
 from core.supervision import supervise
 from core.timings import Timings
+from core.tracing import NO_TRACER, Tracer
 from core.turns.access_control import create_pairing_code
 from core.turns.engine import Engine
 
@@ -27,14 +29,20 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, timings: Timings = Timings()) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings,
+    *,
+    timings: Timings = Timings(),
+    metrics: Metrics = NO_METRICS,
+    tracer: Tracer = NO_TRACER,
+) -> AsyncIterator[Services]:
     """Open the database and the API client. Raises `ConfigurationError` and `UnavailableError`."""
     if settings.api_key is None and settings.uses_io_intelligence:
         raise ConfigurationError(
             "IOINTELLIGENCE_API_KEY is not set: an API key of IO Intelligence is needed. For another service, set "
             "IOINTELLIGENCE_BASE_URL."
         )
-    store = Store(settings.database_url, timings=timings)
+    store = Store(settings.database_url, timings=timings, metrics=metrics)
     facts = LearnedFacts(store, settings.base_url, timings=timings)
     api = ModelApi(
         settings.base_url,
@@ -62,7 +70,18 @@ async def open_services(settings: Settings, *, timings: Timings = Timings()) -> 
             from core.conversation.vault import open_vault
 
             vault = await open_vault(store, settings.secret_key.get_secret_value())
-        yield build_services(settings, store, api, models, facts, vault, speech_api=speech_api, timings=timings)
+        yield build_services(
+            settings,
+            store,
+            api,
+            models,
+            facts,
+            vault,
+            speech_api=speech_api,
+            timings=timings,
+            metrics=metrics,
+            tracer=tracer,
+        )
     finally:
         await api.close()
         if speech_api is not None:

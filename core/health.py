@@ -19,6 +19,7 @@ from contextlib import suppress
 from sqlalchemy import Connection, text
 
 from core.errors import StoreError
+from core.metrics import NO_METRICS, Metrics
 from core.port import Adapter, ConnectionState, SupportsLiveness
 from core.store.database import Store
 from core.timings import Timings
@@ -27,10 +28,13 @@ from core.timings import Timings
 class Health:
     """What is wrong with the process that serves these adapters. `run` must run for as long as they do."""
 
-    def __init__(self, adapters: Sequence[Adapter], store: Store, timings: Timings = Timings()) -> None:
+    def __init__(
+        self, adapters: Sequence[Adapter], store: Store, timings: Timings = Timings(), *, metrics: Metrics = NO_METRICS
+    ) -> None:
         self._adapters = adapters
         self._store = store
         self._timings = timings
+        self._metrics = metrics
         self._clock = timings.clock
         self._started_at = self._checked_at = self._clock.monotonic()
         self._connected_at: dict[str, float] = {}
@@ -75,11 +79,13 @@ class Health:
         while True:
             now = self._checked_at = self._clock.monotonic()
             for adapter in self._adapters:
-                if self._is_connected(adapter):
+                if self.is_connected(adapter):
                     self._connected_at[adapter.platform] = now
             await self._clock.sleep(self._timings.health_check_interval)
+            self._metrics.loop_checked(max(0.0, self._clock.monotonic() - now - self._timings.health_check_interval))
 
-    def _is_connected(self, adapter: Adapter) -> bool:
+    def is_connected(self, adapter: Adapter) -> bool:
+        """Whether the platform's events arrive here, or in another process."""
         if not isinstance(adapter, SupportsLiveness):
             return True
         last_activity = adapter.last_activity

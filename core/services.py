@@ -17,11 +17,13 @@ from core.conversation.token_estimator import TokenEstimators
 from core.memory.file_reader import FileReader
 from core.memory.image_reader import ImageReader
 from core.memory.service import MemoryService
+from core.metrics import NO_METRICS, Metrics
 from core.settings import Settings
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.store.leases import Leases
 from core.timings import Timings
+from core.tracing import NO_TRACER, Tracer
 
 if TYPE_CHECKING:
     from core.conversation.vault import Vault
@@ -46,6 +48,8 @@ class Services:
     """This process's name in the database."""
     leases: Leases
     timings: Timings
+    metrics: Metrics
+    tracer: Tracer
 
     async def load_state(self, key: str) -> str | None:
         return await self.store.read(get_value, key)
@@ -64,10 +68,12 @@ def build_services(
     *,
     speech_api: ModelApi | None = None,
     timings: Timings = Timings(),
+    metrics: Metrics = NO_METRICS,
+    tracer: Tracer = NO_TRACER,
 ) -> Services:
     api_keys = ApiKeys(store, api, settings, vault)
     bot_key_id = api_keys.bot_key.key_id
-    ledger = Ledger(store, models, settings, bot_key_id, timings=timings)
+    ledger = Ledger(store, models, settings, bot_key_id, timings=timings, metrics=metrics)
     owner = uuid.uuid4().hex
     reader = FileReader(timings=timings)
     return Services(
@@ -87,4 +93,6 @@ def build_services(
         owner,
         Leases(store, owner, timings=timings),
         timings,
+        metrics,
+        tracer,
     )

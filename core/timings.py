@@ -96,6 +96,8 @@ class Timings:
     """Nor is one without connection to a platform for so long. Longer than the adapter's own recovery takes."""
     tolerated_disconnection: float = 15.0
     """How long a platform still counts as connected for traffic: a lost connection is usually back at once."""
+    report_timeout: float = 5.0
+    """How long the database may take for a report of all metrics."""
     store_silence_timeout: float = 20.0
     """Without an answer of the database for so long, a process is not ready."""
 

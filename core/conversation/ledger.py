@@ -26,6 +26,7 @@ import structlog
 from core.conversation.model_registry import ModelRegistry
 from core.conversation.unknown_models import EVERY_MODEL
 from core.errors import ModelError, ModelFailure, StoreError
+from core.metrics import NO_METRICS, Metrics
 from core.settings import Settings
 from core.store import token_usage
 from core.store.database import Store
@@ -142,8 +143,10 @@ class Ledger:
         bot_key_id: str = "",
         *,
         timings: Timings = Timings(),
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self._store = store
+        self._metrics = metrics
         self._registry = registry
         self._settings = settings
         self._bot_key_id = bot_key_id
@@ -262,6 +265,7 @@ class Ledger:
         return await _undo_if_cancelled(self._store.write(token_usage.reserve, key, expected_tokens, quota), undo)
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
+        self._metrics.tokens_used(key.model, key.kind, tokens)
         try:
             # With priority, because a complete answer waits for it.
             usage = await self._store.write_with_priority(token_usage.settle_reservation, reservation_id, tokens)

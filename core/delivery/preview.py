@@ -29,6 +29,7 @@ from core.delivery.rate_limiter import Priority, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, RichRejectedError, StoreError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Paragraph, Text
+from core.metrics import NO_PLATFORM_METRICS, AnswerTimes
 from core.port import Button, Part, PreviewMode, SupportsDrafts, SupportsThinking
 from core.texts import answers as texts
 
@@ -59,7 +60,9 @@ class Preview:
         splitter: CappedSplitter | None = None,
         on_rich_rejected: Callable[[], CappedSplitter] | None = None,
         allows_drafts: bool = True,
+        times: AnswerTimes | None = None,
     ) -> None:
+        self._times = times or AnswerTimes(NO_PLATFORM_METRICS, outbox.timings.clock, 0.0)
         self._outbox = outbox
         self._adapter = outbox.adapter
         self._rate_limiter = outbox.rate_limiter
@@ -109,6 +112,8 @@ class Preview:
         elif self._text and not text and not self._close_requested.is_set():
             self._interrupted.clear()
         self._text, self._status = text, status
+        if text:
+            self._times.text_grew()
         self._changed.set()
 
     @asynccontextmanager
@@ -228,6 +233,7 @@ class Preview:
             return
         self._changed.clear()
         text, self._shown_at = self._text, self._clock.monotonic()
+        unseen_since = self._times.take_unseen()
         parts = await self._split(text) if text else ()
         if self._close_requested.is_set():
             return
@@ -241,6 +247,8 @@ class Preview:
             part = replace(part, buttons=self._buttons)
             await self._outbox.put(self._final_parts, part, self._priority(text))
         self._shown_status = None if text else self._current_status()
+        if text:
+            self._times.text_shown(unseen_since)
         if text and self._first_text_at is None:
             self._first_text_at = self._shown_at
 

@@ -33,6 +33,7 @@ from core.clock import Scheduled
 from core.delivery.chat_shares import MAX_AGE_SECONDS, ChatShare, entry_count
 from core.delivery.sliding_windows import SlidingWindows
 from core.errors import DeliveryError
+from core.metrics import NO_PLATFORM_METRICS, PlatformMetrics
 from core.port import Capabilities, RateLimit, Window
 from core.store.rate_limits import MAX_IDLE_SECONDS, ChatActivity
 from core.timings import Timings
@@ -127,7 +128,9 @@ class RateLimiter:
         *,
         on_limit: Callable[[str, float], None] | None = None,
         timings: Timings = Timings(),
+        metrics: PlatformMetrics = NO_PLATFORM_METRICS,
     ) -> None:
+        self._metrics = metrics
         self._clock = timings.clock
         self._timings = timings
         self._on_limit = on_limit
@@ -154,7 +157,8 @@ class RateLimiter:
 
         `since`: when the person saw the last of what the request shows (`Clock.monotonic`); now, if it is new.
         """
-        since = self._clock.monotonic() if since is None else since
+        asked_at = self._clock.monotonic()
+        since = asked_at if since is None else since
         while True:
             queue = self._queue_of(chat, capabilities, kind)
             grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -167,7 +171,9 @@ class RateLimiter:
                 self._withdraw(waiter)
                 raise
             if self.seconds_blocked(chat) == 0:  # not blocked since the grant
-                return self._clock.monotonic() if waiter.granted_at is None else waiter.granted_at
+                granted_at = self._clock.monotonic() if waiter.granted_at is None else waiter.granted_at
+                self._metrics.waited(priority.name.lower(), granted_at - asked_at)
+                return granted_at
 
     def request_ended(self, granted_at: float) -> None:
         """The request that was granted then has been answered. It may have arrived only now, on a busy machine."""
@@ -207,6 +213,8 @@ class RateLimiter:
         blocked_chat = WHOLE_ACCOUNT if error.account_wide else chat
         is_new = self._blocked_until(blocked_chat) <= self._clock.monotonic()
         self.block(blocked_chat, seconds)
+        if not error.is_foreseen:
+            self._metrics.refused(seconds)
         if is_new and not error.is_foreseen:  # not one of several that were on their way
             self._slow_down(blocked_chat, kind)
         if self._on_limit is not None:

@@ -152,6 +152,12 @@ class Settings(SettingsSection):
         "127.0.0.1. With --workers, each further process uses the next port. Unset: the bot does not listen",
         example="9464",
     )
+    traces_url: HttpUrl | None = setting(
+        "PARLEY_TRACES_URL",
+        None,
+        "Where to send traces of turns: the URL of an OpenTelemetry collector (OTLP over HTTP). Needs parley[tracing]",
+        example="http://127.0.0.1:4318/v1/traces",
+    )
 
     base_url: HttpUrl = model_setting(
         "IOINTELLIGENCE_BASE_URL",

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from core.clock import wait_for_event
 from core.errors import ConfigurationError, DamagedStoreError, StoreError
+from core.metrics import NO_METRICS, Metrics
 from core.store import migrate
 from core.store.process_lock import process_lock
 from core.timings import Timings
@@ -45,10 +46,11 @@ class Store:
     raise `StoreError` when the database fails.
     """
 
-    def __init__(self, url: str, *, timings: Timings = Timings()) -> None:
+    def __init__(self, url: str, *, timings: Timings = Timings(), metrics: Metrics = NO_METRICS) -> None:
         parsed_url = make_url(url)
         self._clock = timings.clock
         self._timings = timings
+        self._metrics = metrics
         self.is_embedded = parsed_url.get_backend_name() == "sqlite"
         self.is_exclusive = False
         """Whether no other process uses this database, so that all other owners' leases belong to dead processes."""
@@ -84,7 +86,7 @@ class Store:
                     await asyncio.to_thread(migrate.back_up, self.path)
                 await self._wait_for_wal()
             try:
-                async with self._translate_errors():
+                async with self._transaction("maintenance"):
                     await self._connections.write_without_limit(
                         migrate.create_or_upgrade if migrates else migrate.create_or_check
                     )
@@ -132,14 +134,14 @@ class Store:
         await self._connections.close()
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._translate_errors():
+        async with self._transaction("write"):
             return await self._connections.write(lambda connection: function(connection, *args, **kwargs))
 
     async def write_with_priority(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `write`, but ahead of all queued writes. For writes that a platform waits for."""
-        async with self._translate_errors():
+        async with self._transaction("write"):
             return await self._connections.write(
                 lambda connection: function(connection, *args, **kwargs), priority=True
             )
@@ -150,31 +152,33 @@ class Store:
         """Like `write_with_priority`, but on a database server nothing else uses its connections. For renewals of
         leases, which must not run out while other transactions are slow.
         """
-        async with self._translate_errors():
+        async with self._transaction("write"):
             return await self._connections.write_leases(lambda connection: function(connection, *args, **kwargs))
 
     async def read_snapshot(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `read`, but all statements see one state of the database, and there is no limit of time."""
-        async with self._translate_errors():
+        async with self._transaction("maintenance"):
             return await self._connections.read_snapshot(lambda connection: function(connection, *args, **kwargs))
 
     async def write_without_limit(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `write`, but without a limit of time. For maintenance."""
-        async with self._translate_errors():
+        async with self._transaction("maintenance"):
             return await self._connections.write_without_limit(lambda connection: function(connection, *args, **kwargs))
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        async with self._translate_errors():
+        async with self._transaction("read"):
             return await self._connections.read(lambda connection: function(connection, *args, **kwargs))
 
     @asynccontextmanager
-    async def _translate_errors(self) -> AsyncIterator[None]:
+    async def _transaction(self, operation: str) -> AsyncIterator[None]:
+        """Count and measure a transaction, and translate its errors."""
         if self._is_closed:
             raise StoreError("The database is closed")
+        started_at = self._clock.monotonic()
         self._active_transactions += 1
         try:
             yield
@@ -188,6 +192,7 @@ class Store:
             # Only the driver's message: a traceback would show the statement's parameters, which are private.
             raise StoreError(f"The database cannot be used: {_driver_message(cause)}") from None
         finally:
+            self._metrics.transaction_ended(operation, self._clock.monotonic() - started_at)
             self._active_transactions -= 1
             if not self._active_transactions:
                 self._idle.set()

@@ -103,7 +103,10 @@ class AnswerPipeline:
         if self._is_compared:
             substitutes = []  # the person asked for this model
         first_error: ModelError | None = None
+        previous_error: ModelError | None = None
         for model in (chosen, *substitutes):
+            if previous_error is not None:
+                self._services.metrics.failed_over(previous_error.failure)
             try:
                 await self._caller.ask(model, preview)
             except ModelError as failure:
@@ -113,7 +116,7 @@ class AnswerPipeline:
                 if not can_fail_over(error):
                     first_error = error  # it concerns all models, also one that is paused for another reason
                     break
-                first_error = first_error or error
+                first_error, previous_error = first_error or error, error
             except PromptTooLongError as error:
                 if first_error is None:
                     note = texts.prompt_too_long_for_model(models.display_name(model), error)
@@ -134,6 +137,7 @@ class AnswerPipeline:
             is_address_right = await self._services.models.refresh()
             if is_address_right and error.failure is ModelFailure.WRONG_ADDRESS:
                 error = ModelError(str(error), ModelFailure.UNKNOWN_MODEL, status=error.status)
+        self._services.metrics.model_failed(model, error.failure)
         log.warning(
             "model.failed",
             turn=self._claimed.turn.id,
@@ -280,17 +284,25 @@ async def _deliver_answer(
     try:
         shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
         shown_text = claimed.heading + shown_text if claimed.heading else shown_text
+        unseen_since = claimed.times.take_unseen()
         await claimed.deliver(shown_text, note=note, buttons=buttons, is_stored=replaced is None, is_answer=True)
+        if text:
+            claimed.times.text_shown(unseen_since)
         if replaced is not None:
             await claimed.outbox.hand_over(replaced.turn_id)
     except DeliveryError as error:
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:
             await _deliver_refusal_notice(claimed)
-        await claimed.finish(TurnState.FAILED)
+        await _finish(claimed, TurnState.FAILED)
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
-    await claimed.finish(TurnState.STOPPED if was_stopped else final_state)
+    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state)
+
+
+async def _finish(claimed: ClaimedTurn, state: TurnState) -> None:
+    claimed.times.answered(state)
+    await claimed.finish(state)
 
 
 async def _find_replaced_answer(claimed: ClaimedTurn) -> Variant | None:

@@ -21,6 +21,7 @@ from core.errors import DeliveryError, DeliveryFailure, RichRejectedError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.markdown.parser import normalise_text, parse_blocks
+from core.metrics import NO_PLATFORM_METRICS, AnswerTimes, PlatformMetrics
 from core.port import (
     Adapter,
     Button,
@@ -43,6 +44,7 @@ from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
 from core.texts import answers as texts
 from core.texts.transfer import NO_UPLOADS
 from core.timings import Timings
+from core.tracing import NO_TRACER, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -72,13 +74,18 @@ class ClaimedTurn:
     """The person wants the answer to end."""
     heading: str = ""
     """Markdown above the answer; not a part of what is stored."""
+    metrics: InitVar[PlatformMetrics] = NO_PLATFORM_METRICS
+    tracer: Tracer = NO_TRACER
+    times: AnswerTimes = field(init=False)
     store: RetryingStore = field(init=False)
     outbox: Outbox = field(init=False)
     _splitter: CappedSplitter | None = field(init=False, default=None)
     """The splitter of the previews, if there were any."""
     _answer_dialect: Dialect | None = field(init=False, default=None)
 
-    def __post_init__(self, base_store: Store) -> None:
+    def __post_init__(self, base_store: Store, metrics: PlatformMetrics) -> None:
+        clock = self.timings.clock
+        self.times = AnswerTimes(metrics, clock, received_at=clock.monotonic() - self.turn.age_seconds)
         self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
         self.outbox = Outbox(self.store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
         incoming = self.turn.incoming
@@ -103,6 +110,7 @@ class ClaimedTurn:
             splitter=self._splitter,
             on_rich_rejected=self._use_plain_dialect,
             allows_drafts=not compared_model(self.turn.incoming),  # a chat shows one draft at a time
+            times=self.times,
         ).running()
 
     def _find_answer_dialect(self) -> Dialect:
@@ -241,7 +249,8 @@ class ClaimedTurn:
     async def _send_parts(self, parts: Sequence[Part], *, is_stored: bool = False) -> None:
         for position, part in enumerate(parts):
             try:
-                await self.outbox.put(position, part, Priority.FINAL)
+                with self.tracer.span("part", position=position):
+                    await self.outbox.put(position, part, Priority.FINAL)
             except DeliveryError as error:
                 if part.file is None or error.failure not in FILE_REFUSALS:
                     raise

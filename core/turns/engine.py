@@ -283,6 +283,8 @@ class Engine:
             self._timings,
             self._services.settings.answer_messages,
             self._preview_load,
+            metrics=self._services.metrics.platform(account.platform),
+            tracer=self._services.tracer,
         )
         if turn.seq is not None:
             self._preview_load.question_claimed(turn.id)
@@ -292,12 +294,15 @@ class Engine:
 
     async def _run_turn(self, claimed: ClaimedTurn) -> None:
         turn = claimed.turn
+        structlog.contextvars.bind_contextvars(turn=turn.id)  # in all log lines of this task
+        received_at = self._clock.time() - turn.age_seconds
         try:
             if turn.failed_attempts >= self._max_attempts:
                 log.error("turn.given_up", turn=turn.id, attempts=turn.failed_attempts)
                 await self._dispatcher.give_up(claimed)
             else:
-                await self._dispatcher.run(claimed)
+                with self._services.tracer.turn(turn.id, turn.incoming.place.platform, received_at):
+                    await self._dispatcher.run(claimed)
             if turn.failed_attempts >= SUSPECT_ATTEMPTS:
                 self._next_thorough_claim = 0.0
                 self._max_suspects = min(2 * self._max_suspects, MAX_TURNS_PER_CLAIM)

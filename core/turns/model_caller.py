@@ -179,7 +179,8 @@ class ModelCaller:
         ) as reservation:
             self.reservations.append(reservation)
             try:
-                await run_until(self.claimed.stop_requested, self._read_stream(request, preview))
+                with self.services.tracer.span("model", model=request.model):
+                    await run_until(self.claimed.stop_requested, self._read_stream(request, preview))
             finally:
                 reservation.reported_tokens = answer.usage.total_tokens
                 reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
@@ -195,13 +196,17 @@ class ModelCaller:
 
     async def _read_stream(self, request: ChatRequest, preview: Preview) -> None:
         """Waits for nothing but the stream."""
-        answer = self.answer
+        answer, clock = self.answer, self.claimed.timings.clock
+        asked_at: float | None = clock.monotonic()
         self.claimed.preview_load.question_started(self.claimed.turn.id)
         status_task = asyncio.create_task(self._show_waiting(answer, preview))
         try:
             async with contextlib.aclosing(self.api_key.api.stream(request)) as events:
                 async for event in events:
                     answer.add(event)
+                    if asked_at is not None and (answer.text or answer.reasoning):
+                        self.services.metrics.first_token_received(request.model, clock.monotonic() - asked_at)
+                        asked_at = None
                     if not isinstance(event, UsageReport | Finished):
                         self._show(answer, preview)
                     if answer.reached_char_limit:

@@ -38,7 +38,10 @@ class SharedRateLimits:
         self._services = services
         self._limiters = {
             account: RateLimiter(
-                adapter.account_rate_limit, on_limit=partial(self._save_later, account), timings=services.timings
+                adapter.account_rate_limit,
+                on_limit=partial(self._save_later, account),
+                timings=services.timings,
+                metrics=services.metrics.platform(adapter.platform),
             )
             for account, adapter in adapters.items()
         }

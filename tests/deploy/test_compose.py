@@ -97,9 +97,13 @@ async def test_health_check_finds_out_whether_the_bot_is_alive(unused_tcp_port: 
         process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.DEVNULL)
         return await asyncio.wait_for(process.wait(), 60)
 
+    async def no_metrics() -> bytes:
+        return b""
+
     health = SwitchedHealth()
     assert await check() != 0, "nothing listens"
-    async with serving_monitoring(f"127.0.0.1:{unused_tcp_port}", cast("Health", health)):
+    address = f"127.0.0.1:{unused_tcp_port}"
+    async with serving_monitoring(address, cast("Health", health), render_metrics=no_metrics):
         assert await check() == 0
         health.liveness = ["the event loop was blocked for 31 s"]
         assert await check() != 0

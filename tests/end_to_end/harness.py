@@ -29,7 +29,7 @@ from tests.waiting import wait_until
 
 T = TypeVar("T")
 
-READY_SECONDS = 30
+READY_SECONDS = 60
 """Within which a bot must have started, even several at once on a busy machine."""
 
 

@@ -1,28 +1,73 @@
 """What a supervisor and Prometheus see of a running bot."""
 
+import shutil
 from pathlib import Path
 
-import aiohttp
+import pytest
 
+from core.prometheus_metrics import PrometheusMetrics
+from core.settings.model import DEFAULT_MODEL
+from tests.deploy.monitoring_files import panels
 from tests.end_to_end.harness import running_harness
-from tests.ports import free_port
-from tests.waiting import wait_until
+from tests.end_to_end.monitored_bot import Scrape, find_values, let_everything_happen, monitored_bot
+from tests.end_to_end.prometheus_server import running_prometheus
 
-
-async def fetch(port: int, path: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
-        return response.status, await response.text()
+pytestmark = pytest.mark.slow
 
 
 async def test_running_bot_is_healthy_and_ready(tmp_path: Path) -> None:
-    port = free_port()
+    async with running_harness(tmp_path) as harness, monitored_bot(harness) as bot:
+        assert await bot.get("/healthz") == (200, "ok\n")
+        assert await bot.get("/readyz") == (200, "ok\n")
+
+
+def sum_of(scrape: Scrape, name: str, **labels: str) -> float:
+    return sum(find_values(scrape, name, **labels))
+
+
+async def test_every_metric_moves(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness, monitored_bot(harness) as bot:
+        await let_everything_happen(harness, bot)
+    first, last = bot.scrapes[0], bot.scrapes[-1]
+    for definition in PrometheusMetrics().definitions:
+        name = f"{definition.name}_count" if definition.type == "histogram" else definition.name
+        seen = {sum_of(scrape, name) for scrape in bot.scrapes}
+        assert max(seen) > 0, definition.name
+        assert len(seen) > 1 or name.endswith(("_up", "_connected")), f"{definition.name} does not move"
+
+    tokens = "parley_model_tokens_total"
+    remaining = "parley_model_quota_remaining_tokens"
+    used = sum_of(last, tokens, model=DEFAULT_MODEL)
+    assert used == sum_of(first, remaining, model=DEFAULT_MODEL) - sum_of(last, remaining, model=DEFAULT_MODEL) > 0
+    assert sum_of(last, "parley_failovers_total", reason="server error") == 1
+    assert sum_of(last, "parley_platform_refusals_total", platform="telegram") == 1
+    assert sum_of(last, "parley_platform_demanded_wait_seconds_total", platform="telegram") == pytest.approx(4, abs=0.5)
+    assert sum_of(last, "parley_answer_seconds_count", platform="telegram", outcome="done") == 5
+    assert sum_of(last, "parley_answer_seconds_count", platform="discord", outcome="done") == 1
+    assert sum_of(last, "parley_first_text_seconds_count", platform="telegram") == 5
+    assert find_values(last, "parley_platform_connected") == [1, 1]
+
+
+async def test_dashboard_has_no_empty_panel(tmp_path: Path) -> None:
+    if (prometheus := shutil.which("prometheus")) is None:
+        pytest.skip("prometheus is not installed (Debian: prometheus)")
     async with (
         running_harness(tmp_path) as harness,
-        harness.run_process(PARLEY_MONITORING_LISTEN=f"{port}"),
+        monitored_bot(harness) as bot,
+        running_prometheus(prometheus, tmp_path, bot.port) as server,
     ):
-        assert await fetch(port, "/healthz") == (200, "ok\n")
+        await let_everything_happen(harness, bot)
+        empty = {panel["title"]: queries for panel in panels() if (queries := await server.empty_queries(panel))}
+    assert empty == {}
 
-        async def is_ready() -> bool:
-            return await fetch(port, "/readyz") == (200, "ok\n")
 
-        await wait_until(is_ready)
+async def test_metrics_name_nobody(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness, monitored_bot(harness) as bot:
+        await let_everything_happen(harness, bot)
+        _, text = await bot.get("/metrics")
+    people = {str(user.id) for user in harness.telegram.users.values()}
+    people |= {str(user.id) for user in harness.discord.users.values()}
+    labels = {value for (_, own) in bot.scrapes[-1] for _, value in own}
+    assert people
+    assert not labels & people
+    assert "repeat" not in text

@@ -38,6 +38,7 @@ from core.store import (
     key_values,
     learned_facts,
     leases,
+    load,
     memories,
     model_pauses,
     personal_keys,
@@ -330,6 +331,7 @@ def run_memory(run: Callable[..., Any]) -> None:
 
 def run_operation(run: Callable[..., Any]) -> None:
     """What happens beside answers."""
+    run(load.measure_load)
     run(claims.expire_leases, [ACCOUNT])
     run(claims.shorten_leases, lease_seconds=6.0)
     run(claims.release_turns, "me", [1, 2])

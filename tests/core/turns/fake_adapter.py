@@ -34,6 +34,7 @@ from core.services import Services, build_services
 from core.settings import Settings
 from core.store.schema import turns
 from core.timings import Timings
+from core.tracing import NO_TRACER, Tracer
 from core.turns.engine import MAX_ATTEMPTS, Engine
 from tests.core.faulty_store import FaultyStore
 from tests.sqlite import sqlite_url
@@ -284,6 +285,7 @@ async def running_engine(
     timings: Timings = Timings(),
     max_attempts: int = MAX_ATTEMPTS,
     is_exclusive: bool = False,
+    tracer: Tracer = NO_TRACER,
     **settings: object,
 ) -> AsyncIterator[FakeAdapter]:
     """The core with `model`, without a platform. `is_exclusive`: no other process uses the database."""
@@ -310,6 +312,7 @@ async def running_engine(
             opened.facts,
             opened.api_keys.vault,
             timings=timings,
+            tracer=tracer,
         )
         adapters = {AccountKey(adapter.platform, adapter.account): adapter}
         engine = Engine(services, adapters, max_attempts=max_attempts)

@@ -1,0 +1,56 @@
+"""Traces for OpenTelemetry. Imported only if an address for them is set: the libraries are the extra `tracing`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Status, StatusCode
+
+from core.tracing import Tracer
+
+EXPORT_SECONDS = 2
+"""For one request to the collector, also for the last one when the process ends."""
+NANOSECONDS = 1_000_000_000
+
+
+class OpenTelemetryTracer(Tracer):
+    def __init__(self, provider: TracerProvider) -> None:
+        self._tracer = provider.get_tracer("parley")
+
+    @contextmanager
+    def turn(self, turn_id: int, platform: str, received_at: float) -> Iterator[None]:
+        start = round(received_at * NANOSECONDS)
+        attributes: dict[str, str | int] = {"parley.turn": turn_id, "parley.platform": platform}
+        with self._span("turn", attributes, start):
+            self._tracer.start_span("queue", start_time=start).end()
+            yield
+
+    def span(self, name: str, **attributes: str | int) -> AbstractContextManager[None]:
+        return self._span(name, {f"parley.{key}": value for key, value in attributes.items()})
+
+    @contextmanager
+    def _span(self, name: str, attributes: dict[str, str | int], start: int | None = None) -> Iterator[None]:
+        # An exception is recorded by its type: its text may contain what a person has written.
+        with self._tracer.start_as_current_span(
+            name, attributes=attributes, start_time=start, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except BaseException as error:
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                raise
+
+
+@asynccontextmanager
+async def exporting_traces(url: str) -> AsyncIterator[Tracer]:
+    """A tracer whose traces are sent to the collector at `url` until the block ends."""
+    provider = TracerProvider(resource=Resource.create({"service.name": "parley"}), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS)))
+    try:
+        yield OpenTelemetryTracer(provider)
+    finally:
+        await asyncio.to_thread(provider.shutdown)

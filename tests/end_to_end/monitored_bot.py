@@ -1,0 +1,103 @@
+"""A bot process that answers `/metrics`, and a run of it in which everything happens that is measured."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from bots.sandbox.model import faults
+from bots.sandbox.telegram import Call, Fault, FaultKind
+from core.settings.model import DEFAULT_MODEL
+from tests.end_to_end.harness import Harness
+from tests.end_to_end.private_chat import PrivateChat
+from tests.ports import free_port
+from tests.waiting import wait_until
+
+Scrape: TypeAlias = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+"""Values by the sample's name and labels."""
+WAIT_SECONDS = 4
+"""What Telegram demands of the bot."""
+
+
+def find_values(scrape: Scrape, name: str, **labels: str) -> list[float]:
+    """Of all samples of this name that have these labels."""
+    return [value for (sample, own), value in scrape.items() if sample == name and labels.items() <= dict(own).items()]
+
+
+@dataclass
+class MonitoredBot:
+    port: int
+    scrapes: list[Scrape] = field(default_factory=list)
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}{path}") as response:
+            return response.status, await response.text()
+
+    async def is_ready(self) -> bool:
+        return (await self.get("/readyz"))[0] == 200
+
+    async def scrape(self) -> Scrape:
+        _, text = await self.get("/metrics")
+        families = text_string_to_metric_families(text)
+        self.scrapes.append(
+            {
+                (sample.name, frozenset(sample.labels.items())): sample.value
+                for family in families
+                for sample in family.samples
+            }
+        )
+        return self.scrapes[-1]
+
+    async def wait_for(self, condition: Callable[[Scrape], bool]) -> None:
+        async def is_met() -> bool:
+            return condition(await self.scrape())
+
+        await wait_until(is_met, 30, interval_seconds=0.2)
+
+
+@asynccontextmanager
+async def monitored_bot(harness: Harness, **changed: str) -> AsyncIterator[MonitoredBot]:
+    bot = MonitoredBot(free_port())
+    async with harness.run_process(PARLEY_MONITORING_LISTEN=f"{bot.port}", **changed):
+        await wait_until(bot.is_ready)
+        yield bot
+
+
+async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
+    """Answers on both platforms, a failover, a refusal, a full queue and a full outbox."""
+    telegram, model = PrivateChat(harness, "telegram"), harness.model
+    await bot.scrape()
+    await asyncio.gather(
+        telegram.ask("repeat: first", "first"),
+        PrivateChat(harness, "discord").ask("repeat: second", "second"),
+    )
+    model.fail_next(faults.http_error(500), times=None, model=DEFAULT_MODEL)
+    await telegram.ask("repeat: from another model", "from another model", 60)
+    model.planned_faults.clear()
+    harness.telegram.fault_hook = _refuse_first_message()
+    await telegram.say("repeat: late")
+    await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_age_seconds")[0] > 0)
+    await telegram.wait_for("late", WAIT_SECONDS + 20)
+    model.tokens_per_second = 2
+    await telegram.say("repeat: this answer takes a while, so that the next question waits for it")
+    await telegram.say("repeat: last")
+    await bot.wait_for(lambda scrape: find_values(scrape, "parley_queue_age_seconds")[0] > 0)
+    model.tokens_per_second = 2000
+    await telegram.wait_for("last", 60)
+    await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_turns") == [0])
+
+
+def _refuse_first_message() -> Callable[[Call], Fault | None]:
+    refused: list[Call] = []
+
+    def find_fault(call: Call) -> Fault | None:
+        if call.method.lower() != "sendmessage" or refused:
+            return None
+        refused.append(call)
+        return Fault(FaultKind.RATE_LIMITED, WAIT_SECONDS)
+
+    return find_fault

@@ -1,0 +1,70 @@
+"""A real Prometheus that scrapes the bot once a second."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.deploy.monitoring_files import ALERTS, panel_queries
+from tests.ports import free_port
+from tests.waiting import wait_until
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}"]
+scrape_configs:
+  - job_name: parley
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusServer:
+    session: aiohttp.ClientSession
+    address: str
+
+    async def query(self, expression: str) -> list[float]:
+        """The values of the result that are numbers."""
+        async with self.session.get(f"{self.address}/api/v1/query", params={"query": expression}) as response:
+            answer: dict[str, Any] = await response.json()
+        assert answer["status"] == "success", answer
+        values = [float(series["value"][1]) for series in answer["data"]["result"]]
+        return [value for value in values if not math.isnan(value)]
+
+    async def is_scraping(self) -> bool:
+        with suppress(aiohttp.ClientError):
+            return bool(await self.query("parley_database_up"))
+        return False
+
+    async def empty_queries(self, panel: dict[str, Any]) -> list[str]:
+        """The panel's queries that have no result."""
+        queries = [query.replace("$__rate_interval", "5m").replace("$instance", ".*") for query in panel_queries(panel)]
+        return [query for query in queries if not await self.query(query)]
+
+
+@asynccontextmanager
+async def running_prometheus(command: str, folder: Path, port: int) -> AsyncIterator[PrometheusServer]:
+    """`port` is the bot's."""
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(CONFIGURATION.format(rules=ALERTS, port=port))
+    listen = f"127.0.0.1:{free_port()}"
+    process = await asyncio.create_subprocess_exec(
+        command,
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address={listen}",
+        "--log.level=error",
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            server = PrometheusServer(session, f"http://{listen}")
+            await wait_until(server.is_scraping, 30)
+            yield server
+    finally:
+        process.terminate()
+        await process.wait()
