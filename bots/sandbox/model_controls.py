@@ -6,12 +6,13 @@ from dataclasses import replace
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.answer_shapes import AnswerShape
 from bots.sandbox.model.faults import ReasoningFormat
-from bots.sandbox.model.refusals import REFUSALS, refuse
+from bots.sandbox.model.refusals import FAULTS, refuse
 from bots.sandbox.model.strictness import Strictness
 from bots.sandbox.shell import ShellCommand
 from core.api.catalogue import Model, find_model
 
 MIN_WINDOW_TOKENS = 512
+MAX_TOKENS_PER_SECOND = 1000
 REJECTABLE_FIELDS = ("stream_options", "max_completion_tokens", "max_tokens", "temperature", "reasoning_effort")
 OFF = "off"
 REASONING_FORMATS = {
@@ -54,6 +55,29 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         service.models[model.id] = replace(model, context_window=int(tokens))
         return f"{model.id} now refuses requests over {int(tokens):,} tokens."
 
+    async def start_day(_argument: str) -> str:
+        service.usage.start_new_day()
+        return "A new day: the quotas are full again."
+
+    async def set_speed(argument: str) -> str:
+        if not argument.isascii() or not argument.isdigit() or not 1 <= int(argument) <= MAX_TOKENS_PER_SECOND:
+            raise ValueError(f"How many tokens per second? From 1 to {MAX_TOKENS_PER_SECOND}")
+        service.tokens_per_second = float(argument)
+        return f"The models write {argument} tokens per second."
+
+    original_models, original_speed = dict(service.models), service.tokens_per_second
+
+    async def repair(_argument: str) -> str:
+        service.fault_hook = None
+        service.planned_faults.clear()
+        service.quotas.clear()
+        service.models |= original_models
+        service.strictness = Strictness()
+        service.answer_shape = AnswerShape.STREAM
+        service.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
+        service.tokens_per_second = original_speed
+        return "The service works as at the beginning."
+
     async def show_key(_argument: str) -> str:
         return f"The service accepts this key, too: {PERSONAL_KEY}"
 
@@ -61,24 +85,30 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         ShellCommand(":quota MODEL", "Use up today's quota of a model", use_up_quota),
         ShellCommand(":gone MODEL", "Remove a model from the service", remove),
         ShellCommand(":window MODEL TOKENS", "Make a context window smaller than announced", shrink_window),
-        *_strictness_commands(service.strictness),
+        ShellCommand(":day", "Begin a new day, with full quotas", start_day),
+        ShellCommand(":speed TOKENS", "Set the tokens per second", set_speed),
+        *_strictness_commands(service),
         *_answer_commands(service),
+        ShellCommand(":repair", "Undo all of this", repair),
         ShellCommand(":key", "Show an API key for /key", show_key),
     ]
 
 
-def _strictness_commands(strictness: Strictness) -> list[ShellCommand]:
+def _strictness_commands(service: ModelStandIn) -> list[ShellCommand]:
     async def switch_system_role(_argument: str) -> str:
+        strictness = service.strictness
         strictness.rejects_system_role = not strictness.rejects_system_role
         return f"The service {'rejects' if strictness.rejects_system_role else 'accepts'} the system role."
 
     async def switch_alternation(_argument: str) -> str:
+        strictness = service.strictness
         strictness.requires_alternation = not strictness.requires_alternation
         return f"Questions and answers {'must' if strictness.requires_alternation else 'need not'} alternate."
 
     async def switch_field(field: str) -> str:
         if field not in REJECTABLE_FIELDS:
             raise ValueError(f"Which field? One of {', '.join(REJECTABLE_FIELDS)}")
+        strictness = service.strictness
         strictness.rejected_fields ^= {field}
         return f"The service {'rejects' if field in strictness.rejected_fields else 'accepts'} {field}."
 
@@ -99,14 +129,16 @@ def _answer_commands(service: ModelStandIn) -> list[ShellCommand]:
         return f"Reasoning comes as: {service.reasoning_format}."
 
     async def set_refusal(name: str) -> str:
-        chosen = _choose(name, (*REFUSALS, OFF))
+        chosen = _choose(name, (*FAULTS, OFF))
         service.fault_hook = None if chosen == OFF else refuse(chosen)
         return "The service answers again." if chosen == OFF else f"The service answers every question with: {chosen}."
 
     return [
         ShellCommand(":shape SHAPE", "Send answers in another form, such as parts, object or damaged", set_shape),
         ShellCommand(":reasoning FORM", "Send the reasoning in another form, such as bracket or silent", set_reasoning),
-        ShellCommand(":refuse REASON", "Refuse all questions, such as for region or credit; off: no more", set_refusal),
+        ShellCommand(
+            ":refuse REASON", "Fail all questions, such as region, credit, rate or stall; off: no more", set_refusal
+        ),
     ]
 
 

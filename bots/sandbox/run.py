@@ -75,18 +75,19 @@ class SandboxOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Services:
+class Services:
     telegram: TelegramStandIn
     discord: DiscordStandIn
     model: ModelStandIn | None
     answer_source: str
     environment: dict[str, str]
     """The bot's settings."""
+    database: Path
 
 
 async def run_sandbox(options: SandboxOptions) -> None:
     """Run until the input ends or a signal comes. Raises `ConfigurationError`, `UnavailableError`."""
-    async with _start_services(options) as services:
+    async with start_services(options) as services:
         browser = _find_browser() if options.opens_browser else None
         has_page = options.client is SandboxClient.PAGE or (
             options.client is SandboxClient.AUTOMATIC and browser is not None
@@ -98,7 +99,8 @@ async def run_sandbox(options: SandboxOptions) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _start_services(options: SandboxOptions) -> AsyncIterator[_Services]:
+async def start_services(options: SandboxOptions) -> AsyncIterator[Services]:
+    """The stand-ins, and the settings that connect a bot to them. Raises `ConfigurationError`."""
     async with contextlib.AsyncExitStack() as stack:
         telegram, discord = TelegramStandIn(), DiscordStandIn()
         for stand_in in (telegram, discord):
@@ -129,8 +131,9 @@ async def _start_services(options: SandboxOptions) -> AsyncIterator[_Services]:
             stack.push_async_callback(model.close)
             environment |= model.environment()
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
-        environment["DATABASE_URL"] = f"sqlite:///{Path(folder) / 'parley.sqlite3'}"
-        yield _Services(telegram, discord, model, answer_source, environment)
+        database = Path(folder) / "parley.sqlite3"
+        environment["DATABASE_URL"] = f"sqlite:///{database}"
+        yield Services(telegram, discord, model, answer_source, environment, database)
 
 
 # -- the page
@@ -148,9 +151,10 @@ def _find_browser() -> webbrowser.BaseBrowser | None:
     return None if runs_in_terminal else browser
 
 
-async def _run_page(services: _Services, browser: webbrowser.BaseBrowser | None, port: int) -> None:
-    page = SandboxPage(World(services.telegram, services.discord), services.model)
-    bot = BotProcess(services.environment, page.show_log_line, page.show_bot_state)
+async def _run_page(services: Services, browser: webbrowser.BaseBrowser | None, port: int) -> None:
+    page = SandboxPage(World(services.telegram, services.discord), services.model, services.database)
+    environment = {**services.environment, "PARLEY_LOG_LEVEL": "info"}
+    bot = BotProcess(environment, page.show_log_line, page.show_bot_state)
     page.attach_bot(bot)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(page.close)
@@ -189,7 +193,7 @@ def _print_lines(*lines: str) -> None:
 # -- the shell
 
 
-async def _run_shell(services: _Services, active_chat: str) -> None:
+async def _run_shell(services: Services, active_chat: str) -> None:
     console, telegram, discord = Console(), services.telegram, services.discord
     commands = [] if services.model is None else model_commands(services.model)
     shell = SandboxShell(console, _create_clients(telegram, discord), active_chat, commands)

@@ -23,8 +23,8 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_TIMEOUT_SECONDS = 60.0
-VISIBLE_TIMEOUT_MS = 60_000
+START_TIMEOUT_SECONDS = 90.0
+VISIBLE_TIMEOUT_MS = 90_000
 """For what the bot does, on a busy machine."""
 
 

@@ -6,6 +6,7 @@ Discord documents the headers, but not the figures; these were seen in practice.
 import re
 from dataclasses import dataclass
 
+from bots.sandbox.gauges import Gauge
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
 
@@ -65,13 +66,37 @@ class RateLimitBuckets:
 
     def consume(self, method: str, path: str) -> BucketUsage | None:
         """Count a call in the overall limit and in its own bucket."""
-        matches = ((name, re.fullmatch(pattern, f"{method} {path}")) for name, pattern in BUCKET_PATTERNS)
-        bucket, match = next(((name, match) for name, match in matches if match), ("", None))
+        bucket, match = _find_bucket(method, path)
         if bucket != "webhook":
             overall = self.count("overall")
             if overall is not None and overall.is_exceeded:
                 return overall
         return None if match is None else self.count(bucket, match[1])
+
+    def gauges(self, method: str, path: str) -> list[Gauge]:
+        """The limits that count a call."""
+        bucket, match = _find_bucket(method, path)
+        keys = [] if match is None else [(bucket, match[1])]
+        keys += [] if bucket == "webhook" else [("overall", "")]
+        return [gauge for name, scope in keys if (gauge := self._gauge(name, scope)) is not None]
+
+    def _gauge(self, bucket: str, scope_id: str) -> Gauge | None:
+        window: FixedWindow | None = getattr(self._limits, bucket)
+        started_at, count = self._windows.get(f"{bucket}:{scope_id}", (0.0, 0))
+        if window is None:
+            return None
+        resets_in = started_at + window.seconds - self._clock.monotonic()
+        # A token is no channel's ID, and nobody else may see it.
+        scope = scope_id if bucket != "webhook" else "an interaction"
+        used = count if resets_in > 0 else 0
+        return Gauge(
+            name=bucket,
+            scope=scope,
+            limit=window.count,
+            used=used,
+            seconds=window.seconds,
+            resets_in=max(0.0, resets_in),
+        )
 
     def count(self, bucket: str, scope_id: str = "") -> BucketUsage | None:
         """Count a call in a bucket, which is a field of `Limits`; None if that limit is off."""
@@ -101,3 +126,9 @@ class RateLimitBuckets:
             if is_global:
                 headers["X-RateLimit-Global"] = "true"
         return BucketUsage(headers, reset_after, is_exceeded, is_global)
+
+
+def _find_bucket(method: str, path: str) -> "tuple[str, re.Match[str] | None]":
+    """The field of `Limits` that limits a call, and the match whose group is the channel or the token."""
+    matches = ((name, re.fullmatch(pattern, f"{method} {path}")) for name, pattern in BUCKET_PATTERNS)
+    return next(((name, match) for name, match in matches if match), ("", None))

@@ -1,9 +1,24 @@
 """Errors of real services, by name: what a status code can mean."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from bots.sandbox.model.faults import ERROR_PAGE, Fault, http_error, rate_limited, respond_with
+from bots.sandbox.model.faults import (
+    ERROR_PAGE,
+    Fault,
+    close_connection,
+    end_stream,
+    gateway_error,
+    http_error,
+    keep_alive,
+    rate_limited,
+    reset_connection,
+    respond_with,
+    send_event,
+    send_raw,
+    stall,
+)
 
 REGION_ERROR = {
     "error": {
@@ -39,10 +54,33 @@ REFUSALS: Mapping[str, Fault] = {
 """Each answers every request, except "streaming", which accepts those that ask for no stream."""
 
 
-def refuse(name: str) -> Callable[[dict[str, Any]], Fault | None]:
-    """A `ModelStandIn.fault_hook`."""
+STREAM_FAULTS: Mapping[str, Fault] = {
+    "gateway": gateway_error(502),
+    "rate": rate_limited(3),
+    "silence": stall(),
+    "stall": stall(20),
+    "alive": keep_alive(20),
+    "reset": reset_connection(20),
+    "close": close_connection(20),
+    "end": end_stream(20),
+    "event": send_event({"error": {"message": "The engine died.", "code": 500}}, after_pieces=20),
+    "garbage": send_raw(b"data: {oops\n\n", after_pieces=20),
+    "length": Fault(finish_reason="length"),
+    "thought": Fault(only_reasoning=True),
+}
+"""What goes wrong with answers: before they begin, or after twenty pieces."""
+FAULTS: Mapping[str, Fault] = {**REFUSALS, **STREAM_FAULTS}
 
-    def hook(body: dict[str, Any]) -> Fault | None:
-        return None if name == "streaming" and not body.get("stream") else REFUSALS[name]
 
-    return hook
+@dataclass(frozen=True, slots=True)
+class FaultHook:
+    """A `ModelStandIn.fault_hook` that fails every request in the same way."""
+
+    name: str
+
+    def __call__(self, body: dict[str, Any]) -> Fault | None:
+        return None if self.name == "streaming" and not body.get("stream") else FAULTS[self.name]
+
+
+def refuse(name: str) -> FaultHook:
+    return FaultHook(name)

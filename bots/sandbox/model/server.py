@@ -5,7 +5,7 @@ from array import array
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -48,6 +48,7 @@ class RecordedRequest:
     """A request for a completion and its outcome."""
 
     body: dict[str, Any]
+    status: int = 200
     is_completed: bool = False
     disconnected_at: float | None = None
     """By the stand-in's clock."""
@@ -91,6 +92,18 @@ class _EndpointRequest:
         return str(self.body["model"])
 
 
+class ModelObserver(Protocol):
+    """Sees every request. Its methods must not fail or wait."""
+
+    def observe_request(self, request: RecordedRequest) -> None:
+        """A request has come. `is_completed` or `disconnected_at` say later that it has ended."""
+
+    def observe_text(self, request: RecordedRequest, text: str) -> None:
+        """The next piece of an answer, reasoning included."""
+
+    def observe_rejection(self, rejection: RejectedRequest) -> None: ...
+
+
 class ModelStandIn(StandIn):
     """`quotas` are the daily tokens of the first account, by model. `answer` may be replaced.
     `clock` paces the answers and decides when a UTC day ends.
@@ -127,8 +140,7 @@ class ModelStandIn(StandIn):
         """Of answers without a fault."""
         self.usage = UsageLedger(clock)
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
-        self.request_count = 0
-        """Of all requests, also of those that are no longer in `requests`."""
+        self.observers: list[ModelObserver] = []
         self.transcriptions: deque[Transcription] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
         self.fault_hook: Callable[[dict[str, Any]], Fault | None] | None = None
@@ -216,7 +228,10 @@ class ModelStandIn(StandIn):
 
     def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        self.rejected_requests.append(RejectedRequest(error.status, error.detail, body, key))
+        rejection = RejectedRequest(error.status, error.detail, body, key)
+        self.rejected_requests.append(rejection)
+        for observer in self.observers:
+            observer.observe_rejection(rejection)
         self.notify_waiters()
         detail = error.detail
         if isinstance(detail, str) and detail.startswith("<"):
@@ -251,7 +266,7 @@ class ModelStandIn(StandIn):
         record = self._record(request, token_usage=(completion.prompt_tokens, 0))
         try:
             if script.status != 200:
-                record.token_usage = (0, 0)
+                record.token_usage, record.status = (0, 0), script.status
                 raise ApiError(script.status, f"Scripted error {script.status}")
             return await self._send_completion(request, record, completion, script)
         finally:
@@ -265,14 +280,15 @@ class ModelStandIn(StandIn):
             request.body, api_key=request.account.api_key, received_at=self.clock.monotonic(), **outcome
         )
         self.requests.append(record)
-        self.request_count += 1
+        for observer in self.observers:
+            observer.observe_request(record)
         self.notify_waiters()
         return record
 
     def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Answer with another response, which uses no tokens."""
         if request.endpoint is Endpoint.CHAT:
-            self._record(request, is_completed=True)
+            self._record(request, is_completed=True, status=response.status)
         return _to_web_response(response)
 
     def _create_completion(self, request: _EndpointRequest, model: Model) -> tuple[Completion, ScriptedAnswer]:
@@ -317,6 +333,8 @@ class ModelStandIn(StandIn):
         def record_progress(sent_pieces: int) -> None:
             record.token_usage = completion.token_usage(sent_pieces)
             new_pieces = sent_pieces - len(record.piece_times)
+            for observer in self.observers:
+                observer.observe_text(record, completion.text(sent_pieces - new_pieces, sent_pieces))
             record.piece_times.extend([self.clock.monotonic()] * new_pieces)
 
         fault = request.fault or Fault(
@@ -325,8 +343,7 @@ class ModelStandIn(StandIn):
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)
         if self.answer_shape is not AnswerShape.STREAM:
-            record.token_usage = completion.token_usage(completion.piece_count)
-            record.is_completed = True
+            self._complete(record, completion)
             return _to_web_response(shaped_response(self.answer_shape, completion))
         speed = self.tokens_per_second * script.relative_speed
         stream = CompletionStream(
@@ -345,9 +362,15 @@ class ModelStandIn(StandIn):
             await self.clock.sleep(fault.seconds)
         if fault.action in (StreamAction.RESET, StreamAction.CLOSE):
             break_connection(request.http_request, fault.action)
+        self._complete(record, completion)
+        return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
+
+    def _complete(self, record: RecordedRequest, completion: Completion) -> None:
+        """Record that the whole answer is sent at once."""
+        for observer in self.observers:
+            observer.observe_text(record, completion.text(0, completion.piece_count))
         record.token_usage = completion.token_usage(completion.piece_count)
         record.is_completed = True
-        return web.json_response(completion.response_body(fault), headers=cloudflare_headers())
 
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         """OpenAI's API for transcriptions, with a form instead of JSON."""

@@ -67,6 +67,10 @@ class Completion:
     def reported_reason(self, fault: Fault) -> str | None:
         return self.finish_reason if fault.finish_reason == TRUE_REASON else fault.finish_reason
 
+    def text(self, start: int, end: int) -> str:
+        """The pieces from `start` to `end`, reasoning included."""
+        return "".join((*self.reasoning_pieces, *self.text_pieces)[start:end])
+
     def fields(self, start: int, end: int, reasoning_format: ReasoningFormat) -> list[tuple[str, str]]:
         """The pieces from `start` to `end`, as names and values of the fields of a message."""
         reasoning_count = len(self.reasoning_pieces)

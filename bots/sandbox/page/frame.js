@@ -29,7 +29,7 @@ function header({ ui, setUi, state }) {
     "header",
     { class: "frame-header" },
     h("h1", null, "Parley sandbox"),
-    h("p", { class: "bot-state", role: "status" }, botText(state.inside.bot)),
+    h("p", { class: "bot-state", role: "status", "data-state": state.inside.bot?.state }, botText(state.inside.bot)),
     h(
       "button",
       { class: "theme", type: "button", onclick: () => setUi("frame", { theme: THEMES[theme] }) },
@@ -44,7 +44,7 @@ function botText(bot) {
     starting: "The bot is starting…",
     running: "The bot is running",
     killed: "The bot was killed",
-    stopped: "The bot is not running",
+    stopped: "The bot is not running; the log under Inside says why",
   };
   return texts[bot?.state] ?? "";
 }

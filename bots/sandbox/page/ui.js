@@ -9,7 +9,7 @@ const DEFAULTS = {
   discord: {
     person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, closedForms: [], read: {},
   },
-  inside: {},
+  inside: { filter: "all" },
 };
 
 export function createUi(onChange) {

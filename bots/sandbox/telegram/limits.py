@@ -7,8 +7,9 @@ messages) and what others have seen of drafts (20 in 5 and 40 in 30 seconds, apa
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bots.sandbox.gauges import Gauge
 from core.clock import Clock
 
 
@@ -63,6 +64,13 @@ class _TokenBucketMeter:
     def take(self, _now: float) -> None:
         self._tokens -= 1
 
+    def gauge(self, name: str, scope: str, now: float) -> Gauge:
+        rule = self._rule
+        tokens = min(rule.burst, self._tokens + (now - self._updated_at) * rule.rate)
+        used = rule.burst - tokens
+        seconds = rule.burst / rule.rate
+        return Gauge(name=name, scope=scope, limit=rule.burst, used=used, seconds=seconds, refill_per_second=rule.rate)
+
 
 class _SlidingWindowMeter:
     def __init__(self, rule: SlidingWindow, _now: float) -> None:
@@ -76,6 +84,13 @@ class _SlidingWindowMeter:
 
     def take(self, now: float) -> None:
         self._call_times.append(now)
+
+    def gauge(self, name: str, scope: str, now: float) -> Gauge:
+        rule = self._rule
+        frees_in = tuple(at + rule.seconds - now for at in self._call_times if at + rule.seconds > now)
+        return Gauge(
+            name=name, scope=scope, limit=rule.count, used=len(frees_in), seconds=rule.seconds, frees_in=frees_in
+        )
 
 
 class FloodControl:
@@ -119,6 +134,18 @@ class FloodControl:
             if meter is not None:
                 meter.take(now)
         return 0
+
+    def gauges(self, chat_id: int, *, is_draft: bool) -> list[Gauge]:
+        """The limits that count a call to a chat."""
+        now = self._clock.monotonic()
+        return [
+            replace(
+                meter.gauge(name, str(id_) if id_ else "", now),
+                blocked_for=max(0.0, self._blocked_until.get(id_, 0.0) - now),
+            )
+            for (id_, name), meter in self._meters.items()
+            if id_ in (chat_id, 0) and name.endswith("drafts") == is_draft
+        ]
 
     def _meter(
         self, key: tuple[int, str], limit: TokenBucket | SlidingWindow | None, now: float

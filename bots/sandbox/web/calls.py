@@ -2,9 +2,11 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from bots.sandbox.gauges import Gauge
 from bots.sandbox.stand_in import Json
 from bots.sandbox.web.event_log import EventLog
 from core.clock import Clock
@@ -21,7 +23,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallReport:
-    """A call that has ended. `started_at` is by the clock's `monotonic`; `budget` is the limit that it counts in."""
+    """A call that has ended. `started_at` is by the clock's `monotonic`; `gauges` are the limits that count it."""
 
     platform: str
     method: str
@@ -30,7 +32,7 @@ class CallReport:
     status: int
     request: Any
     response: Any
-    budget: str = ""
+    gauges: Sequence[Gauge] = ()
     wait: float | None = None
 
     def announce(self, log: EventLog, clock: Clock) -> None:
@@ -49,8 +51,11 @@ class CallReport:
             request=self.request,
             response=self.response,
             wait=self.wait,
-            budget=self.budget,
+            cost=[{"budget": gauge.name, "used": gauge.used, "limit": gauge.limit} for gauge in self.gauges],
         )
+        for gauge in self.gauges:
+            fields = {**asdict(gauge), "platform": self.platform}
+            log.add("budget", f"{self.platform}/{gauge.name}/{gauge.scope}", **fields)
 
 
 def masked(value: Any, depth: int = 0) -> Any:

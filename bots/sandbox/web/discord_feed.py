@@ -4,12 +4,11 @@ import contextlib
 import re
 
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS
-from bots.sandbox.discord.limits import BUCKET_PATTERNS
-from bots.sandbox.discord.server import DiscordStandIn
 from bots.sandbox.discord.state import Call, Channel, Guild, Interaction, Message
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.web.calls import CallReport, masked, masked_path
 from bots.sandbox.web.event_log import EventLog
+from bots.sandbox.web.world import World
 from core.bounded_dict import BoundedDict
 
 TYPING_SECONDS = 10.0
@@ -20,8 +19,9 @@ MAX_REACTED_MESSAGES = 1_000
 class DiscordFeed:
     """A `ChatObserver`."""
 
-    def __init__(self, server: DiscordStandIn, log: EventLog) -> None:
-        self._server = server
+    def __init__(self, world: World, log: EventLog) -> None:
+        self._world = world
+        self._server = server = world.discord
         self._log = log
         self._reactions: BoundedDict[tuple[int, int], list[tuple[str, str]]] = BoundedDict(MAX_REACTED_MESSAGES)
         """Pairs of emoji and user ID by channel and message."""
@@ -36,9 +36,13 @@ class DiscordFeed:
             "discord.world",
             "world",
             bot=server.bot.json(),
-            people=[user.json() for user in server.users.values() if user is not server.owner],
+            people=[user.json() for user in self._world.discord_people],
             guilds=[_guild_json(guild) for guild in server.guilds],
-            direct_channels=[channel.json() for channel in server.channels.values() if channel.guild is None],
+            direct_channels=[
+                channel.json()
+                for channel in server.channels.values()
+                if channel.guild is None and channel.recipients[0] in self._world.discord_people
+            ],
         )
 
     def toggle_reaction(self, message: Message, user_id: str, emoji: str) -> None:
@@ -74,7 +78,6 @@ class DiscordFeed:
         if call.path.endswith("/commands") and call.method == "PUT" and call.status == 200:
             self._log.add("discord.commands", "commands", commands=self._server.commands)
         path = call.path.removeprefix("/")
-        buckets = (name for name, pattern in BUCKET_PATTERNS if re.fullmatch(pattern, f"{call.method} {path}"))
         response = call.result if isinstance(call.result, dict | list) else {}
         CallReport(
             platform="discord",
@@ -84,7 +87,7 @@ class DiscordFeed:
             status=call.status,
             request=masked(call.body),
             response=masked(call.result),
-            budget=next(buckets, ""),
+            gauges=self._server.rate_limits.gauges(call.method, path),
             wait=response.get("retry_after") if isinstance(response, dict) else None,
         ).announce(self._log, self._server.clock)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,9 +16,12 @@ from bots.sandbox.web.discord_actions import DiscordActions
 from bots.sandbox.web.discord_feed import DiscordFeed
 from bots.sandbox.web.event_log import EventLog
 from bots.sandbox.web.model_feed import ModelFeed
+from bots.sandbox.web.scenarios import ScenarioRunner, Stage
 from bots.sandbox.web.server import ChatFile, PageServer, Uploads
+from bots.sandbox.web.service_actions import ServiceActions
 from bots.sandbox.web.telegram_actions import TelegramActions
 from bots.sandbox.web.telegram_feed import TelegramFeed
+from bots.sandbox.web.turn_feed import TurnFeed
 from bots.sandbox.web.world import World
 from core.clock import Clock, SystemClock
 
@@ -26,20 +31,22 @@ CONNECT_TIMEOUT_SECONDS = 60.0
 class SandboxPage:
     """`model` is None when the real API answers. `attach_bot` completes it, because the bot's log is shown, too."""
 
-    def __init__(self, world: World, model: ModelStandIn | None, clock: Clock = SystemClock()) -> None:
+    def __init__(self, world: World, model: ModelStandIn | None, database: Path, clock: Clock = SystemClock()) -> None:
         self.log = EventLog(clock)
-        self._clock = clock
         self._world = world
-        uploads = Uploads()
-        self._telegram_feed = TelegramFeed(world.telegram, self.log)
-        self._discord_feed = DiscordFeed(world.discord, self.log)
+        self.uploads = uploads = Uploads()
+        self._telegram_feed = TelegramFeed(world, self.log)
+        self._discord_feed = DiscordFeed(world, self.log)
         self._model_feed = None if model is None else ModelFeed(model, self.log)
         self._telegram = TelegramActions(world.telegram, self._telegram_feed, self.log, uploads)
         self._discord = DiscordActions(world.discord, self._discord_feed, uploads)
+        self._services = ServiceActions(world.telegram, world.discord, model, self.log)
+        self._turn_feed = TurnFeed(database, self.log, clock)
+        self._scenarios = None if model is None else ScenarioRunner(self.log, partial(self._create_stage, model))
         self._bot: BotProcess | None = None
         self._log_line_number = 0
         self._waiter: asyncio.Task[None] | None = None
-        self.server = PageServer(self.log, uploads, self._perform, self._find_file)
+        self.server = PageServer(self.log, uploads, self.perform, self._find_file)
 
     async def start(self, port: int = 0) -> None:
         self._telegram_feed.announce_world()
@@ -47,11 +54,18 @@ class SandboxPage:
         self._discord_feed.announce_world()
         if self._model_feed is not None:
             self._model_feed.start()
+        if self._scenarios is not None:
+            self._scenarios.announce()
+        self._services.announce()
+        self._turn_feed.start()
         await self.server.start(port)
 
     async def close(self) -> None:
         await self.server.close()
+        if self._scenarios is not None:
+            await self._scenarios.close()
         await self._discord.close()
+        await self._turn_feed.close()
         if self._model_feed is not None:
             await self._model_feed.close()
         if self._waiter is not None:
@@ -92,15 +106,37 @@ class SandboxPage:
             if self._bot is not None:
                 self._bot.set_running()
 
-    async def _perform(self, action: protocol.Action) -> Any:
+    async def _kill_bot(self) -> None:
+        if self._bot is not None:
+            await self._bot.kill()
+
+    def _create_stage(self, model: ModelStandIn, step: Callable[[str], None]) -> Stage:
+        return Stage(self._world, model, self._services.faults, self.start_bot, self._kill_bot, step)
+
+    async def perform(self, action: protocol.Action) -> Any:
         match action:
             case protocol.KillBot():
-                return None if self._bot is None else await self._bot.kill()
+                await self._kill_bot()
             case protocol.StartBot():
-                return await self.start_bot()
-        is_telegram = str(action.__struct_config__.tag).startswith("telegram.")
-        perform: Callable[[protocol.Action], Any] = self._telegram.perform if is_telegram else self._discord.perform
-        return await perform(action)
+                await self.start_bot()
+            case protocol.StartScenario():
+                self._start_scenario(action.name)
+            case _:
+                return await self._find_handler(action)(action)
+        return None
+
+    def _find_handler(self, action: protocol.Action) -> Callable[[Any], Awaitable[Any]]:
+        match str(action.__struct_config__.tag).partition(".")[0]:
+            case "telegram":
+                return self._telegram.perform
+            case "discord":
+                return self._discord.perform
+        return self._services.perform
+
+    def _start_scenario(self, name: str) -> None:
+        if self._scenarios is None:
+            raise ValueError("Scenarios need the scripted model.")
+        self._scenarios.start(name)
 
     def _find_file(self, platform: str, file_id: str) -> ChatFile | None:
         if platform == "telegram":

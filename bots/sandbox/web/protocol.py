@@ -35,22 +35,24 @@ discord.interaction interaction_id, user_id, channel_id, state (pending, acknowl
                     bot opened, or null. `failed`: clients show "The application did not respond".
 call                platform, number, method, target (chat or channel), status (0: the connection was lost), started_at,
                     seconds, request, response, wait (seconds that a refusal demands), cost: [{budget, used, limit}]
-budget              platform, name, target, limit, used, seconds (length of the window), reset_at (time)
+budget              platform, and the fields of `bots.sandbox.gauges.Gauge` at `time`
 model.request       number, model, state (streaming, done, failed, aborted), status, started_at, first_piece_at,
                     ended_at, prompt_tokens, completion_tokens, context_window, pieces, request, text
 model.quotas        quotas: [{model, used, limit}], used and limit in tokens of today
-turn                turn_id, platform, person, state, model, attempt, created_at, finished_at, prompt_tokens,
-                    completion_tokens
-bot                 state (starting, running, killed, stopped), pid, started_at
+turn                turn_id, platform, chat, person, state, states: [[state, time, attempt]], model, attempt,
+                    failed_attempts, created_at, finished_at, prompt_tokens, completion_tokens
+bot                 state (starting, running, killed, stopped), pid
 log                 number, level, event, fields: a line of the bot's log
-service             faults: what is broken at present: {telegram, discord, model, ...}
-scenario            name, state (running, done), title, steps: [{text, state}], look_at
+service             what is broken at present. telegram, discord: {fault, seconds}; model: {fault, faults, shape,
+                    shapes, reasoning, reasoning_formats, tokens_per_second, rejects_system_role, requires_alternation,
+                    rejected_fields, rejectable_fields, models: [{id, context_window}]}, or null for the real service
+scenario            name, title, look_at, state (ready, running, done), steps: [{text, time}]
 
 User, Chat, Message, Channel and so on are the platform's own objects. IDs are numbers on Telegram, strings on Discord.
 MathML is a tree, so that the page builds elements from it: ["math", {attributes}, [children]]; text is a string.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -253,6 +255,39 @@ class StartBot(Action, frozen=True, kw_only=True, tag="bot.start"):
     """Start the bot if it does not run."""
 
 
+# -- what is broken
+
+
+class ServiceCommand(Action, frozen=True, kw_only=True, tag="service.command"):
+    """A command of `bots.sandbox.model_controls`, such as ":refuse" with "credit". Returns a text."""
+
+    command: Name
+    argument: Annotated[str, Meta(max_length=200)] = ""
+
+
+class ServiceFail(Action, frozen=True, kw_only=True, tag="service.fail"):
+    """Make a platform fail the next `times` calls (null: all). `kind` is a value of `FaultKind`; "": it works again."""
+
+    platform: Literal["telegram", "discord"]
+    kind: Literal["", "429", "500", "502", "503", "drop_before", "drop_after", "delay"]
+    seconds: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    times: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+
+class ServiceDrop(Action, frozen=True, kw_only=True, tag="service.drop"):
+    """Close all connections that the bot has with a service at present."""
+
+    platform: Literal["telegram", "discord", "model"]
+
+
+class ServiceRepair(Action, frozen=True, kw_only=True, tag="service.repair"):
+    """Everything works again."""
+
+
+class StartScenario(Action, frozen=True, kw_only=True, tag="scenario.start"):
+    name: Name
+
+
 AnyAction = (
     TelegramSend
     | TelegramEdit
@@ -275,6 +310,11 @@ AnyAction = (
     | DiscordCreateThread
     | KillBot
     | StartBot
+    | ServiceCommand
+    | ServiceFail
+    | ServiceDrop
+    | ServiceRepair
+    | StartScenario
 )
 
 ACTION_DECODER = msgspec.json.Decoder(AnyAction)

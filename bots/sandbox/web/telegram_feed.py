@@ -1,12 +1,15 @@
 """Events of Telegram's side: what clients of the chats get, and the bot's calls."""
 
+import re
+
+from bots.sandbox.gauges import Gauge
 from bots.sandbox.stand_in import ChatEvent, ChatEventKind, Json
 from bots.sandbox.telegram.backend import DRAFT_METHODS, LIMITED_METHODS, TYPING_SECONDS
-from bots.sandbox.telegram.server import TelegramStandIn
 from bots.sandbox.telegram.state import Call, Chat, Draft, Message
 from bots.sandbox.web.calls import CallReport, masked
 from bots.sandbox.web.event_log import EventLog
 from bots.sandbox.web.formulas import formulas_of
+from bots.sandbox.web.world import World
 from core.bounded_dict import BoundedDict
 
 SILENT_METHODS = frozenset({"getupdates"})
@@ -17,8 +20,9 @@ MAX_REACTED_MESSAGES = 1_000
 class TelegramFeed:
     """A `ChatObserver`."""
 
-    def __init__(self, server: TelegramStandIn, log: EventLog) -> None:
-        self._server = server
+    def __init__(self, world: World, log: EventLog) -> None:
+        self._world = world
+        self._server = server = world.telegram
         self._log = log
         self._reactions: BoundedDict[tuple[int, int], dict[int, str]] = BoundedDict(MAX_REACTED_MESSAGES)
         """The emoji of people by chat and message."""
@@ -28,7 +32,7 @@ class TelegramFeed:
 
     def announce_world(self) -> None:
         server = self._server
-        people = [user.json() for user in server.users.values() if not user.is_bot]
+        people = [user.json() for user in self._world.telegram_people]
         chats = [
             {
                 **chat.json(),
@@ -36,6 +40,7 @@ class TelegramFeed:
                 "topics": [{"thread_id": thread_id, "name": name} for thread_id, name in chat.topics.items()],
             }
             for chat in server.chats.values()
+            if chat.members[0] in self._world.telegram_people
         ]
         bot = {**server.bot.json(), **server.profile}
         self._log.add("telegram.world", "world", bot=bot, people=people, chats=chats)
@@ -70,7 +75,7 @@ class TelegramFeed:
         if call.status == 200 and not call.is_scripted:
             self._announce_effect(method, call.params)
         chat_id = call.params.get("chat_id")
-        budget = "drafts" if method in DRAFT_METHODS else "messages" if method in LIMITED_METHODS else ""
+        retry_after = call.status == 429 and re.search(r"retry after (\d+)", call.description)
         CallReport(
             platform="telegram",
             method=call.method,
@@ -79,8 +84,15 @@ class TelegramFeed:
             status=call.status,
             request=masked(call.params),
             response=masked(call.description or call.result),
-            budget=budget,
+            gauges=self._gauges(method, chat_id),
+            wait=float(retry_after[1]) if retry_after else None,
         ).announce(self._log, self._server.clock)
+
+    def _gauges(self, method: str, chat_id: object) -> list[Gauge]:
+        """The limits that count a call."""
+        if method in DRAFT_METHODS | LIMITED_METHODS and isinstance(chat_id, int):
+            return self._server.flood_control.gauges(chat_id, is_draft=method in DRAFT_METHODS)
+        return []
 
     def _announce_effect(self, method: str, params: Json) -> None:
         """Announce what a call changes without an event of its chat."""

@@ -1,9 +1,11 @@
 """The people, chats and servers of the sandbox: a small world that is always the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.discord import User as DiscordUser
 from bots.sandbox.telegram import TelegramStandIn
+from bots.sandbox.telegram import User as TelegramUser
 
 PEOPLE = (("Ann", "en"), ("Ben", "de"), ("Chloé", "fr"))
 """Names and languages."""
@@ -18,12 +20,15 @@ class World:
 
     telegram: TelegramStandIn
     discord: DiscordStandIn
+    telegram_people: list[TelegramUser] = field(default_factory=list)
+    discord_people: list[DiscordUser] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        telegram_people = [
+        telegram_people, discord_people = self.telegram_people, self.discord_people
+        telegram_people += [
             self.telegram.create_user(name, language=language, username=name.lower()) for name, language in PEOPLE
         ]
-        discord_people = [self.discord.create_user(name) for name, _ in PEOPLE]
+        discord_people += [self.discord.create_user(name) for name, _ in PEOPLE]
         for person, (_, language) in zip(discord_people, PEOPLE, strict=True):
             person.locale = DISCORD_LOCALES[language]
         for user in telegram_people:

@@ -49,6 +49,7 @@ from core.store import (
     schema,
     token_usage,
     transcripts,
+    turn_log,
     turns,
 )
 from core.store.answer_parts import PartState, SentPart
@@ -91,6 +92,7 @@ BOUNDED = {
     "delete_messages": "the oldest rows, up to a limit",
     "delete_memories": "the oldest rows, up to a limit",
     "delete_reasoning": "the oldest rows, up to a limit",
+    "list_latest_turns": "the newest rows, up to a limit",
     "move_chat": "a platform moves a chat once",
 }
 """Functions that may scan a table that grows."""
@@ -348,6 +350,7 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(leases.count_holders, "process:")
     run(leases.delete_leases)
     run(key_values.set_value, "key", "value")
+    run(turn_log.list_latest_turns, 60)
     run(key_values.get_value, "key")
     run(key_values.get_or_create_value, "key", "value")
     run(key_values.delete_value, "key", "value")

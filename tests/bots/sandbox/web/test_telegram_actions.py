@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram import TelegramStandIn
 from bots.sandbox.web.event_log import EventLog
@@ -11,17 +12,19 @@ from bots.sandbox.web.protocol import TelegramReact, TelegramSend
 from bots.sandbox.web.server import Upload, Uploads
 from bots.sandbox.web.telegram_actions import TelegramActions
 from bots.sandbox.web.telegram_feed import TelegramFeed
+from bots.sandbox.web.world import World
 from core.clock import SystemClock
 
 
 class Sandbox:
     def __init__(self) -> None:
-        self.server = TelegramStandIn()
+        world = World(TelegramStandIn(), DiscordStandIn())
+        self.server = world.telegram
         self.log = EventLog(SystemClock())
         self.uploads = Uploads()
-        feed = TelegramFeed(self.server, self.log)
+        feed = TelegramFeed(world, self.log)
         self.actions = TelegramActions(self.server, feed, self.log, self.uploads)
-        self.ann = self.server.create_user("Ann")
+        self.ann = world.telegram_people[0]
         self.chat = self.server.open_private_chat(self.ann)
 
     @property

@@ -1,0 +1,103 @@
+"""The page's switches: they break and repair the model service and the platforms."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.answer_shapes import AnswerShape
+from bots.sandbox.model.refusals import FAULTS, FaultHook
+from bots.sandbox.model_controls import REASONING_FORMATS, REJECTABLE_FIELDS, model_commands
+from bots.sandbox.stand_in import FaultKind, Json
+from bots.sandbox.telegram import TelegramStandIn
+from bots.sandbox.web import protocol
+from bots.sandbox.web.event_log import EventLog
+from bots.sandbox.web.platform_faults import PlatformFaults
+
+
+class ServiceActions:
+    """`model` is None when the real API answers; then only the platforms can be broken."""
+
+    def __init__(
+        self, telegram: TelegramStandIn, discord: DiscordStandIn, model: ModelStandIn | None, log: EventLog
+    ) -> None:
+        self._model = model
+        self._log = log
+        self.faults = {"telegram": PlatformFaults(), "discord": PlatformFaults()}
+        telegram.fault_hook = self.faults["telegram"]
+        discord.fault_hook = self.faults["discord"]
+        self._drop = {"telegram": telegram.drop_connections, "discord": discord.drop_connections}
+        if model is not None:
+            self._drop["model"] = model.drop_connections
+        self._commands: dict[str, Callable[[str], Awaitable[str | None]]] = {
+            command.name: command.run for command in (model_commands(model) if model is not None else ())
+        }
+        self._announced: Json = {}
+
+    async def perform(self, action: protocol.Action) -> str | None:
+        """Raises `ValueError` for what cannot be done."""
+        match action:
+            case protocol.ServiceCommand():
+                return await self.run_command(action)
+            case protocol.ServiceFail():
+                self.fail_platform(action)
+            case protocol.ServiceDrop():
+                self.drop_connections(action)
+            case protocol.ServiceRepair():
+                await self.repair()
+        return None
+
+    async def run_command(self, action: protocol.ServiceCommand) -> str | None:
+        run = self._commands.get(action.command)
+        if run is None:
+            raise ValueError("There is no such switch.")
+        result = await run(action.argument)
+        self.announce()
+        return result
+
+    def fail_platform(self, action: protocol.ServiceFail) -> None:
+        kind = FaultKind(action.kind) if action.kind else None
+        self.faults[action.platform].order(kind, action.seconds, action.times)
+        self.announce()
+
+    def drop_connections(self, action: protocol.ServiceDrop) -> None:
+        drop = self._drop.get(action.platform)
+        if drop is None:
+            raise ValueError("This is the real service.")
+        drop()
+
+    async def repair(self) -> None:
+        for faults in self.faults.values():
+            faults.order(None, 0.0, 0)
+        if ":repair" in self._commands:
+            await self._commands[":repair"]("")
+        self.announce()
+
+    def announce(self) -> None:
+        """Announce what is broken, if that has changed."""
+        state: Json = {name: self._platform_json(faults) for name, faults in self.faults.items()}
+        state["model"] = None if self._model is None else _model_json(self._model)
+        if state != self._announced:
+            self._announced = state
+            self._log.add("service", "service", **state)
+
+    def _platform_json(self, faults: PlatformFaults) -> Json:
+        return {"fault": faults.kind, "seconds": faults.seconds}
+
+
+def _model_json(model: ModelStandIn) -> dict[str, Any]:
+    hook, strictness = model.fault_hook, model.strictness
+    return {
+        "fault": hook.name if isinstance(hook, FaultHook) else None,
+        "faults": list(FAULTS),
+        "shape": model.answer_shape,
+        "shapes": list(AnswerShape),
+        "reasoning": next((name for name, form in REASONING_FORMATS.items() if form is model.reasoning_format), ""),
+        "reasoning_formats": list(REASONING_FORMATS),
+        "tokens_per_second": model.tokens_per_second,
+        "rejects_system_role": strictness.rejects_system_role,
+        "requires_alternation": strictness.requires_alternation,
+        "rejected_fields": sorted(strictness.rejected_fields),
+        "rejectable_fields": list(REJECTABLE_FIELDS),
+        "models": [{"id": one.id, "context_window": one.context_window} for one in model.models.values()],
+    }

@@ -1,0 +1,140 @@
+"""What a person does on the page happens in the stand-ins, or is refused with a text for them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.stand_in import FaultKind
+from bots.sandbox.telegram import Call, TelegramStandIn
+from bots.sandbox.web import protocol
+from bots.sandbox.web.page import SandboxPage
+from bots.sandbox.web.server import Upload
+from bots.sandbox.web.world import World
+
+
+class Sandbox:
+    def __init__(self, folder: Path) -> None:
+        self.telegram, self.discord, self.model = TelegramStandIn(), DiscordStandIn(), ModelStandIn()
+        self.world = World(self.telegram, self.discord)
+        self.page = SandboxPage(self.world, self.model, folder / "none.sqlite3")
+        self.ann, self.ben = self.world.telegram_people[:2]
+        self.chat = self.telegram.open_private_chat(self.ann)
+        self.friend = self.world.discord_people[0]
+        self.channel = self.discord.open_dm(self.friend)
+
+    async def perform(self, action: protocol.Action) -> Any:
+        return await self.page.perform(action)
+
+    def service(self) -> dict[str, Any]:
+        return next(event for event in self.page.log.replay() if event["type"] == "service")
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
+
+
+async def test_message_is_written_edited_and_deleted_on_telegram(sandbox: Sandbox) -> None:
+    who: Any = {"person": sandbox.ann.id, "chat": sandbox.chat.id}
+    message_id = await sandbox.perform(protocol.TelegramSend(id=1, text="Hi", **who))
+    await sandbox.perform(protocol.TelegramEdit(id=2, message=message_id, text="Hello", **who))
+    assert [message.text for message in sandbox.telegram.messages(sandbox.chat)] == ["Hello"]
+    await sandbox.perform(protocol.TelegramDelete(id=3, message=message_id, **who))
+    assert not sandbox.telegram.messages(sandbox.chat)
+
+
+async def test_picture_is_sent_as_a_photo(sandbox: Sandbox) -> None:
+    upload = sandbox.page.uploads.add(Upload("cat.png", b"\x89PNG", "image/png"))
+    who: Any = {"person": sandbox.ann.id, "chat": sandbox.chat.id}
+    await sandbox.perform(protocol.TelegramSend(id=1, text="a cat", upload=upload, **who))
+    [message] = sandbox.telegram.messages(sandbox.chat)
+    assert (message.text, "photo" in message.extra_fields) == ("a cat", True)
+
+
+async def test_nobody_changes_what_others_wrote(sandbox: Sandbox) -> None:
+    message = await sandbox.telegram.send_message(sandbox.ann, sandbox.chat, "Hi")
+    with pytest.raises(ValueError, match="your own"):
+        await sandbox.perform(
+            protocol.TelegramEdit(id=1, person=sandbox.ben.id, chat=sandbox.chat.id, message=message.id, text="Ho")
+        )
+    theirs = await sandbox.discord.send_message(sandbox.friend, sandbox.channel, "Hi")
+    other = str(sandbox.world.discord_people[1].id)
+    with pytest.raises(ValueError, match="your own"):
+        await sandbox.perform(
+            protocol.DiscordDelete(id=1, person=other, channel=str(sandbox.channel.id), message=str(theirs.id))
+        )
+
+
+async def test_people_write_only_where_they_are(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="Ben is not in Ann"):
+        await sandbox.perform(protocol.TelegramSend(id=1, person=sandbox.ben.id, chat=sandbox.chat.id, text="Hi"))
+    outsider = str(sandbox.world.discord_people[2].id)
+    with pytest.raises(ValueError, match="does not see"):
+        await sandbox.perform(protocol.DiscordSend(id=1, person=outsider, channel=str(sandbox.channel.id), text="Hi"))
+
+
+async def test_thread_appears_beside_its_channel(sandbox: Sandbox) -> None:
+    channel = sandbox.discord.guilds[0].channels[0]
+    thread_id = await sandbox.perform(protocol.DiscordCreateThread(id=1, channel=str(channel.id), name="Tea"))
+    world = next(event for event in sandbox.page.log.replay() if event["type"] == "discord.world")
+    [thread] = [one for guild in world["guilds"] for one in guild["channels"] if one["id"] == thread_id]
+    assert (thread["name"], thread["parent_id"]) == ("Tea", str(channel.id))
+
+
+async def test_unknown_people_and_messages_are_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="no such person"):
+        await sandbox.perform(protocol.TelegramSend(id=1, person=99, chat=sandbox.chat.id, text="Hi"))
+    with pytest.raises(ValueError, match="no longer exists"):
+        await sandbox.perform(
+            protocol.DiscordPress(
+                id=1, person=str(sandbox.friend.id), channel=str(sandbox.channel.id), message="5", custom_id="x"
+            )
+        )
+
+
+async def test_option_cannot_replace_an_argument(sandbox: Sandbox) -> None:
+    options: dict[str, str | int | float] = {"is_user_installed": "yes"}
+    with pytest.raises(ValueError, match="no such option"):
+        await sandbox.perform(
+            protocol.DiscordCommand(
+                id=1, person=str(sandbox.friend.id), channel=str(sandbox.channel.id), name="help", options=options
+            )
+        )
+
+
+async def test_model_is_broken_and_repaired(sandbox: Sandbox) -> None:
+    await sandbox.perform(protocol.ServiceCommand(id=1, command=":refuse", argument="credit"))
+    await sandbox.perform(protocol.ServiceCommand(id=2, command=":system"))
+    assert (sandbox.service()["model"]["fault"], sandbox.service()["model"]["rejects_system_role"]) == ("credit", True)
+    await sandbox.perform(protocol.ServiceRepair(id=3))
+    assert (sandbox.service()["model"]["fault"], sandbox.service()["model"]["rejects_system_role"]) == (None, False)
+    assert sandbox.model.fault_hook is None
+
+
+async def test_every_fault_of_the_model_can_be_chosen(sandbox: Sandbox) -> None:
+    await sandbox.perform(protocol.ServiceRepair(id=1))
+    for name in sandbox.service()["model"]["faults"]:
+        await sandbox.perform(protocol.ServiceCommand(id=2, command=":refuse", argument=name))
+        assert sandbox.model.fault_hook is not None
+        assert sandbox.model.fault_hook({"stream": True}) is not None
+
+
+async def test_rate_limit_hits_messages_as_often_as_ordered(sandbox: Sandbox) -> None:
+    await sandbox.perform(protocol.ServiceFail(id=1, platform="telegram", kind="429", seconds=20, times=1))
+    hook = sandbox.telegram.fault_hook
+    assert hook is not None
+    assert hook(Call("getUpdates", {}, time=0.0)) is None
+    fault = hook(Call("sendMessage", {"chat_id": 1}, time=0.0))
+    assert fault is not None
+    assert (fault.kind, fault.seconds) == (FaultKind.RATE_LIMITED, 20)
+    assert hook(Call("sendMessage", {"chat_id": 1}, time=0.0)) is None
+
+
+async def test_switch_that_is_none_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="no such switch"):
+        await sandbox.perform(protocol.ServiceCommand(id=1, command=":quit"))
+    with pytest.raises(ValueError, match="no such scenario"):
+        await sandbox.perform(protocol.StartScenario(id=1, name="none"))

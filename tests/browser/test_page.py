@@ -1,0 +1,145 @@
+"""The page without a bot: its state, its connection, its keyboard and what a screen reader gets of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, ViewportSize, expect
+
+from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.model import ModelStandIn
+from bots.sandbox.telegram import TelegramStandIn
+from bots.sandbox.web.page import SandboxPage
+from bots.sandbox.web.world import World
+
+pytestmark = pytest.mark.timeout(300)
+
+PHONE, DESK = ViewportSize(width=390, height=800), ViewportSize(width=1400, height=850)
+REPLAY = """
+async (events) => {
+  const { EMPTY_STATE, reduce, reduceAll } = await import("/page/state.js");
+  const freeze = (value) => {
+    if (value && typeof value === "object" && !Object.isFrozen(value)) {
+      Object.freeze(value);
+      Object.values(value).forEach(freeze);
+    }
+    return value;
+  };
+  // A frozen state shows that nothing is changed in place.
+  const state = events.reduce((before, event) => freeze(reduce(before, event)), freeze(EMPTY_STATE));
+  return { state, again: reduceAll(EMPTY_STATE, events) };
+}
+"""
+
+
+class Sandbox:
+    def __init__(self, folder: Path) -> None:
+        self.telegram, self.discord, self.model = TelegramStandIn(), DiscordStandIn(), ModelStandIn()
+        self.page = SandboxPage(World(self.telegram, self.discord), self.model, folder / "none.sqlite3")
+
+    async def fill(self) -> None:
+        """A message on each side."""
+        ann = self.telegram.users[1001]
+        await self.telegram.send_message(ann, self.telegram.open_private_chat(ann), "Hello, Telegram")
+        person = next(user for user in self.discord.users.values() if user.name == "Ann")
+        await self.discord.send_message(person, self.discord.open_dm(person), "Hello, Discord")
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(tmp_path)
+    await sandbox.telegram.start()
+    await sandbox.discord.start()
+    await sandbox.page.start()
+    yield sandbox
+    await sandbox.page.close()
+    await sandbox.telegram.close()
+    await sandbox.discord.close()
+
+
+@pytest.fixture
+async def page(browser: Browser, sandbox: Sandbox) -> AsyncIterator[Page]:
+    page = await browser.new_page(viewport=DESK)
+    await page.goto(sandbox.page.server.guard.address())
+    await expect(page.get_by_text("See what happens when")).to_be_visible()
+    yield page
+    await page.close()
+
+
+async def test_state_is_a_pure_function_of_the_events(page: Page, sandbox: Sandbox) -> None:
+    await sandbox.fill()
+    events = sandbox.page.log.replay()
+    deleted = {**next(event for event in events if event["type"] == "telegram.message"), "is_deleted": True}
+    calls = [{"type": "call", "key": str(n), "number": n} for n in range(1500)]
+    result = await page.evaluate(REPLAY, [*events, deleted, *calls, {"type": "unknown", "key": "x"}])
+    assert result["state"] == result["again"]
+    telegram = result["state"]["telegram"]
+    assert str(deleted["message"]["message_id"]) not in telegram["messages"][str(deleted["chat_id"])]
+    [[discord_message]] = [list(by_id.values()) for by_id in result["state"]["discord"]["messages"].values()]
+    assert discord_message["message"]["content"] == "Hello, Discord"
+    assert [call["number"] for call in result["state"]["inside"]["calls"]] == list(range(500, 1500))
+
+
+async def test_lost_connection_is_shown_until_it_is_back(page: Page, sandbox: Sandbox) -> None:
+    port = sandbox.page.server.guard.port
+    await sandbox.page.server.close()
+    await expect(page.get_by_text("The connection to the sandbox was lost")).to_be_visible()
+    await sandbox.page.server.start(port)
+    await expect(page.get_by_text("The connection to the sandbox was lost")).to_be_hidden()
+    await sandbox.fill()
+    await expect(page.get_by_label("Discord", exact=True).get_by_text("Hello, Discord")).to_be_visible()
+
+
+async def test_window_without_access_says_so(page: Page) -> None:
+    await page.context.clear_cookies()
+    await page.reload()
+    await expect(page.get_by_text("This address has been used already")).to_be_visible()
+
+
+async def test_texts_cannot_become_html(page: Page, sandbox: Sandbox) -> None:
+    refusal = "document.body.insertAdjacentHTML('beforeend', '<img src=x>')"
+    with pytest.raises(Exception, match="TrustedHTML"):
+        await page.evaluate(f"() => {{ {refusal} }}")
+    person = next(user for user in sandbox.discord.users.values() if user.name == "Ann")
+    attack = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+    await sandbox.discord.send_message(person, sandbox.discord.open_dm(person), attack)
+    await expect(page.get_by_label("Discord", exact=True).get_by_text("onerror=alert(1)")).to_be_visible()
+    assert await page.locator("img[src=x], body script").count() == 0
+
+
+async def test_phone_shows_one_pane_that_the_keyboard_chooses(page: Page) -> None:
+    await page.set_viewport_size(PHONE)
+    inside = page.get_by_label("Inside", exact=True)
+    await expect(inside).to_be_hidden()
+    await page.get_by_role("tab", name="Telegram").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.get_by_role("tab", name="Inside")).to_be_focused()
+    await expect(inside).to_be_visible()
+    overflow = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, "nothing is wider than a phone"
+
+
+async def test_theme_is_chosen_and_remembered(page: Page) -> None:
+    await page.get_by_role("button", name="Theme: Like the system").click()
+    await page.get_by_role("button", name="Theme: Light").click()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Theme: Dark")).to_be_visible()
+    background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(18, 20, 27)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_page_has_no_serious_accessibility_violation(page: Page, sandbox: Sandbox, scheme: Any) -> None:
+    await page.emulate_media(color_scheme=scheme)
+    await sandbox.fill()
+    await expect(page.get_by_label("Discord", exact=True).get_by_text("Hello, Discord")).to_be_visible()
+    await page.get_by_text("Break and repair").click()
+    results = await Axe().run(page)
+    serious = [
+        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+        for violation in results.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+    assert not serious

@@ -1,0 +1,82 @@
+"""Scenarios of the sandbox page, with the real bot in a process of its own and without a browser."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from bots.sandbox.bot_process import BotProcess, BotState
+from bots.sandbox.run import SandboxOptions, start_services
+from bots.sandbox.stand_in import Json
+from bots.sandbox.web import protocol
+from bots.sandbox.web.page import SandboxPage
+from bots.sandbox.web.world import World
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(400)
+
+SCENARIO_TIMEOUT_SECONDS = 150.0
+
+
+class RunningPage:
+    def __init__(self, page: SandboxPage, bot: BotProcess, world: World) -> None:
+        self.page, self.bot, self.world = page, bot, world
+
+    def event(self, event_type: str, key: str) -> Json:
+        return next(event for event in self.page.log.replay() if (event["type"], event["key"]) == (event_type, key))
+
+    def events(self, event_type: str) -> list[Json]:
+        return [event for event in self.page.log.replay() if event["type"] == event_type]
+
+    async def play(self, name: str) -> list[str]:
+        """Run a scenario to its end. Returns its steps."""
+        await self.page.perform(protocol.StartScenario(id=1, name=name))
+        await wait_until(lambda: self.event("scenario", name)["state"] == "done", SCENARIO_TIMEOUT_SECONDS)
+        return [step["text"] for step in self.event("scenario", name)["steps"]]
+
+    def telegram_answers(self) -> list[str]:
+        chat = self.world.telegram.open_private_chat(self.world.telegram_people[0])
+        return [message.text for message in self.world.telegram.messages(chat) if message.from_bot]
+
+    def discord_answers(self) -> list[str]:
+        channel = self.world.discord.open_dm(self.world.discord_people[0])
+        return [message.content for message in self.world.discord.messages(channel) if message.from_bot]
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[RunningPage]:
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(
+            start_services(SandboxOptions(model_api="scripted", tokens_per_second=100))
+        )
+        world = World(services.telegram, services.discord)
+        page = SandboxPage(world, services.model, services.database)
+        stack.push_async_callback(page.close)
+        bot = BotProcess(services.environment, page.show_log_line, page.show_bot_state)
+        page.attach_bot(bot)
+        stack.push_async_callback(bot.close)
+        await page.start()
+        await page.start_bot()
+        await wait_until(lambda: bot.state is BotState.RUNNING, 90)
+        yield RunningPage(page, bot, world)
+
+
+async def test_scenarios_run_by_themselves(running: RunningPage) -> None:
+    steps = await running.play("kill")
+    assert steps[-1] == "Both answers are complete, each exactly once."
+    for answers in (running.telegram_answers(), running.discord_answers()):
+        assert sum("Section 1" in answer for answer in answers) == 1
+        assert "Section 7" in answers[-1]
+    attempts = [attempt for turn in running.events("turn") for _, _, attempt in turn["states"]]
+    assert max(attempts) == 2, "the page shows that the turns were claimed again"
+
+    steps = await running.play("model")
+    assert steps[-1].startswith("The service works again.")
+
+    steps = await running.play("quota")
+    assert steps[-1].startswith("Question 3 is answered by another model")
+    assert "no quota left today" in running.telegram_answers()[-1]
+    models = {request["model"] for request in running.events("model.request") if request["state"] == "done"}
+    assert len(models) == 2
+    with pytest.raises(ValueError, match="no such scenario"):
+        await running.page.perform(protocol.StartScenario(id=1, name="none"))
