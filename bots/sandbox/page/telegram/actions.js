@@ -125,7 +125,14 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     openDeepLink,
     edit: startEditing,
     editLast: () => startEditing(lastEditable(model().records, ui.personId)),
-    speakAs: changing((personId) => ui.speakAs(personId)),
+    // In the same chat if the person is in it; from a private chat to the person's own.
+    speakAs: changing((personId) => {
+      const { world, chat } = model();
+      const isThere = (one) => one.members.includes(personId) && (one.id === chat?.id || one.type === "private");
+      const next = world.chats.filter(isThere).sort((one) => (one.id === chat?.id ? -1 : 1))[0];
+      ui.speakAs(personId);
+      if (chat !== null && next !== undefined) ui.open(next.id);
+    }),
     openChat: (chatId) => {
       ui.open(chatId);
       redraw();

@@ -10,16 +10,7 @@ export function drawChatList({ people, personId, entries, openChatId, bot, now }
   return h(
     "div",
     { class: "chat-list", key: "chat-list" },
-    h(
-      "div",
-      { class: "chat-list-header" },
-      h(
-        "label",
-        { class: "person" },
-        h("span", { class: "person-label" }, "You are "),
-        drawPersonSwitch(people, personId, context),
-      ),
-    ),
+    h("div", { class: "chat-list-header" }, drawPersonSwitch(people, personId, context)),
     entries.length === 0 && h("p", { class: "empty" }, "This person is in no chat."),
     h(
       "nav",
@@ -33,16 +24,22 @@ export function drawChatList({ people, personId, entries, openChatId, bot, now }
   );
 }
 
-function drawPersonSwitch(people, personId, context) {
+// Chooses who the user speaks as.
+export function drawPersonSwitch(people, personId, context) {
   return h(
-    "select",
-    {
-      class: "person-select",
-      value: String(personId),
-      onchange: (event) => context.actions.speakAs(Number(event.currentTarget.value)),
-    },
-    people.map((person) =>
-      h("option", { value: String(person.id), selected: person.id === personId }, userName(person)),
+    "label",
+    { class: "person" },
+    h("span", { class: "person-label" }, "You are "),
+    h(
+      "select",
+      {
+        class: "person-select",
+        value: String(personId),
+        onchange: (event) => context.actions.speakAs(Number(event.currentTarget.value)),
+      },
+      people.map((person) =>
+        h("option", { value: String(person.id), selected: person.id === personId }, userName(person)),
+      ),
     ),
   );
 }

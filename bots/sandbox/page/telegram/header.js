@@ -1,5 +1,6 @@
 // Draws the head of a chat: its name, what happens in it, and its topics.
 
+import { drawPersonSwitch } from "./chat_list.js";
 import { icon } from "./icons.js";
 import { avatar } from "./message.js";
 import { chatName } from "./names.js";
@@ -25,7 +26,7 @@ export function activityLabel(action) {
 }
 
 // `activity`: what the bot does at the moment, or empty.
-export function drawHeader({ chat, bot, activity, canHaveTopics }, context) {
+export function drawHeader({ chat, bot, activity, canHaveTopics, people, personId }, context) {
   const name = chatName(chat, bot);
   const count = chat.members.length + 1;
   const status = chat.type === "private" ? "bot" : `${count} members`;
@@ -57,6 +58,7 @@ export function drawHeader({ chat, bot, activity, canHaveTopics }, context) {
         ),
       ),
     ),
+    drawPersonSwitch(people, personId, context),
     canHaveTopics &&
       h(
         "button",

@@ -106,7 +106,17 @@ function drawConversation(model, drawing) {
         context.actions.attach([...event.dataTransfer.files]);
       },
     },
-    drawHeader({ chat, bot, activity, canHaveTopics: chat.is_forum === true || chat.type === "private" }, context),
+    drawHeader(
+      {
+        chat,
+        bot,
+        activity,
+        canHaveTopics: chat.is_forum === true || chat.type === "private",
+        people: model.world.people,
+        personId: ui.personId,
+      },
+      context,
+    ),
     hasTopics(chat) && drawTopicTabs(model, context),
     isNew ? drawEmptyChat(chat, bot) : drawMessages(model, drafts, drawing),
     drawAboveComposer(ui.toasts, context),
