@@ -16,8 +16,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import Connection, text
-
 from core.errors import StoreError
 from core.metrics import NO_METRICS, Metrics
 from core.port import Adapter, ConnectionState, SupportsLiveness
@@ -98,10 +96,6 @@ class Health:
     async def _check_store(self) -> None:
         while True:
             with suppress(StoreError):
-                await self._store.read(_ping)
+                await self._store.ping()
                 self._store_answered_at = self._clock.monotonic()
             await self._clock.sleep(self._timings.store_check_interval)
-
-
-def _ping(connection: Connection) -> None:
-    connection.execute(text("SELECT 1"))

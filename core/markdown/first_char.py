@@ -54,7 +54,7 @@ def dispatch_by_first_char(grammar: MarkdownIt) -> None:
     block_rules = {chain: [_block_rule(grammar.block.ruler, chain)] for chain in BLOCK_CHAINS}
     grammar.block.ruler.getRules = block_rules.__getitem__  # type: ignore[method-assign,assignment]
     inline_rules = [_inline_rule(grammar)]
-    grammar.inline.ruler.getRules = lambda chainName="": inline_rules  # type: ignore[method-assign] # noqa: ARG005, N803
+    grammar.inline.ruler.getRules = lambda *_chain: inline_rules  # type: ignore[method-assign]
 
 
 def _block_rule(ruler: Ruler[RuleFuncBlockType], chain: str) -> RuleFuncBlockType:

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -172,6 +172,10 @@ class Store:
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._transaction("read"):
             return await self._connections.read(lambda connection: function(connection, *args, **kwargs))
+
+    async def ping(self) -> None:
+        """Raise `StoreError` if the database does not answer."""
+        await self.read(lambda connection: connection.scalar(select(1)))
 
     @asynccontextmanager
     async def _transaction(self, operation: str) -> AsyncIterator[None]:
