@@ -24,6 +24,7 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 START_TIMEOUT_SECONDS = 90.0
+TEST_TIMEOUT_SECONDS = 300
 VISIBLE_TIMEOUT_MS = 90_000
 """For what the bot does, on a busy machine."""
 
@@ -85,3 +86,9 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
         yield page
         await page.close()
     assert not errors
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "browser"):
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_SECONDS))

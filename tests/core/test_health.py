@@ -36,13 +36,13 @@ class TerminalLikeAdapter:
 class SwitchedStore:
     is_available = True
 
-    async def read(self, _function: Callable[..., Any]) -> None:
+    async def ping(self) -> None:
         if not self.is_available:
             raise StoreError("The database cannot be used")
 
 
 class HangingStore:
-    async def read(self, _function: Callable[..., Any]) -> None:
+    async def ping(self) -> None:
         await asyncio.Event().wait()
 
 
