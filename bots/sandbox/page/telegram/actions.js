@@ -87,11 +87,11 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
 
   async function pressButton(message, data) {
     const key = pressKey(ui.personId, message, data);
-    if (ui.pressed.has(key)) return;
-    ui.pressed.add(key);
+    if (ui.pressedButtons.has(key)) return;
+    ui.pressedButtons.add(key);
     redraw();
     await perform("press", { person: ui.personId, chat: message.chat.id, message: message.message_id, data });
-    ui.pressed.delete(key);
+    ui.pressedButtons.delete(key);
     redraw();
   }
 
@@ -194,10 +194,10 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     askWhereToForward: changing((message) => {
       ui.menuId = null;
       ui.dialog = "forward";
-      ui.forwarded = message;
+      ui.messageToForward = message;
     }),
     forwardTo: async (chatId) => {
-      const message = ui.forwarded;
+      const message = ui.messageToForward;
       ui.dialog = null;
       redraw();
       const fields = {

@@ -34,6 +34,8 @@ export function drawDialog({ key, label, onclose, button = "Close" }, ...childre
 function show(element) {
   if (!element.isConnected || element.open) return;
   element.showModal();
+  // The focus is on the button at the end, which may be far below.
+  element.scrollTop = 0;
   const pane = element.closest(".telegram").getBoundingClientRect();
   element.style.left = `${Math.max(0, pane.left + (pane.width - element.offsetWidth) / 2)}px`;
 }

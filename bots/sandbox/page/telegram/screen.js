@@ -154,9 +154,9 @@ function drawTopicTabs({ ui, chat, recordsOf }, context) {
 function drawMessages(model, drafts, { context, contextOf, memo }) {
   const { ui, chat, bot, records, now, world, person } = model;
   const recordById = new Map(records.map((record) => [record.message.message_id, record]));
-  const shown = records.slice(-ui.shownCount);
+  const recent = records.slice(-ui.shownCount);
   const items = timelineItems(
-    shown.map((record) => record.message),
+    recent.map((record) => record.message),
     ui.personId,
     chat.type !== "private",
     context.time,
@@ -182,7 +182,7 @@ function drawMessages(model, drafts, { context, contextOf, memo }) {
     memo: (item, draw) => memo(recordById.get(item.message.message_id), item, draw),
   };
   return drawTimeline(
-    { items, drafts, label: `Messages with ${chatName(chat, bot)}`, now, hasEarlier: shown.length < records.length },
+    { items, drafts, label: `Messages with ${chatName(chat, bot)}`, now, hasEarlier: recent.length < records.length },
     drawers,
   );
 }

@@ -1,7 +1,7 @@
 // What the user has opened and prepared on Telegram's side. The rest of what the view draws comes from the server.
 
 const FIRST_MESSAGES = 100;
-const NOTHING_PREPARED = Object.freeze({ text: "", replyTo: null, quote: "", editing: null, files: [] });
+const EMPTY_INPUT = Object.freeze({ text: "", replyTo: null, quote: "", editing: null, files: [] });
 
 // Identifies a topic of a chat.
 export function placeKey(chatId, threadId) {
@@ -18,9 +18,9 @@ export class UiState {
     this.menuTop = null;
     // What was selected in that message when the menu was opened.
     this.selection = "";
-    // `profile`, `forward`, `topic`, or null. `forwarded` is the message to forward.
+    // `profile`, `forward`, `topic`, or null. `messageToForward` belongs to `forward`.
     this.dialog = null;
-    this.forwarded = null;
+    this.messageToForward = null;
     // The index in the command menu, and whether the menu is open without or closed in spite of a "/".
     this.selectedCommand = -1;
     this.isMenuForced = false;
@@ -30,9 +30,9 @@ export class UiState {
     this.toasts = [];
     this.alert = null;
     this.isSending = false;
-    this.pressed = new Set();
-    // The last message that each person has read, by person and place.
-    this.read = new Map();
+    this.pressedButtons = new Set();
+    // The ID of the last message that a person has read, by person and place.
+    this.lastReadIds = new Map();
     this.inputs = new Map();
     this.shownCounts = new Map();
     this.openThreads = new Map();
@@ -53,7 +53,7 @@ export class UiState {
 
   // What is prepared in the open chat or topic.
   get input() {
-    return this.inputs.get(this.place) ?? NOTHING_PREPARED;
+    return this.inputs.get(this.place) ?? EMPTY_INPUT;
   }
 
   prepare(changes) {
@@ -90,10 +90,10 @@ export class UiState {
   }
 
   lastRead(chatId, threadId) {
-    return this.read.get(`${this.personId}:${placeKey(chatId, threadId)}`) ?? 0;
+    return this.lastReadIds.get(`${this.personId}:${placeKey(chatId, threadId)}`) ?? 0;
   }
 
   markRead(messageId) {
-    this.read.set(this.place, Math.max(messageId, this.read.get(this.place) ?? 0));
+    this.lastReadIds.set(this.place, Math.max(messageId, this.lastReadIds.get(this.place) ?? 0));
   }
 }

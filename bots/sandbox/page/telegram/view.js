@@ -21,7 +21,7 @@ class TelegramView {
   #animation = new DraftAnimation(() => this.#redraw());
   #shownNotices = new WeakSet();
   // What was drawn of each message event, so that unchanged messages are not drawn again.
-  #drawn = new WeakMap();
+  #trees = new WeakMap();
   #actions = createActions({
     ui: this.#ui,
     send: (action, fields) => this.#context.send(action, fields),
@@ -92,12 +92,13 @@ class TelegramView {
   // What drawing needs besides the objects. `record` is the event of the message, or of the drafts of a chat.
   #drawingContext(record) {
     const { message, formulas } = record ?? {};
-    const pressed = (data) => message !== undefined && this.#ui.pressed.has(pressKey(this.#ui.personId, message, data));
+    const isPressed = (data) =>
+      message !== undefined && this.#ui.pressedButtons.has(pressKey(this.#ui.personId, message, data));
     return {
       time: this.#time,
       fileUrl: (fileId) => `/files/telegram/${encodeURIComponent(fileId)}`,
       mathml: (expression) => formulas?.[expression],
-      isPressed: pressed,
+      isPressed,
       actions: message
         ? { ...this.#actions, pressButton: (data) => this.#actions.pressButton(message, data) }
         : this.#actions,
@@ -106,12 +107,14 @@ class TelegramView {
 
   #memo(record, { message, position }, draw) {
     const ui = this.#ui;
-    const pressed = [...ui.pressed].filter((key) => key.startsWith(pressKey(ui.personId, message, ""))).join();
-    const inputs = [ui.personId, pressed, ui.menuId === message.message_id, ...Object.values(position)].join("|");
-    const last = this.#drawn.get(record);
+    const pressedKeys = [...ui.pressedButtons]
+      .filter((key) => key.startsWith(pressKey(ui.personId, message, "")))
+      .join();
+    const inputs = [ui.personId, pressedKeys, ui.menuId === message.message_id, ...Object.values(position)].join("|");
+    const last = this.#trees.get(record);
     if (last?.inputs === inputs) return last.tree;
     const tree = draw();
-    this.#drawn.set(record, { inputs, tree });
+    this.#trees.set(record, { inputs, tree });
     return tree;
   }
 
