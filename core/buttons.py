@@ -25,6 +25,7 @@ class ButtonAction(StrEnum):
     SHOW_VARIANT = "v"
     CHOOSE_RETRY_MODEL = "vm"
     USE_MODEL = "use"
+    EDIT_QUESTION = "edit"
     IMPORT = "import"
     RETRY_WITH = "with"
     """Argument: the turn and the digest of the model's ID, `TURN:DIGEST`."""

@@ -195,6 +195,8 @@ class Incoming:
     is_confidential: bool = False
     """In a shared place, only the sender sees the question and the answer. They belong to a conversation of their own,
     of which nothing is ever shown to others."""
+    form_text: str = ""
+    """What the person entered in the form that the pressed button opened (`Capabilities.has_forms`)."""
     interaction_token: str | None = None
     """For platforms that allow answers only through a token of the event (Discord's interactions). Opaque to the
     core, which stores it and passes it to every call that answers this event."""
@@ -361,6 +363,8 @@ class Capabilities:
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
     hears_mentions: bool = True
     """Messages that mention the bot arrive. False: here it gets only commands and replies to its messages."""
+    has_forms: bool = False
+    """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False
     """Messages can be cards (`Part.card`)."""
     menu_page_size: int = 8

@@ -28,7 +28,7 @@ from bots.discord.errors import (
 )
 from bots.discord.event_intake import EventIntake, HasAccess
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
-from bots.discord.forms import Forms, ReadInstructions
+from bots.discord.forms import Forms, ReadInstructions, ReadQuestion
 from bots.discord.gateway_supervisor import GatewaySupervisor
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.interaction_responder import (
@@ -79,13 +79,14 @@ CAPABILITIES = Capabilities(
     has_ephemeral_messages=True,
     max_ephemeral_age=TOKEN_LIFETIME_SECONDS - 60,
     edits_attach_files=True,
+    has_forms=True,
     has_cards=True,
     menu_page_size=23,
 )
 ACCOUNT_RATE_LIMIT: RateLimit = (Window(44, 1.15), Window(10, 0.25))
 """Discord allows 50 requests a second. The rest makes up for requests that bunch up on a busy machine."""
 MAX_NONCE_CHARS = 25
-QUIET_ACTIONS = (ButtonAction.STOP, ButtonAction.SHOW_REASONING)
+QUIET_ACTIONS = (ButtonAction.STOP, ButtonAction.SHOW_REASONING, ButtonAction.EDIT_QUESTION)
 """Buttons to which at most the person who pressed them sees a reply."""
 UPLOAD_LIMITS = UploadLimits(10 * 1024 * 1024, MAX_MESSAGE_CHARS - LENGTH_MARGIN_CHARS)
 """Boosted servers allow more."""
@@ -112,6 +113,7 @@ class DiscordAdapter:
         suggest_models: SuggestModels,
         has_access: HasAccess,
         read_instructions: ReadInstructions,
+        read_question: ReadQuestion,
         state: StateStore,
         api_base: str = "https://discord.com/api/v10",
         gateway_url: str | None = None,
@@ -133,7 +135,7 @@ class DiscordAdapter:
         receiver = EventReceiver(
             self._http,
             self._intake,
-            Forms(self._intake, self.account, read_instructions),
+            Forms(self._intake, self.account, read_instructions, read_question),
             self.account,
             {command.name: command for command in commands},
             suggest_models,

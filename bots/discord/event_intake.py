@@ -21,7 +21,7 @@ from core.conversation.redaction import find_api_key
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
-from core.port import Inbox, Incoming, Place
+from core.port import EventKind, Inbox, Incoming, Place
 
 log = structlog.get_logger(__name__)
 
@@ -172,8 +172,9 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
     """
     if token.mode is not ResponseMode.CHANNEL:
         return None
-    text = "" if find_api_key(incoming.text) else incoming.text  # the core keeps it secret, too
-    is_question = incoming.command == "ask" and bool(text.strip())  # Discord refuses an empty message
+    text = incoming.form_text or ("" if incoming.kind is EventKind.BUTTON else incoming.text)
+    text = "" if find_api_key(text) else text  # the core keeps it secret, too
+    is_question = (incoming.command == "ask" or incoming.kind is EventKind.BUTTON) and bool(text.strip())
     question = (text if is_question else f"/{incoming.command} {text}").strip()
     link = _message_link(incoming)
     max_chars = MAX_MESSAGE_CHARS - len(link)

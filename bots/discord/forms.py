@@ -10,6 +10,7 @@ from bots.discord.event_intake import EventIntake, translate_refusal
 from bots.discord.interaction_responder import InteractionToken
 from bots.discord.modals import (
     ASK_MODAL,
+    EDIT_MODAL,
     INSTRUCTIONS_MODAL,
     MAX_FIELD_CHARS,
     Modal,
@@ -17,17 +18,22 @@ from bots.discord.modals import (
     modal_payload,
     read_submission,
 )
-from bots.discord.translate import Interaction, translate_message_command, translate_submission
+from bots.discord.translate import Interaction, translate_form_press, translate_message_command, translate_submission
 from core.bounded_dict import BoundedDict
+from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import RESET
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.port import Incoming
+from core.texts.answers import EDIT_QUESTION_BUTTON
 
 log = structlog.get_logger(__name__)
 
 ReadInstructions = Callable[[Incoming], Awaitable[str]]
 """The instructions that apply to the sender of an event. Raises `StoreError`."""
+
+ReadQuestion = Callable[[Incoming], Awaitable[str | None]]
+"""The question that a press asks to edit; None if its sender may not. Raises `StoreError`."""
 
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
 FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
@@ -39,6 +45,7 @@ class Forms:
     intake: EventIntake
     account: str
     read_instructions: ReadInstructions
+    read_question: ReadQuestion
     _questions_about_messages: BoundedDict[str, Incoming] = field(default_factory=lambda: BoundedDict(MAX_OPEN_FORMS))
     """By interaction: the messages about which somebody is writing a question in a form. The form cannot contain them,
     and the bot may not be able to read them later."""
@@ -49,6 +56,8 @@ class Forms:
             await self._ask_about_message(interaction, submission)
         elif submission.name == INSTRUCTIONS_MODAL:
             await self._change_instructions(interaction, submission)
+        elif submission.name == EDIT_MODAL:
+            await self._edit_question(interaction, submission)
 
     async def open_question_about_message(self, interaction: Interaction) -> None:
         """Whoever may not use the bot gets the same as for any other command."""
@@ -101,6 +110,31 @@ class Forms:
         if current is not None and current.strip() == submission.text:
             incoming = replace(incoming, text="")
         await self.intake.store_interaction(incoming)
+
+    async def open_question(self, interaction: Interaction, incoming: Incoming) -> None:
+        """Show the question whose button was pressed. If a form cannot contain it, the core says why."""
+        question = await self._current_question(incoming) if await self.intake.may_use(incoming) else None
+        if question is None or len(question) > MAX_FIELD_CHARS:
+            await self.intake.store_interaction(incoming)
+            return
+        with speaking(await load_catalogue(match_language(incoming.language))):
+            title = gettext(EDIT_QUESTION_BUTTON)
+            modal = Modal(EDIT_MODAL, incoming.text, title=title, label=gettext("Your question"), text=question)
+        await self._open(interaction, incoming, modal)
+
+    async def _edit_question(self, interaction: Interaction, submission: ModalSubmission) -> None:
+        press = parse_action(submission.argument)
+        if press is not None and press.action is ButtonAction.EDIT_QUESTION:
+            await self.intake.store_interaction(
+                translate_form_press(interaction, self.account, submission.argument, submission.text)
+            )
+
+    async def _current_question(self, incoming: Incoming) -> str | None:
+        try:
+            return await self.read_question(incoming)
+        except StoreError as error:
+            log.info("discord.question_not_read", error=str(error))
+            return None
 
     async def _current_instructions(self, incoming: Incoming) -> str | None:
         try:

@@ -14,7 +14,9 @@ from bots.discord.http_client import Json
 ASK_MODAL = "parley-ask"
 """Argument: the interaction of the command, with whose message the question goes."""
 INSTRUCTIONS_MODAL = "parley-system"
-MODAL_NAMES = (ASK_MODAL, INSTRUCTIONS_MODAL)
+EDIT_MODAL = "parley-edit"
+"""Argument: the action of the button that opened it."""
+MODAL_NAMES = (ASK_MODAL, INSTRUCTIONS_MODAL, EDIT_MODAL)
 """`tests/end_to_end/test_entry_points.py` sends forged submissions of each."""
 FIELD_CUSTOM_ID = "text"
 MAX_TITLE_CHARS = 45

@@ -21,6 +21,7 @@ from bots.discord.translate import (
     translate_guild_join,
     translate_message,
 )
+from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
 from core.commands.models import Suggestion
 from core.errors import DeliveryError
@@ -89,7 +90,13 @@ class EventReceiver:
         await self.forms.handle_submission(interaction)
 
     async def handle_button(self, interaction: Interaction) -> None:
-        if (incoming := translate_button(interaction, self.account)) is not None:
+        incoming = translate_button(interaction, self.account)
+        if incoming is None:
+            return
+        press = parse_action(incoming.text)
+        if press is not None and press.action is ButtonAction.EDIT_QUESTION:
+            await self.forms.open_question(interaction, incoming)
+        else:
             await self.intake.store_interaction(incoming)
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:

@@ -9,7 +9,7 @@ from core.scopes import ScopeKind
 
 if TYPE_CHECKING:
     from core.diagnosis.finding import Finding
-    from core.port import Adapter
+    from core.port import Adapter, Incoming
     from core.services import Services
 
 
@@ -22,9 +22,14 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     from core.commands.settings import instructions_in_force
     from core.store.recent_activity import EventHistory
     from core.turns.access_control import AccessControl
+    from core.turns.question_form import editable_question
 
     access_control = AccessControl(services.store, services.settings.access, timings=services.timings)
-    return DiscordAdapter(
+
+    async def read_question(incoming: "Incoming") -> str | None:
+        return await editable_question(services, adapter, incoming)
+
+    adapter = DiscordAdapter(
         settings.token.get_secret_value(),
         api_base=settings.api_base,
         gateway_url=settings.gateway_url,
@@ -33,11 +38,13 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         suggest_models=partial(suggest_models, services.models),
         has_access=access_control.allows,
         read_instructions=partial(instructions_in_force, services),
+        read_question=read_question,
         state=services,
         leases=services.leases,
         history=EventHistory(services.store, "discord"),
         max_backfill_age=services.settings.too_old,
     )
+    return adapter
 
 
 async def _diagnose(settings: DiscordSettings) -> "list[Finding]":

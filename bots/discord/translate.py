@@ -178,6 +178,13 @@ def translate_button(interaction: Interaction, account: str) -> Incoming | None:
     )
 
 
+def translate_form_press(interaction: Interaction, account: str, action: str, text: str) -> Incoming:
+    """What somebody entered in the form that a button opened; answered like a command."""
+    is_own = bool(interaction.message and interaction.message.flags.ephemeral) and not _is_direct_message(interaction)
+    command = _command(interaction, account, "", "", is_confidential=is_own)
+    return replace(command, kind=EventKind.BUTTON, text=action, form_text=text)
+
+
 def is_message_command(interaction: Interaction) -> bool:
     return _data(interaction).get("type") == discord.AppCommandType.message.value
 

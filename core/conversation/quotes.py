@@ -34,6 +34,12 @@ def render_prompt(question: str, quotes: Sequence[Quote]) -> str:
     return "\n\n".join(filter(None, (*blocks, question)))
 
 
+def split_prompt(prompt: str) -> tuple[str, str]:
+    """What `render_prompt` put before the question, and the question."""
+    quotes, end, question = prompt.rpartition(f"{QUOTE_END}\n\n")
+    return quotes + end, question
+
+
 def shorten(text: str, max_chars: int) -> str:
     return text if len(text) <= max_chars else f"{text[:max_chars]}…"
 

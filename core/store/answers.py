@@ -59,6 +59,7 @@ def store_answer(
     parent_turn: int | None = None,
     buttons_json: str | None = None,
     reasoning: str = "",
+    first_turn: int | None = None,
     images: Sequence[ImageReference] = (),
     final_state: TurnState = TurnState.DONE,
 ) -> bool:
@@ -66,10 +67,11 @@ def store_answer(
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
     the previous question and answer from the history, or this question if there is no new answer; the answers to the
-    same question are variants. `companion_of`: several models answer the question at the same time, which this turn
-    asked first; the first answer is the one in the history. `parent_turn`: see `Question`. After a /new that is newer
-    than the turn, the question and its answer are excluded. An empty `answer` stores only the question, so that it can
-    be asked again. `final_state` is the turn's after its delivery. Raises `LostLeaseError`.
+    same question are variants, also if its text has changed since `first_turn` asked it. `companion_of`: several
+    models answer the question at the same time, which this turn asked first; the first answer is the one in the
+    history. `parent_turn`: see `Question`. After a /new that is newer than the turn, the question and its answer are
+    excluded. An empty `answer` stores only the question, so that it can be asked again. `final_state` is the turn's
+    after its delivery. Raises `LostLeaseError`.
     """
     if companion_of is not None:
         # The other models' answers are stored either before this transaction or after it.
@@ -101,7 +103,8 @@ def store_answer(
     if replaces_last and answer and not is_outdated:  # after an import, the last exchange is another one
         _exclude_last_exchange(connection, conversation_id)
     is_excluded = is_outdated or (replaces_last and not answer)
-    variant_of = last.first_turn if last is not None and last.text == prompt else None
+    is_variant = last is not None and (last.text == prompt or last.first_turn == first_turn)
+    variant_of = last.first_turn if last is not None and is_variant else None
     if companion_of is not None:
         is_excluded = is_excluded or _has_shown_answer(connection, companion_of)
     if companion_of is not None and companion_of != turn.id:

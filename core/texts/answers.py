@@ -20,6 +20,8 @@ FILE_BUTTON = gettext_noop("As file")
 FILES_BUTTON = gettext_noop("As files")
 FILES_SENT = gettext_noop("From the answer above.")
 SEND_AGAIN_BUTTON = gettext_noop("Send again")
+EDIT_QUESTION_BUTTON = gettext_noop("Edit question")
+MODEL_BUTTON = gettext_noop("Model")
 OTHER_MODEL_BUTTON = gettext_noop("Other model")
 BACK_BUTTON = gettext_noop("Back")
 
@@ -59,6 +61,7 @@ ANSWER_EXPIRED = gettext_noop(
     "This answer is too old for its buttons: what they need was deleted. Send your question again."
 )
 NOT_YOUR_ANSWER = gettext_noop("This answer belongs to someone else.")
+QUESTION_NOT_EDITABLE = gettext_noop("I can't show this question in a form. Ask it anew with /ask.")
 ANSWER_NOT_STORED = gettext_noop("This answer is no longer stored. Ask again.")
 REASONING_NOT_STORED = gettext_noop(
     "The model's reasoning for this answer is not stored, or was deleted after some days."

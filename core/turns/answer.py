@@ -33,6 +33,7 @@ from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.model_caller import ModelCaller
+from core.turns.question_buttons import edit_buttons, model_buttons
 from core.turns.variants import variant_buttons
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ class AnswerPipeline:
             outcome = await self._ask_with_failover(preview)
         variants = await self._load_variants(outcome.model)
         note = "\n".join(await self._collect_notes(outcome))
-        buttons = self._answer_buttons(outcome, variants)
+        buttons = (*self._answer_buttons(outcome, variants), *await self._question_buttons())
         buttons += await files_buttons(self._claimed.adapter, self._claimed.turn.id, self._caller.answer.text)
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
@@ -221,6 +222,19 @@ class AnswerPipeline:
             buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return (*buttons, *self._buttons)
 
+    async def _question_buttons(self) -> list[Button]:
+        """What can be changed for this question."""
+        if self._is_compared:
+            return []
+        claimed = self._claimed
+        turn = claimed.turn
+        return [
+            *await edit_buttons(
+                claimed.store, claimed.adapter, turn.incoming, turn.id, first_turn=self._first_turn or turn.id
+            ),
+            *model_buttons(claimed.adapter.capabilities(turn.incoming.place)),
+        ]
+
     def _compared_button(self, model: str) -> Button:
         turn_id = self._claimed.turn.id
         if self._caller.answer.text:
@@ -249,6 +263,7 @@ class AnswerPipeline:
             usage=answer.usage,
             is_personal_key=self._api_key.is_personal,
             replaces_last=self._caller.replaces_answer and not self._is_compared,
+            first_turn=self._first_turn,
             companion_of=self._first_turn if self._is_compared else None,
             parent_turn=self._caller.parent_turn,
             buttons_json=msgspec.json.encode(buttons).decode(),

@@ -199,7 +199,12 @@ def is_question(incoming: Incoming) -> bool:
         or bool(compared_model(incoming))
     )
     is_press = _is_press(
-        incoming, ButtonAction.RETRY, ButtonAction.RETRY_WITH, ButtonAction.CONTINUE, ButtonAction.ASK_EXAMPLE
+        incoming,
+        ButtonAction.RETRY,
+        ButtonAction.RETRY_WITH,
+        ButtonAction.CONTINUE,
+        ButtonAction.EDIT_QUESTION,
+        ButtonAction.ASK_EXAMPLE,
     )
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
 
@@ -237,6 +242,7 @@ def _sanitise(incoming: Incoming) -> Incoming:
     return replace(
         incoming,
         text=_sanitise_text(incoming.text),
+        form_text=_sanitise_text(incoming.form_text),
         command=_sanitise_text(incoming.command),
         sender=replace(incoming.sender, name=_sanitise_text(incoming.sender.name)),
         attachments=tuple(replace(file, name=_sanitise_text(file.name)) for file in incoming.attachments),
@@ -256,9 +262,11 @@ def _sanitise_text(text: str) -> str:
 
 def _as_key_command(incoming: Incoming) -> Incoming:
     """A text that is or contains an API key becomes `/key`: neither the model nor the database may see it."""
-    if incoming.kind not in (EventKind.PROMPT, EventKind.EDIT, EventKind.COMMAND) or incoming.command == "key":
+    is_press = incoming.kind is EventKind.BUTTON
+    is_text = incoming.kind in (EventKind.PROMPT, EventKind.EDIT, EventKind.COMMAND) and incoming.command != "key"
+    if not (is_text or is_press):
         return incoming
-    api_key = find_api_key(incoming.text)
+    api_key = find_api_key(incoming.form_text if is_press else incoming.text)
     if api_key is None:
         return incoming
     return replace(
@@ -266,6 +274,7 @@ def _as_key_command(incoming: Incoming) -> Incoming:
         kind=EventKind.COMMAND,
         command="key",
         text=api_key,
+        form_text="",
         attachments=(),
         quotes=(),
         batch=None,

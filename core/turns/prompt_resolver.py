@@ -8,7 +8,7 @@ import structlog
 
 from core.buttons import ButtonAction, ButtonPress, parse_action, short_digest
 from core.conversation.api_keys import ApiKey
-from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten
+from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten, split_prompt
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
 from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads
@@ -26,7 +26,7 @@ from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
-from core.store.turns import get_turn
+from core.store.turns import Turn, get_turn
 from core.texts import answers as texts
 from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
@@ -95,6 +95,8 @@ class PromptResolver:
         if compared_model(incoming):
             return await self._resolve_comparison(claimed, api_key)
         await self._check_allowances(api_key)
+        if press is not None and press.action is ButtonAction.EDIT_QUESTION:
+            return await self._edited_question(claimed.turn, press)
         if press is not None or incoming.command == "retry":
             return await self._earlier_question(claimed.turn.conversation_id, press)
         if incoming.kind is EventKind.EDIT:
@@ -254,6 +256,17 @@ class PromptResolver:
             model=model,
             images=last.images,
         )
+
+    async def _edited_question(self, turn: Turn, press: ButtonPress) -> ResolvedPrompt:
+        """The question with the text that the person entered in a form. Quotes and pictures stay."""
+        text = turn.incoming.form_text.strip()
+        earlier = await self._earlier_question(turn.conversation_id, press)
+        if not text:
+            raise QuestionRefused(gettext(texts.QUESTION_NOT_EDITABLE))
+        prompt = split_prompt(earlier.text)[0] + text
+        if len(prompt) > MAX_PROMPT_CHARS:
+            raise QuestionRefused(texts.prompt_too_long(MAX_PROMPT_CHARS))
+        return replace(earlier, text=prompt)
 
     def _find_retry_model(self, press: ButtonPress) -> str:
         """The model that a person chose for this answer; empty if they chose none. Raises `QuestionRefused`."""

@@ -33,10 +33,11 @@ from core.store.answers import (
 )
 from core.store.database import Store
 from core.store.retrying_store import RetryingStore
-from core.store.turns import StoredTurn, find_turn_of_message
+from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
 from core.texts.models import MODEL_UNAVAILABLE
 from core.turns.answer_files import files_buttons
+from core.turns.question_buttons import edit_buttons, model_buttons
 
 MAX_CHOICES = 4
 """Models under an answer; /model has all."""
@@ -110,6 +111,12 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
             Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, variant.turn_id))
         )
     buttons += await files_buttons(request.adapter, variant.turn_id, text)
+    answered = await services.store.read(get_turn, variant.turn_id)
+    if answered is not None:
+        buttons += await edit_buttons(
+            services.store, request.adapter, answered.incoming, variant.turn_id, question.first_turn
+        )
+    buttons += model_buttons(request.capabilities)
     return Reply(
         text,
         tuple(buttons),

@@ -15,7 +15,7 @@ import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, MESSAGE_COMMANDS, commands_payload
 from bots.discord.gateway_client import INTERACTION_HANDLERS, GatewayClient
-from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, MODAL_NAMES
+from bots.discord.modals import ASK_MODAL, EDIT_MODAL, FIELD_CUSTOM_ID, MODAL_NAMES
 from bots.discord.payloads import CUSTOM_ID_PREFIX
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
@@ -353,7 +353,8 @@ async def use_message_commands_on_discord(world: DiscordBot) -> None:
 async def submit_forms_on_discord(world: DiscordBot) -> None:
     """Forms that a modified client makes up, also those that are open to the operator."""
     forms = [world.operators_form.modal["custom_id"]]
-    forms += [f"{name}:{argument}" for name in MODAL_NAMES for argument in ("", "1", str(world.operators_form.id))]
+    arguments = ["", "1", str(world.operators_form.id), *(f"{ButtonAction.EDIT_QUESTION}:{turn}" for turn in (1, 2, 3))]
+    forms += [f"{name}:{argument}" for name in MODAL_NAMES for argument in arguments]
     for custom_id in forms:
         await world.discord.send_submission(
             world.operators_form, custom_id, FIELD_CUSTOM_ID, f"repeat: {SECRET}", user=world.person
@@ -487,7 +488,8 @@ async def test_forged_presses_of_a_member_reach_nothing_of_others_on_discord(tmp
             await world.forge_press(data, own, mia)
         await world.answer_sentinel()
         await wait_until(lambda: world.bot.query("SELECT count(*) FROM turns WHERE finished_at IS NULL") == [(0,)], 60)
-        for custom_id in (world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1"):
+        forms = [world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1"]
+        for custom_id in (*forms, *(f"{EDIT_MODAL}:{data}" for data in world.bot.actions_on_secret(world.subject))):
             await discord.send_submission(world.operators_form, custom_id, FIELD_CUSTOM_ID, "", user=mia)
         await world.answer_sentinel()
         assert SECRET not in discord.transcript(dm, mia)

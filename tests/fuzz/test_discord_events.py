@@ -140,8 +140,11 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
     async def read_instructions(_incoming: object) -> str:
         return "Be brief."
 
+    async def read_question(_incoming: object) -> str | None:
+        return "Why?"
+
     intake = EventIntake(responder, has_access, FAST_TIMINGS, core.inbox)
-    forms = Forms(intake, chats.account, read_instructions)
+    forms = Forms(intake, chats.account, read_instructions, read_question)
     receiver = EventReceiver(client_http, intake, forms, chats.account, commands, suggest_models)
     limiter = cast("IdentifyLimiter", None)
     client = GatewayClient(

@@ -78,6 +78,7 @@ class AdapterHarness:
         self.suggestions: list[Suggestion] = []
         self.suggestion_requests: list[str] = []
         self.instructions = "Be brief."
+        self.question: str | None = "Why?"
         self.owner = discord.create_user("Olga")
         self.ann = discord.create_user("Ann")
         self.guild = discord.create_guild("Home", self.owner, self.ann)
@@ -96,6 +97,7 @@ class AdapterHarness:
             "suggest_models": self.suggest_models,
             "has_access": self.has_access,
             "read_instructions": self.read_instructions,
+            "read_question": self.read_question,
             "state": self.state,
             "api_base": self.discord.api_base,
             "gateway_url": self.discord.gateway_url,
@@ -116,6 +118,9 @@ class AdapterHarness:
 
     async def read_instructions(self, _incoming: Incoming) -> str:
         return self.instructions
+
+    async def read_question(self, _incoming: Incoming) -> str | None:
+        return self.question
 
     async def start(self, *, inbox: Inbox | None = None, **settings: Any) -> DiscordAdapter:
         adapter = self.build(**settings)

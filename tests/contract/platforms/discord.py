@@ -60,6 +60,10 @@ class InboxHistory(EventHistory):
         return self._inbox.stored.keys() & set(keys)
 
 
+async def read_question(_incoming: Incoming) -> str | None:
+    return None
+
+
 async def read_instructions(_incoming: Incoming) -> str:
     return ""
 
@@ -98,6 +102,7 @@ class DiscordHarness(PlatformHarness):
             suggest_models=lambda _: (),
             has_access=has_access,
             read_instructions=read_instructions,
+            read_question=read_question,
             state=self._state,
             api_base=self.discord.api_base,
             gateway_url=self.discord.gateway_url,
