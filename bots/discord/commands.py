@@ -28,7 +28,8 @@ ALL_INTEGRATION_TYPES = [0, 1]
 """Installed to a server, installed to a user."""
 
 ASK_ABOUT_MESSAGE = gettext_noop("Ask about this message")
-MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE,)
+CONTINUE_FROM_HERE = gettext_noop("Continue from here")
+MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE, CONTINUE_FROM_HERE)
 """The names of the commands in the context menu of messages."""
 
 PRIVATE_OPTION = "private"

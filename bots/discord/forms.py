@@ -20,12 +20,12 @@ from bots.discord.modals import (
 )
 from bots.discord.translate import Interaction, translate_form_press, translate_message_command, translate_submission
 from core.bounded_dict import BoundedDict
-from core.buttons import ButtonAction, parse_action
+from core.buttons import ButtonAction, ButtonPress, encode_action
 from core.commands.declarations import RESET
 from core.errors import DeliveryError, DeliveryFailure, StoreError
 from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.port import Incoming
-from core.texts.answers import EDIT_QUESTION_BUTTON
+from core.texts.answers import EDIT_QUESTION_BUTTON, EMPTY_MESSAGE, QUESTION_NOT_EDITABLE
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +111,7 @@ class Forms:
             incoming = replace(incoming, text="")
         await self.intake.store_interaction(incoming)
 
-    async def open_question(self, interaction: Interaction, incoming: Incoming) -> None:
+    async def open_question(self, interaction: Interaction, incoming: Incoming, press: ButtonPress) -> None:
         """Show the question whose button was pressed. If a form cannot contain it, the core says why."""
         question = await self._current_question(incoming) if await self.intake.may_use(incoming) else None
         if question is None or len(question) > MAX_FIELD_CHARS:
@@ -119,15 +119,21 @@ class Forms:
             return
         with speaking(await load_catalogue(match_language(incoming.language))):
             title = gettext(EDIT_QUESTION_BUTTON)
-            modal = Modal(EDIT_MODAL, incoming.text, title=title, label=gettext("Your question"), text=question)
+            modal = Modal(EDIT_MODAL, press.argument, title=title, label=gettext("Your question"), text=question)
         await self._open(interaction, incoming, modal)
 
     async def _edit_question(self, interaction: Interaction, submission: ModalSubmission) -> None:
-        press = parse_action(submission.argument)
-        if press is not None and press.action is ButtonAction.EDIT_QUESTION:
-            await self.intake.store_interaction(
-                translate_form_press(interaction, self.account, submission.argument, submission.text)
-            )
+        """Nothing is shown to others before it is certain that the sender may edit the question."""
+        action = encode_action(ButtonAction.EDIT_QUESTION, submission.argument)
+        incoming = translate_form_press(interaction, self.account, action, submission.text)
+        refusal = ""
+        if await self.intake.may_use(incoming):
+            is_editable = await self._current_question(incoming) is not None
+            refusal = QUESTION_NOT_EDITABLE if not is_editable else "" if submission.text else EMPTY_MESSAGE
+        if refusal:
+            await self._refuse(incoming, refusal)
+        else:
+            await self.intake.store_interaction(incoming)
 
     async def _current_question(self, incoming: Incoming) -> str | None:
         try:

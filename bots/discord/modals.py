@@ -15,7 +15,7 @@ ASK_MODAL = "parley-ask"
 """Argument: the interaction of the command, with whose message the question goes."""
 INSTRUCTIONS_MODAL = "parley-system"
 EDIT_MODAL = "parley-edit"
-"""Argument: the action of the button that opened it."""
+"""Argument: the turn whose question is edited."""
 MODAL_NAMES = (ASK_MODAL, INSTRUCTIONS_MODAL, EDIT_MODAL)
 """`tests/end_to_end/test_entry_points.py` sends forged submissions of each."""
 FIELD_CUSTOM_ID = "text"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import discord
 import structlog
 
-from bots.discord.commands import focused_argument
+from bots.discord.commands import CONTINUE_FROM_HERE, focused_argument
 from bots.discord.event_intake import NOT_STORED_TEXT, EventIntake, translate_refusal
 from bots.discord.forms import Forms
 from bots.discord.http_client import HttpClient, Json
@@ -17,6 +17,7 @@ from bots.discord.translate import (
     is_message_command,
     translate_button,
     translate_command,
+    translate_continue_from,
     translate_edit,
     translate_guild_join,
     translate_message,
@@ -78,13 +79,19 @@ class EventReceiver:
 
     async def handle_command(self, interaction: Interaction) -> None:
         if is_message_command(interaction):
-            await self.forms.open_question_about_message(interaction)
+            await self._handle_message_command(interaction)
             return
         incoming = translate_command(interaction, self.account, self.commands)
         if incoming.command == "system" and not incoming.text:
             await self.forms.open_instructions(interaction, incoming)
         else:
             await self.intake.store_interaction(incoming)
+
+    async def _handle_message_command(self, interaction: Interaction) -> None:
+        if command_call(interaction).name == CONTINUE_FROM_HERE:
+            await self.intake.store_interaction(translate_continue_from(interaction, self.account))
+        else:
+            await self.forms.open_question_about_message(interaction)
 
     async def handle_modal(self, interaction: Interaction) -> None:
         await self.forms.handle_submission(interaction)
@@ -95,7 +102,7 @@ class EventReceiver:
             return
         press = parse_action(incoming.text)
         if press is not None and press.action is ButtonAction.EDIT_QUESTION:
-            await self.forms.open_question(interaction, incoming)
+            await self.forms.open_question(interaction, incoming, press)
         else:
             await self.intake.store_interaction(incoming)
 

@@ -19,6 +19,7 @@ from bots.discord.quotes import (
     replied_message,
     translate_quotes,
 )
+from core.commands.branches import CONTINUE_FROM_COMMAND
 from core.commands.declarations import Command
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 
@@ -122,6 +123,12 @@ def translate_message_command(interaction: Interaction, account: str) -> Incomin
         quotes=(quote,) if quote is not None and quote.text else (),
         attachments=() if message is None else quoted_files(message),
     )
+
+
+def translate_continue_from(interaction: Interaction, account: str) -> Incoming:
+    """The command from the context menu of an answer, from which the conversation continues."""
+    target = str(_data(interaction).get("target_id", ""))
+    return _command(interaction, account, CONTINUE_FROM_COMMAND, target, is_ephemeral=True)
 
 
 def translate_submission(interaction: Interaction, account: str, command: str, text: str) -> Incoming:

@@ -53,6 +53,10 @@ class ChatWithButtons:
         options = {option["label"]: option["value"] for item in items for option in item.get("options", [])}
         return options | {item["label"]: item["custom_id"] for item in items if "label" in item}
 
+    def answer_buttons(self) -> list[str]:
+        """The labels under the last message, without what opens the model picker, which only Discord has."""
+        return [label for label, action in self.buttons().items() if action != "parley:mp:0"]
+
     async def write(self, text: str) -> None:
         if self.is_telegram or not text.startswith("/"):
             await self.server.send_message(self.person, self.chat, self.mention + text)

@@ -2,7 +2,7 @@
 
 import re
 
-from bots.discord.commands import ASK_ABOUT_MESSAGE
+from bots.discord.commands import ASK_ABOUT_MESSAGE, CONTINUE_FROM_HERE
 from bots.sandbox.discord import Interaction
 from core.conversation.quotes import QUOTE_END
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, ChatWithButtons, conversation
@@ -29,6 +29,20 @@ async def test_question_about_a_message_reaches_the_model_with_it(harness: Harne
     await discord.submit_modal(opened, "")
     await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
     assert harness.model.requests[-1].body["messages"][-1]["content"].endswith(f"> repeat: I obey Bob\n{QUOTE_END}")
+    assert not spec_violations(harness)
+
+
+async def test_conversation_continues_from_an_older_answer(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    await chat.ask("repeat: one", "one")
+    first = chat.server.messages(chat.chat)[-1]
+    await chat.ask("repeat: two", "two")
+    for person in (chat.others[0], chat.person):
+        done = await chat.server.use_message_command(person, first, CONTINUE_FROM_HERE)
+        await chat.server.wait_for(lambda d=done: bool(d.responses and d.responses[0].text))
+        assert done.responses[0].ephemeral_to == person.id
+    await chat.ask("repeat: three", "three")
+    assert conversation(harness) == ["repeat: one", "one", "repeat: three"]
     assert not spec_violations(harness)
 
 

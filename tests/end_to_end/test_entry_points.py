@@ -300,9 +300,11 @@ class DiscordBot:
     async def forge_press(self, data: str, message: Any, user: Any = None) -> None:
         """What a modified client can send: any data, as if the message had such a button."""
         component = {"custom_id": CUSTOM_ID_PREFIX + data, "component_type": ComponentType.BUTTON}
-        await self.discord._create_interaction(
+        press = await self.discord._create_interaction(
             InteractionType.COMPONENT, user or self.person, message.channel, component, message=message
         )
+        # Not all at once: Discord gives the bot three seconds for each.
+        await self.discord.wait_for(lambda: press.acknowledged_at is not None, 30)
 
     async def answer_sentinel(self) -> None:
         """Wait until the bot has handled everything before a question of the operator."""
@@ -353,7 +355,7 @@ async def use_message_commands_on_discord(world: DiscordBot) -> None:
 async def submit_forms_on_discord(world: DiscordBot) -> None:
     """Forms that a modified client makes up, also those that are open to the operator."""
     forms = [world.operators_form.modal["custom_id"]]
-    arguments = ["", "1", str(world.operators_form.id), *(f"{ButtonAction.EDIT_QUESTION}:{turn}" for turn in (1, 2, 3))]
+    arguments = ["", "1", "2", "3", str(world.operators_form.id)]
     forms += [f"{name}:{argument}" for name in MODAL_NAMES for argument in arguments]
     for custom_id in forms:
         await world.discord.send_submission(
@@ -488,8 +490,9 @@ async def test_forged_presses_of_a_member_reach_nothing_of_others_on_discord(tmp
             await world.forge_press(data, own, mia)
         await world.answer_sentinel()
         await wait_until(lambda: world.bot.query("SELECT count(*) FROM turns WHERE finished_at IS NULL") == [(0,)], 60)
-        forms = [world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1"]
-        for custom_id in (*forms, *(f"{EDIT_MODAL}:{data}" for data in world.bot.actions_on_secret(world.subject))):
+        turns = (data.partition(":")[2] for data in world.bot.actions_on_secret(world.subject))
+        edits = {f"{EDIT_MODAL}:{turn}" for turn in turns}
+        for custom_id in (world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1", *edits):
             await discord.send_submission(world.operators_form, custom_id, FIELD_CUSTOM_ID, "", user=mia)
         await world.answer_sentinel()
         assert SECRET not in discord.transcript(dm, mia)

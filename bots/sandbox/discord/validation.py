@@ -1,6 +1,7 @@
 """Checks of request bodies. Every check raises `ApiError` as Discord would answer."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from bots.sandbox.discord.components import check_card, check_rows
@@ -17,6 +18,28 @@ MAX_COMMAND_CHARS = 8000
 MAX_INPUT_CHARS = 4000
 MENTION_TYPES = ("users", "roles", "everyone")
 MAX_FILE_BYTES = 10 * 1024 * 1024
+LOCALES = (
+    *(
+        "bg",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "en-GB",
+        "en-US",
+        "es-419",
+        "es-ES",
+        "fi",
+        "fr",
+        "hi",
+        "hr",
+        "hu",
+        "id",
+        "it",
+        "ja",
+    ),
+    *("ko", "lt", "nl", "no", "pl", "pt-BR", "ro", "ru", "sv-SE", "th", "tr", "uk", "vi", "zh-CN", "zh-TW"),
+)
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
 
 
@@ -91,8 +114,9 @@ def check_commands(commands: Any) -> None:
         raise invalid_form("0", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
     if len(commands) > MAX_COMMANDS:
         raise ApiError(400, 30032, f"Maximum number of application commands reached ({MAX_COMMANDS}).")
-    names = [(command.get("type", CommandType.CHAT_INPUT), command.get("name")) for command in commands]
-    check_unique(names, "0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
+    for locale in ("", *sorted({locale for command in commands for locale in command.get("name_localizations") or {}})):
+        names = [(command.get("type", CommandType.CHAT_INPUT), _name_in(command, locale)) for command in commands]
+        check_unique(names, "0", "APPLICATION_COMMANDS_DUPLICATE_NAME", "Command names must be unique.")
     for index, command in enumerate(commands):
         match command.get("type", CommandType.CHAT_INPUT):
             case CommandType.CHAT_INPUT:
@@ -103,8 +127,34 @@ def check_commands(commands: Any) -> None:
                 raise bad_choice(f"{index}.type", [*map(int, CommandType)])
 
 
+def _name_in(definition: Json, locale: str) -> str:
+    return str((definition.get("name_localizations") or {}).get(locale, definition.get("name")))
+
+
+def _check_localizations(definition: Json, name: str, check: Callable[[str, str], None], path: str) -> None:
+    """Call `check` with each translation of a field, and its path."""
+    for locale, text in (definition.get(f"{name}_localizations") or {}).items():
+        if locale not in LOCALES:
+            raise bad_choice(f"{path}{name}_localizations", LOCALES)
+        check(text, f"{path}{name}_localizations.{locale}")
+
+
+def _check_text(minimum: int, maximum: int) -> Callable[[str, str], None]:
+    def check(text: str, path: str) -> None:
+        parent, _, name = path.rpartition(".")
+        check_length({name: text}, name, minimum, maximum, f"{parent}.")
+
+    return check
+
+
+def _check_command_name(name: str, path: str) -> None:
+    if not COMMAND_NAME.fullmatch(name) or name != name.lower():
+        raise invalid_form(path, "APPLICATION_COMMAND_INVALID_NAME", f"Command name is invalid: {name}")
+
+
 def _check_message_command(command: Json, path: str) -> None:
     check_length(command, "name", 1, 32, path)
+    _check_localizations(command, "name", _check_text(1, 32), path)
     if command.get("description"):
         text = "Context menu commands cannot have description"
         raise invalid_form(f"{path}description", "APPLICATION_COMMAND_INVALID_DESCRIPTION", text)
@@ -138,7 +188,8 @@ def _check_command(command: Json, path: str) -> None:
 def _check_name_and_description(definition: Json, path: str) -> int:
     """How many characters name and description have together."""
     name, description = str(definition.get("name", "")), str(definition.get("description", ""))
-    if not COMMAND_NAME.fullmatch(name) or name != name.lower():
-        raise invalid_form(f"{path}name", "APPLICATION_COMMAND_INVALID_NAME", f"Command name is invalid: {name}")
+    _check_command_name(name, f"{path}name")
+    _check_localizations(definition, "name", _check_command_name, path)
     check_length(definition, "description", 1, 100, path)
+    _check_localizations(definition, "description", _check_text(1, 100), path)
     return len(name) + len(description)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
-from bots.discord.modals import ASK_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
+from bots.discord.modals import ASK_MODAL, EDIT_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
 from bots.sandbox.discord import Fault, FaultKind, Interaction, Message
 from core.port import EventKind, QuoteKind
 from core.texts.answers import ACCESS_DENIED
@@ -70,7 +70,7 @@ async def test_long_question_about_a_message_fits(harness: AdapterHarness) -> No
 
 def test_command_of_a_message_has_names_in_other_languages() -> None:
     translations = {"de": {ASK_ABOUT_MESSAGE: "Zu dieser Nachricht fragen"}}
-    [command] = [each for each in commands_payload((), translations) if each["type"] == 3]
+    command, *_ = [each for each in commands_payload((), translations) if each["type"] == 3]
     assert command["name"] == "Ask about this message"
     assert command["name_localizations"] == {"de": "Zu dieser Nachricht fragen"}
 
@@ -190,4 +190,29 @@ async def test_no_instructions_for_people_without_access(harness: AdapterHarness
     assert (await harness.acknowledgement(opened))["data"]["content"] == ACCESS_DENIED
     forged = await harness.discord.send_submission(opened, f"{INSTRUCTIONS_MODAL}:", FIELD_CUSTOM_ID, "Be rude.")
     assert (await harness.acknowledgement(forged))["data"]["content"] == ACCESS_DENIED
+    assert harness.inbox.events.empty()
+
+
+async def submit_edit(harness: AdapterHarness, text: str) -> Interaction:
+    opened = await open_instructions(harness)
+    await harness.acknowledgement(opened)
+    return await harness.discord.send_submission(opened, f"{EDIT_MODAL}:7", FIELD_CUSTOM_ID, text)
+
+
+async def test_edited_question_is_shown_and_stored_as_a_press(harness: AdapterHarness) -> None:
+    await harness.start()
+    submitted = await submit_edit(harness, "Why not?")
+    incoming = await harness.inbox.next()
+    assert (incoming.kind, incoming.text, incoming.form_text) == (EventKind.BUTTON, "edit:7", "Why not?")
+    assert (await harness.acknowledgement(submitted))["data"]["content"] == "> Why not?"
+
+
+@pytest.mark.parametrize(("question", "text"), [(None, "Why not?"), ("Why?", "")])
+async def test_question_that_may_not_be_edited_is_not_shown(
+    harness: AdapterHarness, question: str | None, text: str
+) -> None:
+    harness.question = question
+    await harness.start()
+    response = await harness.acknowledgement(await submit_edit(harness, text))
+    assert response["data"]["flags"] & EPHEMERAL
     assert harness.inbox.events.empty()

@@ -290,6 +290,13 @@ LONG_CHOICES = [{"name": "n" * 100, "value": f"{n:0100}"} for n in range(25)]
         ),
         ([command(name=f"c{n}") for n in range(101)], 30032),
         ([command(type=3)], 50035),
+        ([command(name_localizations={"de": "Fragen"})], 50035),
+        ([command(name_localizations={"de": "f" * 33})], 50035),
+        ([command(name_localizations={"xx": "fragen"})], 50035),
+        ([command(name="a", name_localizations={"de": "c"}), command(name="b", name_localizations={"de": "c"})], 50035),
+        ([command(description_localizations={"de": "d" * 101})], 50035),
+        ([command(options=[option(description_localizations={"ja": ""})])], 50035),
+        ([{"type": 3, "name": "Ask", "name_localizations": {"de": "f" * 33}}], 50035),
     ],
 )
 async def test_commands_are_refused(raw: RawClient, commands: list[dict[str, Any]], code: int) -> None:
