@@ -33,6 +33,8 @@ MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE, CONTINUE_FROM_HERE)
 """The names of the commands in the context menu of messages."""
 
 PRIVATE_OPTION = "private"
+PRIVATE_COMMANDS = ("ask", "new")
+"""Those that reach the conversation which only the person sees."""
 PRIVATE_DESCRIPTION = gettext_noop("Only you see the question and the answer")
 
 LOCALES: Mapping[str, tuple[str, ...]] = {
@@ -78,7 +80,7 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
                 _option(argument, translations)
                 for argument in sorted(command.arguments, key=lambda argument: not argument.is_required)
             ]
-            + ([_private_option(translations)] if command.name == "ask" else []),
+            + ([_private_option(translations)] if command.name in PRIVATE_COMMANDS else []),
         }
         for command in commands
     ]

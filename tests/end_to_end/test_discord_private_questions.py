@@ -9,6 +9,7 @@ from bots.discord.payloads import CUSTOM_ID_PREFIX
 from bots.sandbox.discord.enums import ComponentType, InteractionType
 from core.buttons import ButtonAction
 from core.turns.button_actions import TURN_ACTIONS
+from tests.end_to_end.chat_with_buttons import ChatWithButtons, conversation
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.spec_checks import spec_violations
 from tests.waiting import wait_until
@@ -80,3 +81,19 @@ async def test_in_direct_messages_every_answer_is_private(harness: Harness) -> N
     dm = discord.open_dm(ann)
     await discord.use_command(ann, dm, "ask", prompt=f"repeat: {SECRET}", private=True)
     await discord.wait_for(lambda: SECRET in public_texts(harness, dm))
+
+
+async def test_new_begins_the_private_conversation_anew(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    await chat.ask("repeat: public", "public")
+    for command, options, answer in (
+        ("ask", {"prompt": "repeat: one"}, "one"),
+        ("new", {}, "New conversation.*"),
+        ("ask", {"prompt": "repeat: two"}, "two"),
+    ):
+        await chat.server.use_command(chat.person, chat.chat, command, private=True, **options)
+        await chat.wait_for(answer)
+    assert conversation(harness) == ["repeat: two"]
+    assert "New conversation" not in chat.server.transcript(chat.chat, chat.others[0])
+    await chat.ask("repeat: more", "more")
+    assert conversation(harness) == ["repeat: public", "public", "repeat: more"], "the public one goes on"
