@@ -48,6 +48,11 @@ class ButtonAction(StrEnum):
     APPROVE = "let"
     """Argument: the person, as `parley allow` takes them, as for `REFUSE`."""
     REFUSE = "no"
+    SHOW_PRIVACY = "pv"
+    """Argument: none, as for the next three."""
+    EXPORT_DATA = "pe"
+    ASK_TO_ERASE = "pa"
+    ERASE_DATA = "px"
     ASK_EXAMPLE = "try"
     """Argument: the position of one of `core.texts.commands.EXAMPLE_QUESTIONS`."""
 

@@ -14,9 +14,11 @@ from sqlalchemy import Connection
 from core.errors import StoreError
 from core.services import Services
 from core.settings import Settings
+from core.store.erasure import finish_erasures
 from core.store.retention import (
     Time,
     delete_access_requests,
+    delete_inactive_conversations,
     delete_memories,
     delete_messages,
     delete_reasoning,
@@ -62,6 +64,9 @@ async def _sweep(services: Services) -> None:
             await clock.sleep(timings.retention_pause)  # others have to write, too
     if rows:
         log.info("retention.finished", rows=rows)
+    if await services.store.write(finish_erasures):
+        await services.store.compact()
+        log.info("retention.compacted")
 
 
 def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Iterator[BatchDeletion]:
@@ -81,6 +86,8 @@ def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Ite
     if history_days:
         yield partial(delete_messages, before=now - history_days * DAY_SECONDS)
         yield partial(delete_summaries, before=now - history_days * DAY_SECONDS)
+    if settings.inactive_days:
+        yield partial(delete_inactive_conversations, before=now - settings.inactive_days * DAY_SECONDS)
     if settings.memory_days:
         yield partial(delete_memories, before=now - settings.memory_days * DAY_SECONDS)
     first_day = datetime.fromtimestamp(wall_clock_now, UTC) - timedelta(days=settings.usage_days)

@@ -314,7 +314,8 @@ class TelegramAdapter:
                 message_id = await _in_topic(place, lambda place: self._create_message(place, part, reply))
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
-                log.warning("telegram.send_uncertain", key=key, chat=place.chat)
+                # A private chat has its person's ID.
+                log.warning("telegram.send_uncertain", key=key, chat="private" if place.is_private else place.chat)
             raise
         return str(message_id)
 

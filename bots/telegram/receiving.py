@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from telegram import ChatMemberUpdated, Update, User
+from telegram.constants import ChatType
 
 from bots.telegram.errors import UpdateNotStoredError
 from bots.telegram.translate import translate
@@ -98,7 +99,9 @@ class UpdateReceiver:
 
     def _log_membership(self, membership: ChatMemberUpdated) -> None:
         """Anyone can add and remove the bot."""
-        chat, status = membership.chat.id, membership.new_chat_member.status
+        is_private = membership.chat.type == ChatType.PRIVATE
+        chat = "private" if is_private else str(membership.chat.id)  # a private chat has its person's ID
+        status = membership.new_chat_member.status
         self.throttled_log.log(
             f"{chat} {status}",
             lambda suppressed: log.info("telegram.membership_changed", chat=chat, status=status, suppressed=suppressed),

@@ -51,7 +51,7 @@ class TopicTitles:
         try:
             await self._bot.edit_forum_topic(int(place.chat), int(place.thread or 0), name=title)
         except TelegramError as error:
-            log.info("telegram.topic_not_named", chat=place.chat, error=type(error).__name__)
+            log.info("telegram.topic_not_named", error=type(error).__name__)
 
 
 def make_title(text: str) -> str:

@@ -286,6 +286,11 @@ _OTHERS = (
         ),
         example="/settings temperature 0.2",
     ),
+    Command(
+        "privacy",
+        gettext_noop("Show what I store about you, export or delete it"),
+        details=gettext_noop("The buttons to export and to delete your data appear in a private chat with me."),
+    ),
 )
 _LANGUAGE = Command(
     "language",

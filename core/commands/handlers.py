@@ -21,6 +21,7 @@ from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply, suggested_models
 from core.commands.pairing_code import is_pairing_code
+from core.commands.privacy import privacy_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.threads import thread_reply
@@ -150,6 +151,7 @@ HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply]]] = {
     "language": language_reply,
     "export": export_reply,
     "import": import_reply,
+    "privacy": privacy_reply,
 }
 
 INTERNAL_HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]] = {

@@ -31,7 +31,9 @@ async def remember_reply(request: CommandRequest) -> Reply:
     api_key = await request.api_key()
     conversation_key = await request.services.store.read(get_conversation_key, request.conversation_id)
     try:
-        stored = await request.services.memory.add_note(api_key, conversation_key, request.argument)
+        stored = await request.services.memory.add_note(
+            api_key, conversation_key, request.argument, person=request.person_key
+        )
     except DocumentError as error:
         is_too_long = error.failure is DocumentFailure.TOO_LARGE
         return Reply(texts.note_too_long() if is_too_long else texts.document_failed("", error))

@@ -94,15 +94,17 @@ class MemoryService:
         self._vector_search = VectorSearch(store)
         self._reader = reader or FileReader(timings=timings)
 
-    async def add_note(self, account: ApiKey, conversation_key: str, text: str) -> StoredEntry:
-        """Store a note. Raises `DocumentError` if it is too long or the memory is full."""
+    async def add_note(
+        self, account: ApiKey, conversation_key: str, text: str, *, person: str | None = None
+    ) -> StoredEntry:
+        """Store a note of `person`. Raises `DocumentError` if it is too long or the memory is full."""
         text = text.strip()
         if len(text) > MAX_NOTE_CHARS:
             raise DocumentError("The note is too long", DocumentFailure.TOO_LARGE)
         note = FileDocument(FileKind.TEXT, (Section(text, "note"),))
-        return await self._store_chunks(
-            account, conversation_key, NOTE_KIND, " ".join(text.split()), text.encode(), list(split_document(note))
-        )
+        name = " ".join(text.split())
+        chunks = list(split_document(note))
+        return await self._store_chunks(account, conversation_key, person, NOTE_KIND, name, text.encode(), chunks)
 
     async def add_file(
         self,
@@ -129,13 +131,16 @@ class MemoryService:
             await on_progress(READING_SHARE + (1 - READING_SHARE) * fraction)
 
         file = await self._reader.read(name, content, on_read, person=person, max_chunks=self._limits.max_chunks)
-        stored = await self._store_chunks(account, conversation_key, file.kind, name, content, file.chunks, on_embed)
+        stored = await self._store_chunks(
+            account, conversation_key, person or None, file.kind, name, content, file.chunks, on_embed
+        )
         return replace(stored, page_count=file.page_count, blank_page_count=file.blank_page_count)
 
     async def _store_chunks(
         self,
         account: ApiKey,
         conversation_key: str,
+        person: str | None,
         kind: str,
         name: str,
         content: bytes,
@@ -164,6 +169,7 @@ class MemoryService:
             model=self._model,
             chunks=[NewChunk(chunk.label, chunk.text) for chunk in chunks],
             vectors=vectors,
+            person_key=person,
             limits=self._limits,
         )
         if entry is None:

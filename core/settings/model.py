@@ -301,6 +301,12 @@ class Settings(SettingsSection):
         "0: never",
         ge=0,
     )
+    inactive_days: RetentionDays = retention_setting(
+        "PARLEY_INACTIVE_DAYS",
+        0,
+        "Days without a message after which a conversation is deleted, with its notes and files. 0: never",
+        ge=0,
+    )
     memory_days: RetentionDays = retention_setting(
         "PARLEY_MEMORY_DAYS", 0, "Days after which notes and files are deleted. 0: only by their owners", ge=0
     )

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
 
 from core.api.events import UsageReport
+from core.scopes import person_key
 from core.store.history import select_history
 from core.store.image_references import ImageReference, decode_references, encode_references
 from core.store.schema import answer_parts, conversations, database_now, messages, summaries, turns
@@ -112,6 +113,7 @@ def store_answer(
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
+        "person_key": person_key(turn.incoming.sender),
         "is_excluded": is_excluded,
         "variant_of": variant_of,
         "parent_turn": parent_turn,

@@ -112,6 +112,15 @@ class Store:
         while not await asyncio.to_thread(_enable_wal, self.path) and self._clock.monotonic() < deadline:
             await self._clock.sleep(self._timings.sqlite_poll_interval)
 
+    async def compact(self) -> None:
+        """Leave no trace of deleted rows in an embedded database's file, and shrink it. Writes wait meanwhile.
+
+        A database server does this by itself. Raises `StoreError`.
+        """
+        if self.is_embedded:
+            async with self._transaction("maintenance"):
+                await asyncio.to_thread(_compact, self.path, self._timings.sqlite_busy_timeout)
+
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """Lock an embedded database for this process. Raises `UnavailableError` if another process uses it.
@@ -221,6 +230,13 @@ def _enable_wal(path: Path) -> bool:
         except sqlite3.OperationalError as error:
             return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
     return True
+
+
+def _compact(path: Path, busy_timeout: float) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as database:
+        database.execute("VACUUM")
+        # Deleted rows are also in the log of changes.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _driver_message(error: BaseException) -> str:

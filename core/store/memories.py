@@ -204,9 +204,10 @@ def add_entry(
     model: str,
     chunks: Sequence[NewChunk],
     vectors: Vectors,
+    person_key: str | None = None,
     limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> MemoryEntry | None:
-    """Store a note or a file, unless it is already stored. None if the conversation's memory is full."""
+    """Store a person's note or file, unless it is already stored. None if the conversation's memory is full."""
     # Concurrent transactions could use the same number or exceed the limits.
     advisory_lock(connection, func.hashtextextended(f"memory:{conversation_key}", 0))
     if (existing := find_by_digest(connection, conversation_key, digest)) is not None:
@@ -223,6 +224,7 @@ def add_entry(
             name=name[:200],
             digest=digest,
             chunk_count=len(chunks),
+            person_key=person_key,
             created_at=database_now(),
         )
         .returning(memory_entries)

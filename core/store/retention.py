@@ -6,7 +6,7 @@ newest turn and the newest message are never deleted, because SQLite would give 
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
 from core.store.memories import ChunkKind
 from core.store.schema import (
@@ -24,6 +24,7 @@ from core.store.schema import (
 )
 
 BATCH_SIZE = 500
+CONVERSATION_BATCH_SIZE = 20
 MEMORY_BATCH_SIZE = 10
 """A file has thousands of chunks."""
 
@@ -65,6 +66,43 @@ def delete_messages(connection: Connection, before: Time) -> int:
     return _delete_messages(
         connection, messages.c.id.in_(oldest.scalar_subquery()), messages.c.created_at < before, ~is_needed
     )
+
+
+def delete_inactive_conversations(connection: Connection, before: Time) -> int:
+    """Delete conversations whose newest message or event came before this time, with notes and files, except the one
+    with the newest message of all. Returns how many there were.
+    """
+    candidate, last = messages.alias(), messages.alias()
+    newest_message = (
+        select(func.max(candidate.c.id))
+        .where(candidate.c.conversation_id == conversations.c.id)
+        .correlate(conversations)
+        .scalar_subquery()
+    )
+    last_written = select(last.c.created_at).where(last.c.id == newest_message).scalar_subquery()
+    newest = select(func.max(messages.c.id)).scalar_subquery()
+    has_recent_turn = exists().where(
+        turns.c.conversation_id == conversations.c.id, (turns.c.created_at >= before) | turns.c.finished_at.is_(None)
+    )
+    inactive = connection.execute(
+        select(conversations.c.id, conversations.c.key)
+        .where(last_written < before, ~has_recent_turn, newest_message < newest)
+        .limit(CONVERSATION_BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    ids, keys = [row.id for row in inactive], [row.key for row in inactive]
+    turn_ids = select(turns.c.id).where(turns.c.conversation_id.in_(ids))
+    connection.execute(delete(memory_chunks).where(memory_chunks.c.conversation_key.in_(keys)))
+    connection.execute(delete(memory_entries).where(memory_entries.c.conversation_key.in_(keys)))
+    for table in (answer_parts, reasoning):
+        connection.execute(delete(table).where(table.c.turn_id.in_(turn_ids)))
+    for table in (summaries, messages):
+        connection.execute(delete(table).where(table.c.conversation_id.in_(ids)))
+    newest_turn = select(func.max(turns.c.id)).scalar_subquery()
+    connection.execute(delete(turns).where(turns.c.conversation_id.in_(ids), turns.c.id < newest_turn))
+    connection.execute(update(conversations).where(conversations.c.id.in_(ids)).values(recall_mode=None))
+    _delete_empty_conversations(connection, ids)
+    return len(ids)
 
 
 def delete_summaries(connection: Connection, before: Time) -> int:

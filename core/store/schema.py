@@ -143,6 +143,7 @@ messages = table(
     primary_key("id", Id),
     required("conversation_id", ForeignKey(conversations.c.id, name="fk_messages_conversation")),
     required("turn_id", Id),
+    Column("person_key", String(200)),  # who asked; NULL: unknown, from before 0022
     required("role", String(16)),
     required("text", NulFreeText),
     Column("images_json", NulFreeText),  # the pictures of a question, as references
@@ -331,6 +332,7 @@ memory_entries = table(
     required("name", String(200)),
     required("digest", String(64)),
     required("chunk_count", Integer),
+    Column("person_key", String(200)),  # who stored it; NULL: unknown, from before 0022
     required("created_at", Float),
     UniqueConstraint("conversation_key", "number", name="uq_documents_scope_number"),
 )

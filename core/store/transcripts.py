@@ -42,7 +42,9 @@ def stage_import(
     """Keep the messages of a file for `apply_import`. Repeated calls keep them once."""
     if not _staged(connection, turn_id):
         rows = [{"role": message.role, "text": message.text} for message in imported]
-        _insert(connection, conversation_id, [{**row, "turn_id": turn_id, "is_excluded": True} for row in rows])
+        _insert(
+            connection, conversation_id, turn_id, [{**row, "turn_id": turn_id, "is_excluded": True} for row in rows]
+        )
 
 
 def apply_import(connection: Connection, conversation_id: int, staged_by: int, turn_id: int) -> int:
@@ -59,7 +61,7 @@ def apply_import(connection: Connection, conversation_id: int, staged_by: int, t
         {"role": role, "text": text, "turn_id": exchange, "is_excluded": False}
         for (role, text), exchange in zip(staged, turn_ids, strict=True)
     ]
-    _insert(connection, conversation_id, rows)
+    _insert(connection, conversation_id, turn_id, rows)
     return len(rows)
 
 
@@ -77,6 +79,7 @@ def _exchange_ids(roles: Sequence[str], turn_id: int) -> Iterator[int]:
         yield exchange
 
 
-def _insert(connection: Connection, conversation_id: int, rows: Sequence[dict[str, object]]) -> None:
-    columns = {"conversation_id": conversation_id}
+def _insert(connection: Connection, conversation_id: int, imported_by: int, rows: Sequence[dict[str, object]]) -> None:
+    person_key = connection.scalar(select(turns.c.person_key).where(turns.c.id == imported_by))
+    columns = {"conversation_id": conversation_id, "person_key": person_key}
     connection.execute(insert(messages).values(created_at=database_now()), [{**row, **columns} for row in rows])

@@ -13,6 +13,7 @@ from core.commands.language import choose_language
 from core.commands.model_picker import family_reply, menu_reply
 from core.commands.models import list_reply, menu_choice_reply
 from core.commands.permissions import is_manager
+from core.commands.privacy import confirmation_reply, data_reply, erasure_reply, privacy_page
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_choice_reply, set_setting_reply, setting_menu_reply
 from core.commands.transfer import apply_import_reply
@@ -34,7 +35,7 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models", "import", "settings", "persona", "language", REQUESTS_COMMAND)
+MENU_COMMANDS = ("model", "models", "import", "settings", "persona", "language", "privacy", REQUESTS_COMMAND)
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -210,6 +211,10 @@ async def _choose_language(request: CommandRequest, press: ButtonPress) -> Reply
     return await choose_language(request, press.argument, edits_message=True)
 
 
+async def _show_privacy(request: CommandRequest, _press: ButtonPress) -> Reply:
+    return privacy_page(request, edits_message=True)
+
+
 def _page_number(text: str) -> int:
     return int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0
 
@@ -234,4 +239,8 @@ MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitab
     ButtonAction.SHOW_SETTING: _show_setting,
     ButtonAction.SET_SETTING: _set_setting,
     ButtonAction.CHOOSE_LANGUAGE: _choose_language,
+    ButtonAction.SHOW_PRIVACY: _show_privacy,
+    ButtonAction.EXPORT_DATA: data_reply,
+    ButtonAction.ASK_TO_ERASE: confirmation_reply,
+    ButtonAction.ERASE_DATA: erasure_reply,
 }

@@ -108,6 +108,27 @@ def test_year_of_a_busy_bot_stays_bounded(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_inactive_conversations_are_deleted(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path))
+    with engine.begin() as connection:
+        for key, ages in (("inactive", (40, 31)), ("active", (40, 1)), ("newest", (35,))):
+            statement = insert(conversations).values(key=key).returning(conversations.c.id)
+            conversation = connection.scalars(statement).one()
+            for days in ages:
+                row = {"conversation_id": conversation, "text": key, "created_at": EPOCH - days * DAY_SECONDS}
+                connection.execute(insert(messages).values(row | {"turn_id": 0, "role": "user"}))
+            note = {"conversation_key": key, "number": 1, "kind": "note", "name": key, "digest": "", "chunk_count": 0}
+            connection.execute(insert(memory_entries).values(note | {"created_at": EPOCH}))
+        sweep_all(connection, Settings(), EPOCH)
+        assert connection.scalar(select(func.count()).select_from(messages)) == 5
+        sweep_all(connection, Settings(inactive_days=30), EPOCH)
+        remaining = connection.scalars(select(messages.c.text).distinct().order_by("text")).all()
+        assert remaining == ["active", "newest"], "the newest message of all keeps its ID from being used again"
+        assert connection.scalars(select(memory_entries.c.name).order_by("name")).all() == ["active", "newest"]
+        assert connection.scalars(select(conversations.c.key).order_by("key")).all() == ["active", "newest"]
+    engine.dispose()
+
+
 def insert_old_content(connection: Connection, now: float, days: float) -> None:
     """A message, a summary and a note of this age, in a conversation of their own."""
     created_at = now - days * DAY_SECONDS

@@ -147,7 +147,7 @@ async def test_block_is_logged(bot_api: TelegramStandIn, inbox: FakeInbox, run_a
                 update_id = push_update(bot_api, my_chat_member=change)
             await bot_api.wait_for(lambda: is_confirmed(bot_api, update_id))
     changes = [entry for entry in logs if entry["event"] == "telegram.membership_changed"]
-    assert [(entry["chat"], entry["status"]) for entry in changes] == [(42, "kicked")], "once a minute"
+    assert [(entry["chat"], entry["status"]) for entry in changes] == [("private", "kicked")], "once a minute"
     assert inbox.attempts == 0
 
 

@@ -32,6 +32,7 @@ from core.store import (
     chat_migration,
     claims,
     conversations,
+    erasure,
     grants,
     history,
     inbound,
@@ -41,6 +42,8 @@ from core.store import (
     load,
     memories,
     model_pauses,
+    people,
+    person_export,
     personal_keys,
     preferences,
     rate_limits,
@@ -94,6 +97,12 @@ BOUNDED = {
     "delete_reasoning": "the oldest rows, up to a limit",
     "list_latest_turns": "the newest rows, up to a limit",
     "move_chat": "a platform moves a chat once",
+    "delete_inactive_conversations": "once an hour",
+    "erase_person": "a person asks for it",
+    "export_person": "a person asks for it",
+    "find_conversations": "a person asks for their data",
+    "member_scopes": "a person asks for their data",
+    "list_encrypted_keys": "an operator checks the setup",
 }
 """Functions that may scan a table that grows."""
 SERVER_ONLY = {"chat_activity"}
@@ -150,7 +159,7 @@ def store_functions() -> set[str]:
     modules = [
         importlib.import_module(f"core.store.{module.name}")
         for module in pkgutil.iter_modules(core.store.__path__)
-        if module.name not in ("dialect", "migrate", "migrations")
+        if module.name not in ("backup", "dialect", "migrate", "migrations")  # a backup reads everything
     ]
     return {
         name
@@ -199,6 +208,7 @@ def run_all(run: Callable[..., Any]) -> None:
     run_memory(run)
     run_operation(run)
     run_retention(run)
+    run_privacy(run)
 
 
 def event_of(key: str, **fields: Any) -> Incoming:
@@ -293,6 +303,7 @@ def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(token_usage.mark_exhausted, MODEL)
     run(personal_keys.save_encrypted_key, PERSON, "x")
     run(personal_keys.replace_encrypted_key, PERSON, "x", "y")
+    run(personal_keys.list_encrypted_keys)
     run(personal_keys.delete_key, PERSON)
 
 
@@ -388,6 +399,16 @@ def run_retention(run: Callable[..., Any]) -> None:
     run(retention.delete_access_requests, 2.0, 2.0)
     run(retention.delete_memories, 2.0)
     run(retention.delete_usage, "2011-01-01")
+    run(retention.delete_inactive_conversations, 2.0)
+
+
+def run_privacy(run: Callable[..., Any]) -> None:
+    person = people.Person("telegram", "5")
+    run(people.find_conversations, person)
+    run(people.member_scopes, person)
+    run(person_export.export_person, person)
+    run(erasure.erase_person, person, except_turn=1)
+    run(erasure.finish_erasures)
 
 
 async def test_no_query_scans_a_table_that_grows(store: Store) -> None:

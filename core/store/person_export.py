@@ -1,0 +1,149 @@
+"""Collects all that is stored of one person, for themselves."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from core.scopes import ScopeKind
+from core.store.people import Person, find_conversations, member_scopes
+from core.store.schema import (
+    access_requests,
+    daily_usage,
+    grants,
+    memory_chunks,
+    memory_entries,
+    messages,
+    personal_keys,
+    preferences,
+    summaries,
+    turns,
+)
+
+
+class ExportedMessage(msgspec.Struct, frozen=True):
+    role: str
+    text: str
+    time: str
+    """ISO 8601, UTC."""
+
+
+class ExportedEntry(msgspec.Struct, frozen=True):
+    """A note or a file."""
+
+    kind: str
+    name: str
+    time: str
+    texts: list[str]
+
+
+class ExportedConversation(msgspec.Struct, frozen=True):
+    key: str
+    """Platform, bot, chat, topic or thread, and person."""
+    is_shared: bool
+    """Others write in it, too. Only the person's own questions, the answers to them, notes and files are here."""
+    messages: list[ExportedMessage]
+    entries: list[ExportedEntry]
+    summary: str = ""
+
+
+class ExportedEvent(msgspec.Struct, frozen=True):
+    """A message, command or button press that the bot has received."""
+
+    time: str
+    key: str
+    state: str
+    record: str
+    """As it is stored: JSON."""
+
+
+class PersonData(msgspec.Struct, frozen=True):
+    person: str
+    access: list[dict[str, str]]
+    has_personal_api_key: bool
+    settings: list[dict[str, str]]
+    daily_usage: list[dict[str, str | int]]
+    conversations: list[ExportedConversation]
+    events: list[ExportedEvent]
+
+    @property
+    def is_empty(self) -> bool:
+        parts = (self.access, self.settings, self.daily_usage, self.conversations, self.events)
+        return not (any(parts) or self.has_personal_api_key)
+
+    def encode(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+
+def export_person(connection: Connection, person: Person) -> PersonData:
+    known = find_conversations(connection, person)
+    exported = [_conversation(connection, person, id_, key, is_shared=False) for id_, key in known.own.items()]
+    exported += [_conversation(connection, person, id_, key, is_shared=True) for id_, key in known.shared.items()]
+    has_key = select(personal_keys.c.person_key).where(personal_keys.c.person_key == person.key)
+    return PersonData(
+        person.key,
+        _access(connection, person),
+        connection.scalar(has_key) is not None,
+        _settings(connection, person, known.private_chats),
+        _usage(connection, person),
+        exported,
+        _events(connection, person),
+    )
+
+
+def _conversation(
+    connection: Connection, person: Person, id_: int, key: str, *, is_shared: bool
+) -> ExportedConversation:
+    written = select(messages.c.role, messages.c.text, messages.c.created_at).where(messages.c.conversation_id == id_)
+    stored = select(memory_entries).where(memory_entries.c.conversation_key == key)
+    if is_shared:
+        written = written.where(messages.c.person_key == person.key)
+        stored = stored.where(memory_entries.c.person_key == person.key)
+    summary = (
+        None if is_shared else connection.scalar(select(summaries.c.text).where(summaries.c.conversation_id == id_))
+    )
+    rows = connection.execute(written.order_by(messages.c.id))
+    entries = connection.execute(stored.order_by(memory_entries.c.number)).all()
+    return ExportedConversation(
+        key,
+        is_shared,
+        [ExportedMessage(row.role, row.text, _iso(row.created_at)) for row in rows],
+        [ExportedEntry(row.kind, row.name, _iso(row.created_at), _texts(connection, row.id)) for row in entries],
+        summary or "",
+    )
+
+
+def _texts(connection: Connection, entry_id: int) -> list[str]:
+    chunks = select(memory_chunks.c.text).where(memory_chunks.c.entry_id == entry_id)
+    return list(connection.scalars(chunks.order_by(memory_chunks.c.position)))
+
+
+def _access(connection: Connection, person: Person) -> list[dict[str, str]]:
+    granted = connection.execute(select(grants).where(grants.c.subject == person.subject)).all()
+    asked = connection.execute(select(access_requests).where(access_requests.c.subject == person.subject)).all()
+    return [{"role": row.role, "name": row.name, "time": _iso(row.created_at)} for row in granted] + [
+        {"request": row.decision or "undecided", "name": row.name, "time": _iso(row.created_at)} for row in asked
+    ]
+
+
+def _settings(connection: Connection, person: Person, private_chats: Collection[str]) -> list[dict[str, str]]:
+    scopes = [person.scope_key, *member_scopes(connection, person)]
+    scopes += [f"{ScopeKind.CHAT}:{chat}" for chat in private_chats]
+    rows = connection.execute(select(preferences).where(preferences.c.scope.in_(scopes)))
+    return [{"scope": row.scope, "name": row.name, "value": row.value} for row in rows]
+
+
+def _usage(connection: Connection, person: Person) -> list[dict[str, str | int]]:
+    rows = connection.execute(select(daily_usage).where(daily_usage.c.subject.in_(person.usage_subjects)))
+    return [{"day": row.day, "tokens": row.tokens, "questions": row.questions} for row in rows]
+
+
+def _events(connection: Connection, person: Person) -> list[ExportedEvent]:
+    stored = select(turns.c.created_at, turns.c.event_key, turns.c.state, turns.c.incoming_json)
+    rows = connection.execute(stored.where(turns.c.person_key == person.key).order_by(turns.c.id))
+    return [ExportedEvent(_iso(row.created_at), row.event_key, row.state, row.incoming_json) for row in rows]
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
