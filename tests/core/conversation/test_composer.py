@@ -185,17 +185,18 @@ async def test_of_a_long_history_little_more_is_loaded_than_fits(store: Store, c
 
 
 async def test_counted_history_is_loaded_although_its_estimate_is_too_high(store: Store, composer: Composer) -> None:
-    """A service counts three digits as one token; the estimate counts each of them."""
-    digits = "1234567890" * 20
-    conversation_id = await converse(store, *(f"{number} {digits}" for number in range(70)), text=digits)
-    stored = await history_texts(store, conversation_id)
-    messages = [Message("system", "Be kind.")]
+    """The service counts this text as a quarter of the tokens that such text has elsewhere."""
+    text = "la " * 80
+    for _ in range(30):
+        await composer.estimators.record_usage(
+            PHI, 999, [Message("user", text)], UsageReport(70), "", has_reasoning=False
+        )
+    conversation_id = await converse(store, *(f"{number} {text}" for number in range(70)), text=text)
     loaded = (await store.read(load_history, conversation_id, None, 2000)).messages
-    messages += [Message(message.role, message.text) for message in loaded]
-    assert len(loaded) > len(stored)
-    usage = UsageReport(prompt_tokens=sum(len(message.content) for message in messages) // 3, completion_tokens=70)
-    await composer.estimators.record_usage(PHI, conversation_id, messages[:-1], usage, digits, has_reasoning=False)
-    composed = await composer.compose(conversation_id, None, PREFERENCES, "next", PHI)
+    messages = [Message("system", "Be kind."), *(Message(message.role, message.text) for message in loaded)]
+    usage = UsageReport(prompt_tokens=20 * len(messages), completion_tokens=20)
+    await composer.estimators.record_usage(PHI, conversation_id, messages[:-1], usage, text, has_reasoning=False)
+    composed = await composer.compose(conversation_id, None, PREFERENCES, "next", PHI, context_tokens=6000)
     assert composed.prompt.omitted == 0
     assert len(composed.request.messages) == len(messages) + 1
 

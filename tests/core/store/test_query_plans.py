@@ -29,6 +29,7 @@ from core.store import (
     access_requests,
     answer_parts,
     answers,
+    batches,
     chat_migration,
     claims,
     conversations,
@@ -64,6 +65,7 @@ from core.store.memories import NewChunk, RecallMode, UnindexedChunk, UnindexedM
 from core.store.preferences import Preference, PreferenceName
 from core.store.token_usage import UsageKey, UsageKind
 from core.store.turns import Turn, TurnState
+from core.timings import Timings
 from tests.core.store import many_rows
 from tests.core.store.turn_helpers import ACCOUNT, ANN, PLACE
 from tests.postgresql import postgresql_url
@@ -222,6 +224,8 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(inbound.accept_event, event_of("b"), ordered=True, **accept)
     forward = (Quote(QuoteKind.FORWARD, "quoted", message_id="c"),)
     run(inbound.accept_event, event_of("c", text="", quotes=forward), ordered=True, **accept)
+    run(batches.merge_into_batch, event_of("c3"), 1, PERSON, Timings(), 1000)
+    run(batches.join_waiting, event_of("c4"), 1, PERSON)
     run(inbound.accept_forward, event_of("c2", text="", quotes=forward), conversation_key=KEY, person_key=PERSON)
     stop = replace(event_of("d"), kind=EventKind.COMMAND, command="stop", text="")
     for key in "de":
