@@ -65,7 +65,7 @@ class CancelResult:
     running: list[int]
     """IDs of the turns whose owners have to stop."""
     dropped: int
-    """The number of queued turns that were cancelled."""
+    """The number of messages that waited, in queued turns that were cancelled."""
 
 
 def claim_turns(
@@ -276,7 +276,13 @@ def cancel_turns(connection: Connection, conversation_id: int, before_turn: int)
         .values(cancel_requested=True)
         .returning(turns.c.id)
     ).all()
-    return CancelResult(list(running), len(dropped))
+    return CancelResult(list(running), sum(map(_count_messages, dropped)))
+
+
+def _count_messages(row: Row[Any]) -> int:
+    """How many messages the question consists of."""
+    incoming = decode_incoming(row.incoming_json)
+    return max(1, len(incoming.pieces)) if incoming is not None else 1
 
 
 def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:

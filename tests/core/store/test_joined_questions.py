@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.port import Attachment, EventKind, Quote, QuoteKind, Sender
-from core.store import inbound, turns
+from core.store import claims, inbound, turns
 from core.store.answers import store_answer
 from core.store.batches import MAX_JOINED_CHARS, MAX_JOINED_QUESTIONS
 from core.store.database import Store
@@ -105,6 +105,16 @@ async def test_full_queue_still_joins(store: Store) -> None:
 async def test_joined_questions_are_limited(store: Store) -> None:
     results = [await write(store, number) for number in range(MAX_JOINED_QUESTIONS + 2)]
     assert results == [NEW, WAITING, *[MERGED] * (MAX_JOINED_QUESTIONS - 1), NEW]
+
+
+async def test_stop_drops_all_that_wait(store: Store) -> None:
+    for number in (1, 2, 3, 4):
+        await write(store, number)
+    (running,) = await claim(store)
+    result = await store.write(claims.cancel_turns, running.conversation_id, running.id + 100)
+    assert (result.running, result.dropped) == ([running.id], 3)
+    await store.write(turns.finish_turn, running, TurnState.STOPPED)
+    assert await claim(store) == []
 
 
 async def test_edit_changes_one_of_the_joined_questions(store: Store) -> None:
