@@ -17,7 +17,7 @@ Short questions that a person sends one after another while an answer is being w
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Float, Select, bindparam, func, select
+from sqlalchemy import Connection, Float, Select, bindparam, select
 
 from core.port import EventKind, Incoming, QuoteKind
 from core.store.incoming_codec import MessagePiece, StoredIncoming, decode_incoming
@@ -57,13 +57,15 @@ def merge_into_batch(
 
 
 def join_waiting(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:
-    """Join a short question with the last one of the conversation, if that is the same person's and waits as well."""
+    """Join a short question with the last one of the conversation, if that is the same person's and waits as well.
+
+    At least two questions of the conversation must be open, of which the first is being answered.
+    """
     if not _is_joinable(incoming):
         return False
     last = connection.execute(SELECT_LAST_QUESTION, {"conversation_id": conversation_id}).first()
     stored = decode_incoming(last.incoming_json) if last is not None and last.person_key == person_key else None
-    # The first open question is about to be answered, or is being answered.
-    if last is None or stored is None or last.seq == last.first_seq or len(stored.pieces) >= MAX_JOINED_QUESTIONS:
+    if last is None or stored is None or len(stored.pieces) >= MAX_JOINED_QUESTIONS:
         return False
     if not all(_is_joinable(replace(stored, text=text)) for _, text in split_batch(stored)):
         return False
@@ -122,13 +124,7 @@ SELECT_OPEN_QUESTION = (
     .limit(1)
 )
 SELECT_LAST_QUESTION = (
-    select(
-        turns.c.id,
-        turns.c.seq,
-        turns.c.person_key,
-        turns.c.incoming_json,
-        func.min(turns.c.seq).over().label("first_seq"),
-    )
+    select(turns.c.id, turns.c.person_key, turns.c.incoming_json)
     .where(turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN)
     .order_by(turns.c.seq.desc(), turns.c.id.desc())
     .limit(1)
