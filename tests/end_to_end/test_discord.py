@@ -8,6 +8,7 @@ from bots.sandbox.discord import Channel
 from bots.sandbox.discord.state import MANAGE_CHANNELS
 from bots.sandbox.model.script import long_document
 from core.store import grants
+from core.store.batches import MAX_JOINED_CHARS
 from core.store.database import Store
 from core.texts.answers import ACCESS_DENIED, NOT_YOUR_ANSWER
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
@@ -224,9 +225,10 @@ async def test_messages_sent_while_offline_are_answered_in_order(harness: Harnes
         await discord.send_message(ann, place, f"{discord.mention} repeat: hello")
         await discord.wait_for(partial(channel_shows, harness, place, "hello"))
     await harness.stop()
+    long = f"repeat: {'x' * MAX_JOINED_CHARS}"  # not joined with the other question that waits
     for place in (channel, private, thread):
         await discord.send_message(ann, place, f"{discord.mention} repeat: first")
-        await discord.send_message(ann, place, "nobody asked the bot" if place is channel else "repeat: x")
+        await discord.send_message(ann, place, "nobody asked the bot" if place is channel else long)
         await discord.send_message(ann, place, f"{discord.mention} repeat: second")
     for _ in range(2):
         await harness.start()
@@ -235,7 +237,7 @@ async def test_messages_sent_while_offline_are_answered_in_order(harness: Harnes
         await harness.stop()
     assert bot_texts(discord.messages(channel)) == ["hello", "first", "second"]
     assert bot_texts(discord.messages(thread)) == ["hello", "first", "second"]
-    assert bot_texts(discord.messages(private)) == ["hello", "first", "x", "second"]
+    assert bot_texts(discord.messages(private)) == ["hello", "first", "x" * MAX_JOINED_CHARS, "second"]
 
 
 async def test_denied_user_gets_private_notice(harness: Harness) -> None:
