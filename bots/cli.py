@@ -222,6 +222,31 @@ def doctor(
 
 
 @app.command()
+def top(
+    config_file: ConfigFile = None,
+    *,
+    interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two views.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit, as without a terminal.")] = False,
+) -> None:
+    """Show live what the bot does: turns, platforms that make it wait, quotas, paused models and failures.
+
+    Reads the database only, so it works for all processes of a bot. Ctrl+C ends it.
+    """
+    from bots.maintenance.top import show_top
+    from core.clock import SystemClock
+
+    async def show() -> None:
+        settings = _load(config_file).core
+        console = _console()
+        async with _closing_store(config_file) as store:
+            is_single = once or not console.is_terminal
+            await show_top(store, settings, console, interval=interval, once=is_single, clock=SystemClock())
+
+    logging_setup.configure("error")
+    asyncio.run(show())
+
+
+@app.command()
 def sandbox(
     model_api: Annotated[
         Literal["scripted", "real"], typer.Option(help="Who answers: a script, or the real API with your key.")

@@ -43,6 +43,7 @@ from core.store import (
     load,
     memories,
     model_pauses,
+    overview,
     people,
     person_export,
     personal_keys,
@@ -404,6 +405,7 @@ def run_retention(run: Callable[..., Any]) -> None:
     run(retention.delete_memories, 2.0)
     run(retention.delete_usage, "2011-01-01")
     run(retention.delete_inactive_conversations, 2.0)
+    run(overview.read_overview, 5.0)
 
 
 def run_privacy(run: Callable[..., Any]) -> None:

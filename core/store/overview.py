@@ -1,0 +1,88 @@
+"""What happens at the moment, for `parley top`. Only reads."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from core.store.leases import RESERVATION_PREFIX
+from core.store.schema import IS_OPEN, database_now, leases, rate_limits, turns
+from core.store.turns import TurnState
+
+MAX_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    id: int
+    platform: str
+    state: str
+    model: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A platform accepts nothing for a while."""
+
+    account: str
+    is_account_wide: bool
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    open_by_state: dict[str, int]
+    oldest: tuple[OpenTurn, ...]
+    """Open turns."""
+    finished_by_state: dict[str, int]
+    """In the last hour."""
+    answer_seconds: float
+    """From the question to its end, on average of the last hour's answers."""
+    failed: tuple[OpenTurn, ...]
+    """The newest of the last hour; `age_seconds` counts from their end."""
+    waits: tuple[Wait, ...]
+    lease_count: int
+    """Bots that poll, shards and processes."""
+
+
+def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
+    """`seconds`: how far back finished turns count."""
+    now = connection.scalars(select(database_now())).one()
+    by_state = select(turns.c.state, func.count().label("number")).group_by(turns.c.state)
+    is_recent = turns.c.finished_at >= now - seconds
+    age = now - turns.c.created_at
+    columns = (turns.c.id, turns.c.event_key, turns.c.state, turns.c.model)
+    oldest = select(*columns, age.label("age")).where(IS_OPEN).order_by(turns.c.id).limit(MAX_ROWS)
+    failed = (
+        select(*columns, (now - turns.c.finished_at).label("age"))
+        .where(is_recent, turns.c.state == TurnState.FAILED)
+        .order_by(turns.c.finished_at.desc())
+        .limit(MAX_ROWS)
+    )
+    duration = select(func.avg(turns.c.finished_at - turns.c.created_at)).where(
+        is_recent, turns.c.state == TurnState.DONE, turns.c.completion_tokens > 0
+    )
+    waits = connection.execute(
+        select(rate_limits.c.account_key, rate_limits.c.chat, (rate_limits.c.blocked_until - now).label("remaining"))
+        .where(rate_limits.c.blocked_until > now)
+        .order_by(rate_limits.c.blocked_until.desc())
+        .limit(MAX_ROWS)
+    )
+    held = select(func.count()).where(leases.c.expires_at > now, leases.c.name.not_like(f"{RESERVATION_PREFIX}%"))
+    return Overview(
+        {row.state: row.number for row in connection.execute(by_state.where(IS_OPEN))},
+        _read_turns(connection, oldest),
+        {row.state: row.number for row in connection.execute(by_state.where(is_recent))},
+        float(connection.scalar(duration) or 0.0),
+        _read_turns(connection, failed),
+        tuple(Wait(row.account_key, not row.chat, row.remaining) for row in waits),
+        connection.scalar(held) or 0,
+    )
+
+
+def _read_turns(connection: Connection, query: Select[Any]) -> tuple[OpenTurn, ...]:
+    return tuple(
+        OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age)
+        for row in connection.execute(query)
+    )
