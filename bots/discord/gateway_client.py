@@ -130,7 +130,8 @@ class GatewayClient(discord.Client):
         """Also called when Discord adds a link preview; `edited_at` is then missing, or has been reported already."""
         message = payload.message
         if self.user is not None and message.edited_at is not None:
-            await self._receiver.handle_edit(message, self.user.id)
+            # Through as many tasks as the message itself, or it would overtake that.
+            await self._receiver.intake.finish(self._receiver.handle_edit(message, self.user.id))
 
     async def replay_message(self, data: dict[str, Any], place: Place) -> bool:
         """Handle a message of `place` as if it had just arrived; False if it could not be stored.

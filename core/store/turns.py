@@ -116,8 +116,10 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
     return None if turn_id is None else get_turn(connection, turn_id)
 
 
-def find_shown_press(connection: Connection, conversation_id: int, *, text: str, before_turn: int) -> StoredTurn | None:
-    """The last press of this button before `before_turn` whose reply is still there."""
+def find_shown_press(
+    connection: Connection, conversation_id: int, *, text: str, before_turn: int, user: str | None = None
+) -> StoredTurn | None:
+    """The last press of this button before `before_turn` whose reply is still there; with `user`, this person's."""
     rows = connection.execute(
         select(turns.c.id, turns.c.incoming_json)
         .where(turns.c.conversation_id == conversation_id, turns.c.id < before_turn, turns.c.seq.is_(None))
@@ -127,7 +129,9 @@ def find_shown_press(connection: Connection, conversation_id: int, *, text: str,
     )
     for row in rows:
         incoming = decode_incoming(row.incoming_json)
-        if incoming is not None and incoming.kind is EventKind.BUTTON and incoming.text == text:
+        if incoming is None or incoming.kind is not EventKind.BUTTON or incoming.text != text:
+            continue
+        if user is None or incoming.sender.user == user:
             return get_turn(connection, row.id)
     return None
 

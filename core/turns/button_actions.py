@@ -164,7 +164,9 @@ async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
     """Show the reasoning, or hide it again."""
     is_private = request.incoming.place.is_private
     is_ephemeral = request.capabilities.has_ephemeral_messages and not is_private
-    find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id)
+    # Others do not see an ephemeral message.
+    user = request.incoming.sender.user if is_ephemeral else None
+    find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id, user=user)
     shown_by = await request.services.store.read(find, request.conversation_id)
     if shown_by is not None and not (is_ephemeral and shown_by.age_seconds > request.capabilities.max_ephemeral_age):
         return Reply("", removed_turn=shown_by)

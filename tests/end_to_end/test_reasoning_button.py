@@ -79,3 +79,19 @@ async def test_reasoning_of_each_answer_is_its_own(harness: Harness, platform: s
         await chat.server.press_button(chat.person, answer, chat.buttons(answer)["Reasoning"])
         await chat.server.wait_for(lambda: reasoning_count(chat) == count, 30)  # noqa: B023
         await harness.wait_until_stored(NO_OPEN_TURN)
+
+
+async def test_each_person_of_a_shared_conversation_sees_the_reasoning(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    (bob,) = chat.others
+    owner = chat.chat.guild.members[0]
+    await chat.server.use_command(owner, chat.chat, "settings", name="share", value="on")
+    await chat.server.wait_for(lambda: "shares one conversation" in str(chat.answers), 30)
+    await chat.write("think")
+    await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    answer = next(m for m in chat.server.messages(chat.chat) if m.from_bot and "Reasoning" in chat.buttons(m))
+    for person in (chat.person, bob):
+        await chat.server.press_button(person, answer, chat.buttons(answer)["Reasoning"])
+        await chat.server.wait_for(lambda: REASONING in chat.server.transcript(chat.chat, person), 30)  # noqa: B023
+    assert REASONING in chat.server.transcript(chat.chat, chat.person)
