@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, 
 
 from core.api.events import UsageReport
 from core.scopes import person_key
-from core.store.history import select_history
+from core.store.history import delete_summary_of, delete_summary_of_other_branch, select_history
 from core.store.image_references import ImageReference, decode_references, encode_references
-from core.store.schema import answer_parts, conversations, database_now, messages, summaries, turns
+from core.store.schema import answer_parts, conversations, database_now, messages, turns
 from core.store.schema import reasoning as reasoning_table
 from core.store.turns import LostLeaseError, Turn, TurnState, update_owned_turn
 
@@ -119,7 +119,9 @@ def store_answer(
         "parent_turn": parent_turn,
     }
     if parent_turn is not None and answer:
-        connection.execute(CLEAR_NEXT_PARENT, {"conversation_id": conversation_id})
+        connection.execute(CLEAR_NEXT_PARENT, {"conversation_id": conversation_id, "parent_turn": parent_turn})
+    if parent_turn is not None and answer and not is_excluded:
+        delete_summary_of_other_branch(connection, conversation_id, parent_turn)
     question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
     reply = {"role": "assistant", "text": answer, "images_json": None, **columns}
     connection.execute(INSERT_MESSAGE, [question, reply] if answer else [question])
@@ -138,7 +140,9 @@ SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
 SELECT_NEXT_PARENT = select(conversations.c.next_parent).where(conversations.c.id == bindparam("conversation_id"))
 CLEAR_NEXT_PARENT = (
-    update(conversations).where(conversations.c.id == bindparam("conversation_id")).values(next_parent=None)
+    update(conversations)
+    .where(conversations.c.id == bindparam("conversation_id"), conversations.c.next_parent == bindparam("parent_turn"))
+    .values(next_parent=None)
 )
 INSERT_MESSAGE = insert(messages).values(created_at=database_now())
 LOCK_CONVERSATION = (
@@ -219,8 +223,7 @@ def show_variant(connection: Connection, conversation_id: int, question: Questio
     of_question = (messages.c.conversation_id == conversation_id, _is_variant_of(question.first_turn))
     connection.execute(update(messages).where(*of_question).values(is_excluded=is_other))
     first_message = select(func.min(messages.c.id)).where(*of_question).scalar_subquery()
-    is_outdated = summaries.c.up_to_message >= first_message
-    connection.execute(delete(summaries).where(summaries.c.conversation_id == conversation_id, is_outdated))
+    delete_summary_of(connection, conversation_id, first_message)
 
 
 def _has_shown_answer(connection: Connection, first_turn: int) -> bool:
@@ -268,6 +271,15 @@ def find_parent(connection: Connection, conversation_id: int, answered_turn: int
     row = connection.execute(newest.where(messages.c.role == "assistant").limit(1)).first()
     is_newest = row is not None and answered_turn == (row.variant_of or row.turn_id)
     return None if is_newest else answered_turn
+
+
+def find_parent_again(connection: Connection, conversation_id: int, question: Question) -> int | None:
+    """From which exchange `question` continues when it is asked again; None: the newest."""
+    if question.parent_turn is None:
+        return None
+    of_parent = (_is_variant_of(question.parent_turn), messages.c.role == "assistant")
+    query = select_history(conversation_id, messages.c.id).where(*of_parent)
+    return None if connection.scalar(query.limit(1)) is None else question.parent_turn
 
 
 def set_next_parent(connection: Connection, conversation_id: int, parent_turn: int) -> None:

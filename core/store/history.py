@@ -7,12 +7,12 @@ the path that leads to its end:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Select, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Integer, ScalarSelect, Select, bindparam, delete, func, select
 
 from core.store.dialect import upsert
 from core.store.image_references import ImageReference, decode_references
@@ -124,10 +124,7 @@ def load_history(
     row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
     summary = ConversationSummary(*row) if row else ConversationSummary()
     newest = loaded[0].id if loaded else 0
-    is_on_path = (parent_turn is None or summary.up_to_message <= newest) and not any(
-        message.follows_before is not None and message.follows_before <= summary.up_to_message < message.id
-        for message in loaded
-    )
+    is_on_path = (parent_turn is None or summary.up_to_message <= newest) and _leads_over(summary.up_to_message, loaded)
     return ConversationHistory(tuple(reversed(loaded)), summary if is_on_path else ConversationSummary())
 
 
@@ -168,18 +165,30 @@ def _walk(
             return
 
 
+def _leads_over(message_id: int, path: Iterable[StoredMessage]) -> bool:
+    """Whether no question on this path continues from before a message that is older than the question."""
+    return not any(
+        message.follows_before is not None and message.follows_before <= message_id < message.id for message in path
+    )
+
+
 def _end_of_exchange(connection: Connection, turn_id: int) -> int:
     """The ID that follows the answer which is shown of those to this question; 0 if all were deleted."""
     last = connection.scalar(SELECT_LAST_OF_EXCHANGE, {"turn_id": turn_id})
     return 0 if last is None else last + 1
 
 
+def _walk_after(
+    connection: Connection, conversation_id: int, message_id: int, before_id: int = MAX_ID
+) -> Iterator[StoredMessage]:
+    return chain.from_iterable(_walk(connection, conversation_id, after_id=message_id, before_id=before_id))
+
+
 def load_messages_between(
     connection: Connection, conversation_id: int, after_id: int, before_id: int, limit: int
 ) -> tuple[StoredMessage, ...]:
     """The newest `limit` messages that lead from one message to the question `before_id`, oldest first."""
-    pages = _walk(connection, conversation_id, after_id=after_id, before_id=before_id)
-    return tuple(islice(chain.from_iterable(pages), limit))[::-1]
+    return tuple(islice(_walk_after(connection, conversation_id, after_id, before_id), limit))[::-1]
 
 
 def count_answers_before(connection: Connection, conversation_id: int, message_id: int) -> int:
@@ -192,8 +201,11 @@ def save_summary(
 ) -> bool:
     """Store `summary`, unless another process has meanwhile stored one that covers at least as many messages.
 
+    Nor is it stored if the conversation has meanwhile continued from an exchange that the summary covers.
     `replaces_up_to` is the `up_to_message` of the summary that it continues; 0 if there was none.
     """
+    if not _leads_over(summary.up_to_message, _walk_after(connection, conversation_id, summary.up_to_message)):
+        return False
     values = {
         "up_to_message": summary.up_to_message,
         "text": summary.text,
@@ -202,3 +214,21 @@ def save_summary(
     }
     is_older = (summaries.c.up_to_message == replaces_up_to) | (summaries.c.up_to_message < summary.up_to_message)
     return upsert(connection, summaries, {"conversation_id": conversation_id}, values, where=is_older) is not None
+
+
+def delete_summary_of(connection: Connection, conversation_id: int, message_id: int | ScalarSelect[int]) -> None:
+    """Delete the conversation's summary if it covers this message, or a newer one."""
+    covers = summaries.c.up_to_message >= message_id
+    connection.execute(delete(summaries).where(summaries.c.conversation_id == conversation_id, covers))
+
+
+def delete_summary_of_other_branch(connection: Connection, conversation_id: int, parent_turn: int) -> None:
+    """Delete the conversation's summary unless all it covers leads to the exchange `parent_turn`."""
+    row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
+    if row is None:
+        return
+    end = _end_of_exchange(connection, parent_turn)
+    if end <= row.up_to_message or not _leads_over(
+        row.up_to_message, _walk_after(connection, conversation_id, row.up_to_message, end)
+    ):
+        delete_summary_of(connection, conversation_id, 0)

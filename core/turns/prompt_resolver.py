@@ -17,6 +17,7 @@ from core.store.answers import (
     Question,
     find_answer,
     find_parent,
+    find_parent_again,
     get_question,
     has_answers,
     last_question,
@@ -115,6 +116,11 @@ class PromptResolver:
             notes=notes,
         )
 
+    async def find_parent(self, claimed: ClaimedTurn) -> int | None:
+        """From which exchange the question of a message continues, as its first turn; None: the newest."""
+        answered_turn = await self._answered_turn(claimed)
+        return await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn)
+
     async def _resolve_comparison(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
         """The question for one of two models; None if the other one's turn says why it is refused."""
         turn = claimed.turn
@@ -167,6 +173,7 @@ class PromptResolver:
         if stored is not None and not is_last:
             return None  # /new came between
         answered_turn = last.turn_id if last is not None and is_last else asked.id
+        replied_turn = await self._answered_turn(claimed)
         images = stored.images if stored is not None else ()
         if stored is not None and asked.incoming.pieces:
             # The quotes came with other messages of the question, and the transcripts are no part of the new text.
@@ -176,13 +183,16 @@ class PromptResolver:
                 claimed,
                 claimed.turn.incoming,
                 images,
-                answered_turn=await self._answered_turn(claimed),
+                answered_turn=replied_turn,
                 edited_turn=answered_turn,
             )
         if last is not None and prompt == last.text:
             return None
         await claimed.outbox.take_over(answered_turn)
-        parent_turn = last.parent_turn if last is not None and is_last else None
+        if last is not None and is_last:
+            parent_turn = last.parent_turn
+        else:
+            parent_turn = await self._store.read(find_parent, claimed.turn.conversation_id, replied_turn)
         return ResolvedPrompt(prompt, replaces_answer=stored is not None, parent_turn=parent_turn, images=images)
 
     async def _compose_prompt(
@@ -245,7 +255,8 @@ class PromptResolver:
             question = await self._store.read(get_question, press.turn_id)
             if question is not None and not await self._is_same_question(question, last):
                 # Not the last one: its answer stays.
-                return ResolvedPrompt(question.text, model=model, images=question.images)
+                parent_turn = await self._store.read(find_parent_again, conversation_id, question)
+                return ResolvedPrompt(question.text, parent_turn=parent_turn, model=model, images=question.images)
         if last is None:
             raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
         return ResolvedPrompt(

@@ -123,7 +123,10 @@ class QuestionHandler:
         if incoming.command == "new":
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         preferences = await self._store.read(load_preferences, incoming, self._settings)
-        await self._store_question(claimed, preferences, ResolvedPrompt(prompt, images=images), note)
+        parent_turn = await self._prompts.find_parent(claimed)
+        await self._store_question(
+            claimed, preferences, ResolvedPrompt(prompt, parent_turn=parent_turn, images=images), note
+        )
         return (Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, claimed.turn.id)),)
 
     async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, preferences: Preferences) -> ResolvedPrompt | None:

@@ -110,6 +110,13 @@ async def test_chosen_parent_holds_for_one_question(store: Store) -> None:
     assert await store.read(answers.find_parent, conversation_id, None) is None
 
 
+async def test_reply_leaves_the_chosen_parent_to_the_next_question(store: Store) -> None:
+    first, second, third = await ask(store, "one"), await ask(store, "two"), await ask(store, "three")
+    await store.write(answers.set_next_parent, third.conversation_id, first.id)
+    await ask(store, "reply", second.id)
+    assert await store.read(answers.find_parent, third.conversation_id, None) == first.id
+
+
 async def test_new_conversation_has_no_parent(store: Store) -> None:
     first, second = await ask(store, "one"), await ask(store, "two")
     await store.write(answers.set_next_parent, second.conversation_id, first.id)
@@ -139,6 +146,56 @@ async def test_summary_of_another_branch_is_not_used(store: Store, is_branch_sto
         parent_turn = None
     load = partial(history.load_history, parent_turn=parent_turn)
     assert (await store.read(load, conversation_id, None, 50)).summary == ConversationSummary()
+
+
+async def load_summary(store: Store, conversation_id: int, limit: int = 50) -> ConversationSummary:
+    return (await store.read(history.load_history, conversation_id, None, limit)).summary
+
+
+async def test_summary_of_a_branch_replaces_that_of_another(store: Store) -> None:
+    first = await ask(store, "one")
+    await ask(store, "two")
+    conversation_id = first.conversation_id
+    await store.write(history.save_summary, conversation_id, ConversationSummary(4, "Of one and two."), "m", 0)
+    await ask(store, "failed", first.id, answer="")
+    assert (await load_summary(store, conversation_id)).text, "a question without an answer leads nowhere"
+    await ask(store, "branch", first.id)
+    await ask(store, "last")
+    assert await load_summary(store, conversation_id, 2) == ConversationSummary(), "the branch is not loaded"
+    summary = ConversationSummary(2, "Of one.")
+    assert await store.write(history.save_summary, conversation_id, summary, "m", 0)
+    assert await load_summary(store, conversation_id) == summary
+
+
+async def test_return_to_another_branch_deletes_the_summary(store: Store) -> None:
+    first = await ask(store, "one")
+    second, third = await ask(store, "two"), await ask(store, "three", first.id)
+    fourth = await ask(store, "four", second.id)
+    summary = ConversationSummary(4, "Of one and two.")
+    assert await store.write(history.save_summary, fourth.conversation_id, summary, "m", 0)
+    await ask(store, "five", fourth.id)
+    assert await load_summary(store, fourth.conversation_id) == summary, "it is on the path"
+    await ask(store, "six", third.id)
+    await ask(store, "seven")
+    assert await load_summary(store, fourth.conversation_id, 2) == ConversationSummary()
+
+
+async def test_summary_from_before_a_branch_is_not_stored(store: Store) -> None:
+    """The summariser began with the messages of the path that another question has left meanwhile."""
+    first, _ = await ask(store, "one"), await ask(store, "two")
+    await ask(store, "branch", first.id)
+    summary = ConversationSummary(4, "Of one and two.")
+    assert not await store.write(history.save_summary, first.conversation_id, summary, "m", 0)
+
+
+async def test_question_from_before_a_new_conversation_has_no_parent_again(store: Store) -> None:
+    first, _ = await ask(store, "one"), await ask(store, "two")
+    branch = await ask(store, "branch", first.id)
+    question = await store.read(answers.get_question, branch.id)
+    assert question is not None
+    assert await store.read(answers.find_parent_again, branch.conversation_id, question) == first.id
+    await store.write(conversations.reset_history, branch.conversation_id, branch.id + 1)
+    assert await store.read(answers.find_parent_again, branch.conversation_id, question) is None
 
 
 async def test_messages_between_are_those_of_the_path(store: Store) -> None:
