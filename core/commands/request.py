@@ -1,6 +1,6 @@
 """A command, with everything its handler needs to know about the person and the place, and the reply to it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
@@ -18,8 +18,8 @@ MAX_SET_BY_CHARS = 100
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
     services: Services
-    stop_local_turns: Callable[[Collection[int]], None]
-    """Stops those of the turns that run in this process."""
+    on_cancelled: Callable[[CancelResult], None]
+    """Stops those of the turns that run in this process, and removes the marks of dropped questions."""
     incoming: Incoming
     turn_id: int
     conversation_id: int
@@ -61,7 +61,7 @@ class CommandRequest:
     async def cancel_turns(self, conversation_id: int) -> CancelResult:
         """Stop what is running and waiting in a conversation, up to this request."""
         result = await self.services.store.write(cancel_turns, conversation_id, self.turn_id)
-        self.stop_local_turns(result.running)
+        self.on_cancelled(result)
         return result
 
 

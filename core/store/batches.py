@@ -31,6 +31,8 @@ MAX_BATCH_CHARS = 200_000
 MAX_JOINED_CHARS = 200
 """Of each of several questions that are answered together."""
 MAX_JOINED_QUESTIONS = 10
+MAX_JOINED_AGE = 60.0
+"""Seconds since the first of them was stored: the age of the joined question is that of the first."""
 
 
 def merge_into_batch(
@@ -59,13 +61,16 @@ def merge_into_batch(
 def join_waiting(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:
     """Join a short question with the last one of the conversation, if that is the same person's and waits as well.
 
-    At least two questions of the conversation must be open, of which the first is being answered.
+    At least two questions of the conversation must be open, of which the first is being answered. A command or press
+    after the waiting question, such as /stop or /new, separates the two, even if it is finished.
     """
     if not _is_joinable(incoming):
         return False
-    last = connection.execute(SELECT_LAST_QUESTION, {"conversation_id": conversation_id}).first()
-    stored = decode_incoming(last.incoming_json) if last is not None and last.person_key == person_key else None
-    if last is None or stored is None or len(stored.pieces) >= MAX_JOINED_QUESTIONS:
+    last = connection.execute(SELECT_LAST_TURN, {"conversation_id": conversation_id}).first()
+    if last is None or last.seq is None or last.person_key != person_key or last.age > MAX_JOINED_AGE:
+        return False
+    stored = decode_incoming(last.incoming_json)
+    if stored is None or len(stored.pieces) >= MAX_JOINED_QUESTIONS:
         return False
     if not all(_is_joinable(replace(stored, text=text)) for _, text in split_batch(stored)):
         return False
@@ -123,10 +128,16 @@ SELECT_OPEN_QUESTION = (
     .order_by(turns.c.id.desc())
     .limit(1)
 )
-SELECT_LAST_QUESTION = (
-    select(turns.c.id, turns.c.person_key, turns.c.incoming_json)
-    .where(turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN)
-    .order_by(turns.c.seq.desc(), turns.c.id.desc())
+SELECT_LAST_TURN = (
+    select(
+        turns.c.id,
+        turns.c.seq,
+        turns.c.person_key,
+        turns.c.incoming_json,
+        (database_now() - turns.c.created_at).label("age"),
+    )
+    .where(turns.c.conversation_id == bindparam("conversation_id"), turns.c.state != TurnState.MERGED)
+    .order_by(turns.c.id.desc())
     .limit(1)
 )
 SELECT_WAITING_QUESTION = SELECT_OPEN_QUESTION.where(turns.c.not_before > database_now())

@@ -38,7 +38,7 @@ from sqlalchemy import (
 )
 
 from core.port import AccountKey
-from core.store.incoming_codec import decode_incoming, erase_content
+from core.store.incoming_codec import StoredIncoming, decode_incoming, erase_content
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
@@ -66,6 +66,8 @@ class CancelResult:
     """IDs of the turns whose owners have to stop."""
     dropped: int
     """The number of messages that waited, in queued turns that were cancelled."""
+    marked: tuple[StoredIncoming, ...] = ()
+    """The questions among them whose messages may have a mark to remove."""
 
 
 def claim_turns(
@@ -276,13 +278,14 @@ def cancel_turns(connection: Connection, conversation_id: int, before_turn: int)
         .values(cancel_requested=True)
         .returning(turns.c.id)
     ).all()
-    return CancelResult(list(running), sum(map(_count_messages, dropped)))
+    questions = [decode_incoming(row.incoming_json) for row in dropped]
+    marked = tuple(question for question in questions if question is not None and question.was_first_waiting)
+    return CancelResult(list(running), sum(map(_count_messages, questions)), marked)
 
 
-def _count_messages(row: Row[Any]) -> int:
+def _count_messages(question: StoredIncoming | None) -> int:
     """How many messages the question consists of."""
-    incoming = decode_incoming(row.incoming_json)
-    return max(1, len(incoming.pieces)) if incoming is not None else 1
+    return max(1, len(question.pieces)) if question is not None else 1
 
 
 def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:

@@ -130,7 +130,7 @@ def accept_event(
     is_message = incoming.kind is EventKind.PROMPT and incoming.message_id is not None
     is_first_waiting = is_message and not exceeded and open_count == 1
     if is_first_waiting:
-        columns["incoming_json"] = encode_incoming(as_stored(incoming, waits=True))
+        columns["incoming_json"] = encode_incoming(as_stored(incoming, was_first_waiting=True))
     columns |= {
         "seq": seq if ordered and not exceeded else None,
         "refusal": Refusal(exceeded) if exceeded else None,

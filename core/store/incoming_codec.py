@@ -34,7 +34,7 @@ class StoredIncoming(Incoming):
     """In the order of `text`, in which line breaks separate them."""
     compared_model: str = ""
     """Answers this question side by side with another model, which has a turn of its own."""
-    waits: bool = False
+    was_first_waiting: bool = False
     """When it was stored, it was the only question of its conversation that waited for the answer to another one."""
 
 

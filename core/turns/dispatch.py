@@ -1,6 +1,6 @@
 """Decides what a turn is (a refusal, a command, a button or a question), and has it handled to its end."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -13,6 +13,7 @@ from core.errors import DeliveryError, StoreError
 from core.i18n.translation import gettext, load_catalogue, speaking
 from core.port import EventKind
 from core.services import Services
+from core.store.claims import CancelResult
 from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
 from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
@@ -27,9 +28,9 @@ log = structlog.get_logger(__name__)
 class Dispatcher:
     """Every method raises `LostLeaseError` and `StoreError` only, and leaves the turn finished otherwise."""
 
-    def __init__(self, services: Services, stop_local_turns: Callable[[Collection[int]], None]) -> None:
+    def __init__(self, services: Services, on_cancelled: Callable[[CancelResult], None]) -> None:
         self._services = services
-        self._stop_local_turns = stop_local_turns
+        self._on_cancelled = on_cancelled
         self._questions = QuestionHandler(services)
 
     async def run(self, claimed: ClaimedTurn) -> None:
@@ -85,7 +86,7 @@ class Dispatcher:
         turn, incoming = claimed.turn, claimed.turn.incoming
         request = CommandRequest(
             self._services,
-            self._stop_local_turns,
+            self._on_cancelled,
             incoming,
             turn.id,
             turn.conversation_id,

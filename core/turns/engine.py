@@ -25,6 +25,7 @@ from core.services import Services
 from core.settings import AccessMode
 from core.store.claims import (
     SUSPECT_ATTEMPTS,
+    CancelResult,
     ClaimFilter,
     claim_turns,
     expire_leases,
@@ -90,7 +91,7 @@ class Engine:
         self._clock = timings.clock
         self._timings = timings
         self._max_attempts = max_attempts
-        self._dispatcher = Dispatcher(services, self._stop_turns)
+        self._dispatcher = Dispatcher(services, self._on_cancelled)
         self._rate_limits = SharedRateLimits(services, adapters)
         access_control = AccessControl(store, services.settings.access, timings=timings)
         self._access_requests = AccessRequests(services, adapters, self._on_event_stored)
@@ -357,6 +358,11 @@ class Engine:
             is_theirs = is_question(question) and (question.place, question.sender.user) == origin
             if is_theirs and target in (None, turn.id):
                 running.claimed.stop_requested.set()
+
+    def _on_cancelled(self, result: CancelResult) -> None:
+        self._stop_turns(result.running)
+        for question in result.marked:
+            self._waiting_marks.remove_later(question)
 
     def _stop_turns(self, ids: Collection[int]) -> None:
         """Stop turns that run here. Other processes read the request from the database with their next heartbeat."""

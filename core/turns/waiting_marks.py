@@ -1,12 +1,14 @@
-"""Marks the first question of a conversation that waits for the answer to another one, until its own answer starts.
+"""Marks the first question of a conversation that waits for the answer to another one, until its own answer starts
+or it is dropped.
 
 The process that stores the question shows the mark, if the question still waits after a moment. The process that
-answers it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are nearly
-used up, there is none.
+answers or drops it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are
+nearly used up, there is none.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -37,7 +39,7 @@ class WaitingMarks:
         self._limiter = limiter
         self._timings = timings
         self._shown: BoundedDict[str, asyncio.Task[bool]] = BoundedDict(MAX_TASKS)
-        """By event: whether there is a mark, for the questions that this process stored."""
+        """By event: whether there may be a mark, for the questions that this process stored."""
         self._removals: set[asyncio.Task[None]] = set()
 
     def show_later(self, incoming: Incoming) -> None:
@@ -47,9 +49,9 @@ class WaitingMarks:
             self._shown[_event_key(incoming)] = asyncio.create_task(self._show(adapter, incoming))
 
     def remove_later(self, incoming: Incoming) -> None:
-        """Remove the mark of a question whose answer starts. Returns at once."""
+        """Remove the mark of a question whose answer starts, or that is dropped. Returns at once."""
         adapter = self._adapter(incoming)
-        has_mark = isinstance(incoming, StoredIncoming) and incoming.waits
+        has_mark = isinstance(incoming, StoredIncoming) and incoming.was_first_waiting
         shown = self._shown.pop(_event_key(incoming), None)
         if adapter is None or not has_mark or len(self._removals) >= MAX_TASKS:
             return
@@ -68,16 +70,19 @@ class WaitingMarks:
         return adapter if isinstance(adapter, SupportsWaitingMarks) and incoming.message_id is not None else None
 
     async def _show(self, adapter: SupportsWaitingMarks, incoming: Incoming) -> bool:
-        """Returns whether there is a mark now."""
+        """Returns whether there may be a mark now: a request without a response may have had its effect."""
         await self._timings.clock.sleep(self._timings.waiting_mark_delay)
+        is_sent = False
         try:
             if not await self._store.read(is_queued, _event_key(incoming)):
                 return False
-            async with asyncio.timeout(self._timings.waiting_mark_timeout):
-                await self._change(adapter, incoming, is_waiting=True)
+            async with asyncio.timeout(self._timings.waiting_mark_timeout), self._within_limits(incoming):
+                is_sent = True
+                await adapter.mark_waiting(incoming.place, incoming.message_id or "", is_waiting=True)
         except (DeliveryError, StoreError, TimeoutError) as error:
             log.debug("turn.not_marked", error=type(error).__name__)
-            return False
+            is_refused = isinstance(error, DeliveryError) and error.failure is not DeliveryFailure.UNKNOWN
+            return is_sent and not is_refused
         return True
 
     async def _remove(
@@ -86,16 +91,19 @@ class WaitingMarks:
         if shown is not None and not await shown:
             return
         try:
-            await self._change(adapter, incoming, is_waiting=False)
+            async with self._within_limits(incoming):
+                await adapter.mark_waiting(incoming.place, incoming.message_id or "", is_waiting=False)
         except DeliveryError as error:
             log.debug("turn.mark_not_removed", failure=error.failure)
 
-    async def _change(self, adapter: SupportsWaitingMarks, incoming: Incoming, *, is_waiting: bool) -> None:
+    @asynccontextmanager
+    async def _within_limits(self, incoming: Incoming) -> AsyncIterator[None]:
+        """Wait until the platform's limits have room for one request, which is sent inside."""
         place, limiter = incoming.place, self._limiter(incoming.place.account_key)
         capabilities = self._adapters[place.account_key].capabilities(place)
         granted_at = await limiter.acquire(place.chat, capabilities, Priority.PREVIEW)
         try:
-            await adapter.mark_waiting(place, incoming.message_id or "", is_waiting=is_waiting)
+            yield
         except DeliveryError as error:
             if error.failure is DeliveryFailure.RATE_LIMITED:
                 limiter.apply_retry_after(place.chat, error)

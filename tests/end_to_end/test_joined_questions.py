@@ -53,3 +53,20 @@ async def test_waiting_question_is_marked_until_its_answer_starts_on_telegram(ha
     await harness.wait_until_stored("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)")
     assert len(telegram.calls_to("setMessageReaction")) == 2
     assert third.reactions == []
+
+
+async def test_stop_removes_the_mark_on_telegram_and_answers_later_questions(harness: Harness) -> None:
+    model, telegram = harness.model, harness.telegram
+    ann = telegram.create_user("Ann")
+    chat = telegram.open_private_chat(ann)
+    model.tokens_per_second = 20
+    model.answer = lambda body: "word " * (400 if FIRST in body["messages"][-1]["content"] else 1)
+    await telegram.send_message(ann, chat, FIRST)
+    await model.wait_for(lambda: len(model.requests) == 1)
+    second = await telegram.send_message(ann, chat, SECOND)
+    await telegram.wait_for(lambda: second.reactions == ["👀"])
+    await telegram.send_message(ann, chat, "/stop")
+    await telegram.send_message(ann, chat, THIRD)
+    await model.wait_for(lambda: len(model.requests) == 2, 30)
+    assert contents(model.requests[-1]) == THIRD
+    await telegram.wait_for(lambda: second.reactions == [])

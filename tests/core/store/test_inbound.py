@@ -16,7 +16,7 @@ from core.store.database import Store
 from core.store.inbound import NOTICE_SECONDS, AcceptResult, InboundLimits, seconds_until_accepted
 from core.store.turns import Refusal, Turn, TurnState
 from core.timings import Timings
-from tests.core.store.turn_helpers import accept, accept_event, claim, end_batch_window, message_event
+from tests.core.store.turn_helpers import accept, accept_event, claim, end_batch_window, make_older, message_event
 
 FUTURE_TURN = 2**31
 UNNAMED = Batch()
@@ -90,10 +90,6 @@ async def test_exempt_turns_have_a_limit_of_their_own(store: Store) -> None:
     await store.write(make_older, NOTICE_SECONDS + 1)
     results = [await accept(store, f"u{n}", limits=limits) for n in range(3)]
     assert results == [AcceptResult.NEW] * 2 + [AcceptResult.RATE_LIMITED]
-
-
-def make_older(connection: Connection, seconds: float) -> None:
-    connection.execute(update(schema.turns).values(created_at=schema.turns.c.created_at - seconds))
 
 
 async def accept_stop(store: Store, key: str, *, limits: InboundLimits = InboundLimits()) -> AcceptResult:  # noqa: B008

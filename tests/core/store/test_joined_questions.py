@@ -9,12 +9,12 @@ import pytest
 from core.port import Attachment, EventKind, Quote, QuoteKind, Sender
 from core.store import claims, inbound, turns
 from core.store.answers import store_answer
-from core.store.batches import MAX_JOINED_CHARS, MAX_JOINED_QUESTIONS
+from core.store.batches import MAX_JOINED_AGE, MAX_JOINED_CHARS, MAX_JOINED_QUESTIONS
 from core.store.database import Store
 from core.store.inbound import AcceptResult, InboundLimits
 from core.store.incoming_codec import StoredIncoming
 from core.store.turns import TurnState
-from tests.core.store.turn_helpers import accept_event, answer, claim, message_event
+from tests.core.store.turn_helpers import accept_event, answer, claim, make_older, message_event
 
 BOB = Sender("telegram", "6", "Bob")
 NEW, WAITING, MERGED = AcceptResult.NEW, AcceptResult.WAITING, AcceptResult.MERGED
@@ -51,7 +51,7 @@ async def test_questions_that_wait_are_joined(store: Store) -> None:
     (joined,) = await claim(store)
     assert joined.incoming.text == "text 2\ntext 3\ntext 4"
     assert isinstance(joined.incoming, StoredIncoming)
-    assert joined.incoming.waits, "its message has a mark to remove"
+    assert joined.incoming.was_first_waiting, "its message has a mark to remove"
     assert await write(store, 5) is WAITING, "the joined question is being answered"
     await answer(store, joined, "", "2.")
     (last,) = await claim(store)
@@ -115,6 +115,44 @@ async def test_stop_drops_all_that_wait(store: Store) -> None:
     assert (result.running, result.dropped) == ([running.id], 3)
     await store.write(turns.finish_turn, running, TurnState.STOPPED)
     assert await claim(store) == []
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+async def test_command_separates_questions(store: Store, is_finished: bool) -> None:
+    """What /stop drops, and what /new leaves in the old conversation, was written before it."""
+    await write(store, 1)
+    await write(store, 2)
+    event = replace(message_event("stop", ""), kind=EventKind.COMMAND, command="stop")
+    await store.write(partial(accept_event, ordered=False), event)
+    running, command = await claim(store)
+    if is_finished:
+        await store.write(turns.finish_turn, command, TurnState.DONE)
+    assert await write(store, 3) is NEW
+    assert await write(store, 4) is MERGED, "text 3 is newer than the command"
+    result = await store.write(claims.cancel_turns, command.conversation_id, command.id)
+    assert (result.running, result.dropped) == ([running.id], 1)
+    await store.write(turns.finish_turn, running, TurnState.STOPPED)
+    (last,) = [turn for turn in await claim(store) if turn.seq is not None]
+    assert last.incoming.text == "text 3\ntext 4"
+
+
+async def test_old_question_stays_alone(store: Store) -> None:
+    """A new question that took its age would be refused as too old."""
+    await write(store, 1)
+    await write(store, 2)
+    await store.write(make_older, MAX_JOINED_AGE - 5)
+    assert await write(store, 3) is MERGED
+    await store.write(make_older, 10)
+    assert await write(store, 4) is NEW
+
+
+async def test_stop_tells_whose_mark_to_remove(store: Store) -> None:
+    for number in (1, 2):
+        await write(store, number)
+    await write(store, 3, "x" * (MAX_JOINED_CHARS + 1))
+    (running,) = await claim(store)
+    result = await store.write(claims.cancel_turns, running.conversation_id, running.id + 100)
+    assert [question.message_id for question in result.marked] == ["2"]
 
 
 async def test_edit_changes_one_of_the_joined_questions(store: Store) -> None:

@@ -75,6 +75,11 @@ def end_batch_window(connection: Connection) -> None:
     connection.execute(update(schema.turns).values(not_before=0))
 
 
+def make_older(connection: Connection, seconds: float) -> None:
+    """As if all turns had been stored so much earlier."""
+    connection.execute(update(schema.turns).values(created_at=schema.turns.c.created_at - seconds))
+
+
 async def history_texts(store: Store, conversation_id: int, before_seq: int | None = None) -> list[str]:
     stored = await store.read(load_history, conversation_id, before_seq, 50)
     return [message.text for message in stored.messages]

@@ -100,3 +100,32 @@ async def test_process_that_answers_removes_the_mark(tmp_path: Path, model: Mode
         await chat.wait_for_states("done", "done")
         await chat.wait_until(lambda: bool(heir.marks))
     assert heir.marks == [("m2", False)]
+
+
+async def test_mark_of_dropped_question_is_removed(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = MarkingAdapter()
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2)
+        await chat.wait_until(lambda: bool(adapter.marks))
+        await chat.say("/stop")
+        await chat.wait_until(lambda: len(adapter.marks) == 2)
+        await chat.wait_for_states("stopped", "stopped", "done")
+    assert adapter.marks == [("m2", True), ("m2", False)]
+
+
+@pytest.mark.parametrize("is_timeout", [True, False])
+async def test_mark_that_may_have_arrived_is_removed(tmp_path: Path, model: ModelStandIn, is_timeout: bool) -> None:
+    adapter = MarkingAdapter()
+    if is_timeout:
+        adapter.close_gate("mark_waiting")
+    else:
+        adapter.fail_next("mark_waiting", DeliveryError("no response", DeliveryFailure.UNKNOWN))
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2)
+        await chat.wait_until(lambda: bool(adapter.marks))
+        if is_timeout:
+            await adapter.cancelled["mark_waiting"].wait()
+            adapter.gates["mark_waiting"].set()
+        await chat.wait_for_text("quick")
+        await chat.wait_until(lambda: len(adapter.marks) == 2)
+    assert adapter.marks == [("m2", True), ("m2", False)]
