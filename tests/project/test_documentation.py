@@ -24,7 +24,7 @@ EVENT_PATTERN = re.compile(r"`([a-z]+\.[a-z_]+)`")
 COMMAND_PATTERN = re.compile(r"`/([a-z]+)\b[^/`]*`")
 TEST_PATTERN = re.compile(r"`(test_\w+)`")
 PATH_PATTERN = re.compile(r"`((?:bots|core|deploy|docs|tests)/[a-z0-9_./]*)`")
-OTHER_VARIABLES = {"PARLEY_SPECS"}
+OTHER_VARIABLES = {"PARLEY_SCREENSHOTS", "PARLEY_SPECS"}
 OTHER_COMMANDS = {"file", "quit", "newbot", "setprivacy"}  # of the terminal and of @BotFather
 HTTP_PATHS = {"healthz", "readyz", "metrics"}
 

@@ -14,6 +14,7 @@ PRODUCT = sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "bots").rglob("*.py")
 MARKS = ("gettext", "gettext_noop", "ngettext")
 SHOWN_LATER = {
     "core/commands/key.py": "`_refuse` translates the reason",
+    "bots/discord/forms.py": "`_refuse` translates the reason",
     "bots/terminal/adapter.py": "the terminal speaks English",
 }
 """Files that use a marked constant without `gettext`, with the reason."""
