@@ -59,6 +59,8 @@ async def run_bot(
         await stack.enter_async_context(notifier.running(stop_requested))
         monitoring = _create_monitoring_server(settings.core)
         metrics = monitoring.metrics if monitoring else NO_METRICS
+        if monitoring is not None:
+            await stack.enter_async_context(monitoring.running())
         tracer = await stack.enter_async_context(_exporting_traces(settings.core))
         services = await run_until(
             stop_requested,
@@ -75,7 +77,7 @@ async def run_bot(
             health = Health(adapters, services.store, timings, metrics=metrics)
             notifier.watch(health)
             if monitoring is not None:
-                await stack.enter_async_context(monitoring.running(services, adapters, health))
+                stack.enter_context(monitoring.watching(services, adapters, health))
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code, health=health)
 
 

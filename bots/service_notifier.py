@@ -1,7 +1,7 @@
 """Tells the service manager how the process is: systemd's `sd_notify` protocol, for units of `Type=notify`.
 
 The manager learns when the bot serves, what it waits for and that it stops. While the bot is alive, it feeds the
-manager's watchdog; a process that is blocked, or cannot reach a platform for too long, is replaced.
+manager's watchdog; a process that is blocked, or cannot reach any platform for too long, is replaced.
 
 Each message is one datagram of lines such as `READY=1`. Without `NOTIFY_SOCKET`, nothing is sent.
 """

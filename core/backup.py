@@ -28,21 +28,38 @@ async def back_up(store: Store, path: Path) -> Manifest:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """A file to write to. If the body succeeds, it is moved to `path`, which must not exist."""
-    if path.exists():
-        raise ConfigurationError(f"{path} exists already. Choose another name.")
-    partial = path.with_name(f"{path.name}.partial")
+    """A file to write to, of its owner only. If the body succeeds, it is moved to `path`, which must not exist."""
+    partial: Path | None = None
     try:
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600, exist_ok=False)
+        _check_unused(path)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".partial")
+        os.close(descriptor)
+        partial = Path(name)
         yield partial
         _flush_to_disk(partial)
-        partial.rename(path)
+        _move(partial, path)
         _flush_to_disk(path.parent)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def _check_unused(path: Path) -> None:
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already. Choose another name.")
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Not with `rename`, which overwrites what another backup has written meanwhile."""
+    _check_unused(path)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, such as that of a USB stick
+        partial.rename(path)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -562,6 +562,8 @@ class ConnectionState(StrEnum):
 
     CONNECTING = "connecting"
     """Not now: the connection is being opened, or was lost."""
+    WAITING = "waiting"
+    """Not now: the platform lets the bot connect only later. A new process would wait as well."""
     CONNECTED = "connected"
     STANDBY = "standby"
     """Other processes receive the events; this one is about to take over from them when they end."""

@@ -93,7 +93,7 @@ class Timings:
     event_loop_timeout: float = 30.0
     """A process whose event loop did nothing for so long is not alive."""
     max_disconnection: float = 600.0
-    """Nor is one without connection to a platform for so long. Longer than the adapter's own recovery takes."""
+    """Nor is one without connection to any platform for so long. Longer than the adapters' own recovery takes."""
     tolerated_disconnection: float = 15.0
     """How long a platform still counts as connected for traffic: a lost connection is usually back at once."""
     report_timeout: float = 5.0

@@ -89,8 +89,11 @@ class GatewaySupervisor:
         if not self._served_shards:
             return ConnectionState.STANDBY if self._is_standing_by else ConnectionState.CONNECTING
         clients = [self._clients.get(shard) for shard in self._served_shards]
-        is_connected = all(client is not None and client.is_connected for client in clients)
-        return ConnectionState.CONNECTED if is_connected else ConnectionState.CONNECTING
+        if all(client is not None and client.is_connected for client in clients):
+            return ConnectionState.CONNECTED
+        if self._identify_limiter.is_waiting_for_sessions:
+            return ConnectionState.WAITING
+        return ConnectionState.CONNECTING
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises `ConfigurationError`."""

@@ -41,6 +41,12 @@ class IdentifyLimiter:
         self._bucket_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._next_allowed: dict[int, float] = {}
         self._reserved_at: dict[int, float] = {}
+        self._waiting_shards: set[int] = set()
+
+    @property
+    def is_waiting_for_sessions(self) -> bool:
+        """Whether a shard waits because Discord allows no session now."""
+        return bool(self._waiting_shards)
 
     async def reserve(self, shard: int) -> None:
         """Wait until the shard may IDENTIFY. Call before connecting, because Discord closes idle connections.
@@ -48,8 +54,7 @@ class IdentifyLimiter:
         Raises `DeliveryError` if Discord does not report its session limit, and `UnavailableError` if
         today's sessions are used up.
         """
-        while (seconds := await self._session_wait()) > 0:
-            await self._clock.sleep(seconds)
+        await self._wait_for_sessions(shard)
         self._check_daily_limit()
         await self._wait_for_bucket(shard % self.concurrency)
         self._reserved_at[shard] = self._clock.monotonic()
@@ -63,6 +68,14 @@ class IdentifyLimiter:
             await self._wait_for_bucket(shard % self.concurrency)
         self._check_daily_limit()
         self._identify_times.append(self._clock.monotonic())
+
+    async def _wait_for_sessions(self, shard: int) -> None:
+        try:
+            while (seconds := await self._session_wait()) > 0:
+                self._waiting_shards.add(shard)
+                await self._clock.sleep(seconds)
+        finally:
+            self._waiting_shards.discard(shard)
 
     async def _wait_for_bucket(self, bucket: int) -> None:
         # A reservation may be used this much later, so the next one must start that much later.

@@ -28,6 +28,7 @@ from bots.sandbox.telegram import TelegramStandIn
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
 from bots.terminal.input import LineReader, standard_input
+from core.clock import run_until
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import config_file_keys
 
@@ -87,6 +88,11 @@ class Services:
 
 async def run_sandbox(options: SandboxOptions) -> None:
     """Run until the input ends or a signal comes. Raises `ConfigurationError`, `UnavailableError`."""
+    stop_requested = create_stop_event()  # at once: a signal must not leave the bot's process or files behind
+    await run_until(stop_requested, _run_client(options))
+
+
+async def _run_client(options: SandboxOptions) -> None:
     async with start_services(options) as services:
         browser = _find_browser() if options.opens_browser else None
         has_page = options.client is SandboxClient.PAGE or (
@@ -164,14 +170,13 @@ async def _run_page(services: Services, browser: webbrowser.BaseBrowser | None, 
             raise ConfigurationError(f"--port {port} cannot be used: {error.strerror}") from error
         stack.push_async_callback(bot.close)
         await page.start_bot()
-        stop_requested = create_stop_event()
         address = page.server.guard.address()
         _print_lines(PAGE_WELCOME.format(answer_source=services.answer_source), address)
         if browser is not None:
             await asyncio.to_thread(browser.open, address)
         printer = asyncio.create_task(_print_addresses(page))
         try:
-            await stop_requested.wait()
+            await asyncio.Event().wait()  # until the signal
         finally:
             printer.cancel()
 

@@ -291,7 +291,7 @@ def _count_messages(question: StoredIncoming | None) -> int:
 def was_just_stopped(connection: Connection, conversation_id: int, before_turn: int) -> bool:
     """Whether the last question before `before_turn` was stopped within the last `RECENT_STOP_SECONDS`.
 
-    Also while the text that had been written is still delivered.
+    A question that is being stopped counts as well: the part of its answer that exists is being delivered.
     """
     last = connection.execute(
         select(

@@ -93,10 +93,10 @@ async def test_start_is_not_extended_without_hope(manager: Manager, address: str
     clock = FakeClock()
     async with notifying(address, clock) as (notifier, _):
         health = watch(notifier)
-        health.readiness, health.liveness = ["no platform is connected"], ["telegram has not been connected for 601 s"]
+        health.readiness, health.liveness = ["no platform is connected"], ["no platform has been connected for 601 s"]
         manager.read()
         await clock.advance(START_INTERVAL)
-        assert manager.read() == ["STATUS=telegram has not been connected for 601 s; no platform is connected"]
+        assert manager.read() == ["STATUS=no platform has been connected for 601 s; no platform is connected"]
 
 
 async def test_ready_is_sent_once(manager: Manager, address: str) -> None:
@@ -119,10 +119,10 @@ async def test_watchdog_is_fed_only_while_the_process_is_alive(manager: Manager,
     async with notifying(address, clock) as (notifier, _):
         health = watch(notifier)
         await clock.advance(START_INTERVAL)
-        health.liveness = ["telegram has not been connected for 601 s"]
+        health.liveness = ["no platform has been connected for 601 s"]
         manager.read()
         await clock.advance(2 * WATCHDOG_SECONDS)
-        assert set(manager.read()) == {"STATUS=telegram has not been connected for 601 s"}
+        assert set(manager.read()) == {"STATUS=no platform has been connected for 601 s"}
         health.liveness = []
         await clock.advance(WATCHDOG_SECONDS)
         assert manager.read().count("WATCHDOG=1") == 3, "in time, although a message may be late"

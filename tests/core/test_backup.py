@@ -180,6 +180,19 @@ async def test_running_bot_is_not_disturbed(open_store: OpenStore, backup_file: 
         await restore(postgresql, backup_file, replaces=True)
 
 
+async def test_simultaneous_backups_do_not_disturb_each_other(open_store: OpenStore, tmp_path: Path) -> None:
+    sources = [open_store("sqlite", "source"), open_store("sqlite", "source")]
+    await create_sample(sources[0])
+    file = tmp_path / "copy.parley"
+    outcomes = await asyncio.gather(*(back_up(source, file) for source in sources), return_exceptions=True)
+    (error,) = (outcome for outcome in outcomes if isinstance(outcome, BaseException))
+    assert isinstance(error, ConfigurationError)
+    assert "exists already" in str(error)
+    assert file.stat().st_mode & 0o777 == 0o600
+    await restore(open_store("sqlite", "restored"), file, replaces=False)
+    assert list(tmp_path.glob("*partial*")) == []
+
+
 async def test_backup_overwrites_nothing(open_store: OpenStore, backup_file: Path, tmp_path: Path) -> None:
     store = open_store("sqlite", "source")
     with pytest.raises(ConfigurationError, match="exists already"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from core.errors import StoreError
 from core.health import Health
@@ -102,13 +103,36 @@ async def test_reconnect_within_seconds_is_tolerated() -> None:
         assert not health.readiness_problems()
 
 
-async def test_long_disconnection_of_one_platform_is_death() -> None:
-    telegram, discord = WatchedAdapter("telegram"), WatchedAdapter("discord", ConnectionState.CONNECTING)
-    async with watching(FakeClock(), telegram, discord) as (health, advance):
+async def test_long_disconnection_of_all_platforms_is_death() -> None:
+    adapters = [WatchedAdapter(platform, ConnectionState.CONNECTING) for platform in ("telegram", "discord")]
+    async with watching(FakeClock(), *adapters) as (health, advance):
         await advance(TIMINGS.max_disconnection)
         assert not health.liveness_problems()
         await advance(1)
-        assert health.liveness_problems() == ["discord has not been connected for 601 s"]
+        assert health.liveness_problems() == ["no platform has been connected for 601 s"]
+        adapters[1].connection_state = ConnectionState.CONNECTED
+        await advance(TIMINGS.health_check_interval)
+        assert not health.liveness_problems()
+
+
+async def test_long_disconnection_of_one_platform_is_only_logged() -> None:
+    telegram, discord = WatchedAdapter("telegram"), WatchedAdapter("discord", ConnectionState.CONNECTING)
+    with capture_logs() as logs:
+        async with watching(FakeClock(), telegram, discord) as (health, advance):
+            await advance(3600)
+            assert (health.liveness_problems(), health.readiness_problems()) == ([], [])
+            discord.connection_state = ConnectionState.CONNECTED
+            await advance(TIMINGS.health_check_interval)
+            discord.connection_state = ConnectionState.CONNECTING
+            await advance(3600)
+    assert [(entry["event"], entry["platform"]) for entry in logs] == [("adapter.disconnected", "discord")] * 2
+
+
+async def test_platform_that_lets_nobody_connect_is_not_ready_but_alive() -> None:
+    async with watching(FakeClock(), WatchedAdapter("discord", ConnectionState.WAITING)) as (health, advance):
+        await advance(24 * 3600)
+        assert not health.liveness_problems()
+        assert health.readiness_problems() == ["no platform is connected"]
 
 
 async def test_silent_platform_is_not_connected() -> None:

@@ -104,14 +104,16 @@ async def test_watchdog_finds_a_blocked_event_loop_and_the_abort_says_where_it_i
     assert b"in stall_while" in errors
 
 
-async def test_watchdog_finds_a_lost_platform(harness: Harness, manager: ServiceManager) -> None:
+async def test_watchdog_finds_a_process_without_any_platform(harness: Harness, manager: ServiceManager) -> None:
     async with running(harness, manager, "tests.deploy.unlucky_bot", "disconnection"):
         await manager.wait_for(lambda: manager.lines.count("WATCHDOG=1") >= 2)
         cut_off(harness)
         ann = harness.telegram.create_user("Ann")
         await harness.telegram.send_message(ann, harness.telegram.open_private_chat(ann), "hello")  # ends the long poll
+        harness.discord.gateway.script.close_code = 4008
+        await harness.discord.gateway.invalidate_sessions()
         await manager.wait_until_expired()
-        assert "telegram has not been connected for" in manager.status
+        assert "no platform has been connected for" in manager.status
 
 
 def test_unit_uses_the_protocol() -> None:

@@ -1,7 +1,9 @@
 """The sandbox as a newcomer uses it."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -82,8 +84,8 @@ long 200000 &
 """
 
 
-async def run_sandbox(lines: str, folder: Path | None = None) -> str:
-    process = await asyncio.create_subprocess_exec(
+async def start_sandbox(folder: Path | None = None, **variables: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "bots.cli",
@@ -94,9 +96,14 @@ async def run_sandbox(lines: str, folder: Path | None = None) -> str:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "COLUMNS": "400", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "COLUMNS": "400", "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
         cwd=folder,
+        start_new_session=True,
     )
+
+
+async def run_sandbox(lines: str, folder: Path | None = None) -> str:
+    process = await start_sandbox(folder)
     async with asyncio.timeout(90):
         out, _ = await process.communicate(lines.encode())
     output = out.decode()
@@ -165,3 +172,21 @@ async def test_quit_ends_answers_and_files(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
     file.write_text("words and more words in here. " * 40_000)
     await run_sandbox(QUITTING.format(file=file))
+
+
+async def test_stop_signal_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = await start_sandbox(TMPDIR=str(tmp_path))
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(90):
+            await process.stdout.readuntil(b"Parley's sandbox")
+            assert list(tmp_path.iterdir()), "the database"
+            process.send_signal(signal.SIGTERM)
+            output = await process.stdout.read()  # until the bot's process has ended, too
+            await process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert b"Traceback" not in output
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from core.store.database import Store
 from core.store.leases import Leases
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
 from tests.sqlite import sqlite_url
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -137,13 +138,16 @@ async def test_dropped_connection_resumes(store: Store, harness: AdapterHarness)
 async def test_last_daily_sessions_are_reserved(harness: AdapterHarness) -> None:
     gateway = harness.discord.gateway
     gateway.script.remaining_sessions, gateway.script.session_reset_after = 50, 0.3
-    harness.run(harness.build(gateway_url=None))
+    adapter = harness.build(gateway_url=None)
+    harness.run(adapter)
     await harness.discord.wait_for(lambda: len(harness.discord.calls_to("GET", GATEWAY_PATH)) == 3)
+    await wait_until(lambda: adapter.connection_state is ConnectionState.WAITING)
     lookups = harness.discord.calls_to("GET", GATEWAY_PATH)
     assert not gateway.identifies
     assert lookups[-1].time - lookups[0].time >= 0.6
     gateway.script.remaining_sessions, gateway.script.session_reset_after = 1000, 0
     await harness.wait_for_connections(1)
+    await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
 
 
 async def test_invalid_session_is_not_replaced_without_daily_sessions(harness: AdapterHarness) -> None:
