@@ -54,6 +54,7 @@ async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) 
     await harness.inbox.next()
     assert first.is_connected()
     assert not second.is_connected()
+    await wait_until(lambda: second.adapter.connection_state is ConnectionState.STANDBY)
     states = [replica.adapter.connection_state for replica in (first, second)]
     assert states == [ConnectionState.CONNECTED, ConnectionState.STANDBY]
     assert len(harness.discord.gateway.identifies) == 1
