@@ -188,6 +188,7 @@ async def test_nothing_is_sent_without_an_address() -> None:
         ("", "", 10.0),
         ("nonsense", "", 10.0),
     ],
+    ids=["this process", "any process", "another process", "no watchdog", "no number"],
 )
 async def test_environment_of_the_manager(
     microseconds: str, process_id: str, interval: float, manager: Manager, address: str, monkeypatch: pytest.MonkeyPatch
