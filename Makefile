@@ -35,14 +35,16 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
 	$(call step,translations,$(BIN)/python -m tests.project.catalogues --check,Run: make catalogues; then translate what it prints, in core/i18n/catalogues)
-	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project,Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project --ignore=tests/browser,Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,browser tests,$(BIN)/pytest -n 2 tests/browser,They need a processor for themselves: repeat them with $(BIN)/pytest tests/browser)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
 fast: install ## quick tests, in under a minute: no child processes, no PostgreSQL
 	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/browser
+	$(BIN)/pytest -n 2 tests/browser
 	$(BIN)/pytest tests/load
 
 format: install ## format the code and fix what the linter can fix

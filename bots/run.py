@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,8 @@ async def run_bot(
 
     Raises `ConfigurationError` and `UnavailableError`.
     """
-    faulthandler.enable()  # a process that its service manager aborts, because it hangs, says where
+    with suppress(OSError, ValueError):  # where there is no file for errors
+        faulthandler.enable()  # a process that its service manager aborts, because it hangs, says where
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -138,7 +138,7 @@ class PrometheusMetrics(Metrics):
         )
         self.platform_activity_age = self._gauge(
             "parley_platform_activity_age_seconds",
-            "Time since Telegram answered a poll, or Discord a heartbeat; absent in a process that stands by",
+            "Time since the platform answered a poll or a heartbeat; absent in a process that stands by",
             ("platform",),
         )
         self.queue_turns = self._gauge("parley_queue_turns", "Events that wait to be worked on, in the whole database")

@@ -31,7 +31,11 @@ async def test_traffic_matches_specs(harness: Harness) -> None:
     await discord.send_message(eve, direct, "long 20000")
     await discord.use_command(eve, channel, "ask", prompt="long 20000")
     await discord.send_message(eve, thread, f"{discord.mention} hello")
-    await discord.wait_for(lambda: all(each.responses and each.responses[0].content for each in interactions))
+    await discord.wait_for(
+        lambda: all(
+            each.responses and (each.responses[0].content or each.responses[0].components) for each in interactions
+        )
+    )
     await discord.wait_for(lambda: any("Retry" in str(m.components) for m in discord.messages(thread)))
     await discord.wait_for(lambda: any(m.attachments for m in discord.messages(direct)), 30)
     await discord.wait_for(lambda: any(m.attachments for m in discord.messages(channel)), 30)

@@ -360,7 +360,7 @@ async def test_concurrent_messages_do_not_interleave(harness: Harness) -> None:
     model.tokens_per_second = 100
     ann = telegram.create_user("Ann")
     chat = telegram.open_private_chat(ann)
-    asked = [f"repeat: {word} {'x ' * 20}".strip() for word in ("one", "two", "three")]
+    asked = [f"repeat: {word} {'x ' * 120}".strip() for word in ("one", "two", "three")]
     for text in asked:
         await telegram.send_message(ann, chat, text)
     await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) == 3, 20)

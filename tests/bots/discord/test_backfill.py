@@ -50,7 +50,7 @@ class StoringInbox(FakeInbox):
             ordered=True,
             limits=InboundLimits(),
         )
-        if accepted is AcceptResult.NEW:
+        if accepted in (AcceptResult.NEW, AcceptResult.WAITING, AcceptResult.MERGED):
             await self.events.put(incoming)
 
 

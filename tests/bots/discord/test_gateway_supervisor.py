@@ -12,7 +12,7 @@ import structlog
 from bots.sandbox.discord import DiscordStandIn, ScriptedReply
 from bots.sandbox.discord.enums import Opcode
 from core.commands.declarations import COMMANDS
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import ConnectionState, Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 from tests.clock import FakeClock
@@ -255,13 +255,13 @@ def test_malformed_token_is_configuration_error(token: str) -> None:
         AdapterHarness(DiscordStandIn()).build(token)
 
 
-async def test_cancel_is_prompt_and_sending_works_until_close(harness: AdapterHarness) -> None:
+async def test_cancel_is_prompt_and_sending_ends_with_it(harness: AdapterHarness) -> None:
     adapter = await harness.start()
     async with asyncio.timeout(5):
         await harness.stop()
-    message_id = await adapter.send(harness.place(harness.channel), Part("the last word"), key="k")
-    assert harness.message(message_id).content == "the last word"
-    await adapter.close()
+    with pytest.raises(DeliveryError) as refusal:
+        await adapter.send(harness.place(harness.channel), Part("too late"), key="k")
+    assert refusal.value.failure is DeliveryFailure.TRANSIENT
 
 
 async def test_cancel_is_prompt_without_close_frame(harness: AdapterHarness) -> None:
