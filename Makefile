@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Many tests wait more than they compute: six keep two cores busy.
-WORKERS ?= 6
+# Many tests wait more than they compute: four keep two cores busy, and more make tests with processes too slow.
+WORKERS ?= 4
+# Tests that start the sandbox and a browser.
+PAGE_TESTS := tests/browser tests/end_to_end/test_sandbox_page.py
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
@@ -35,16 +37,16 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
 	$(call step,translations,$(BIN)/python -m tests.project.catalogues --check,Run: make catalogues; then translate what it prints, in core/i18n/catalogues)
-	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project --ignore=tests/browser,Repeat one test: $(BIN)/pytest PATH::NAME)
-	$(call step,browser tests,$(BIN)/pytest -n 2 tests/browser,They need a processor for themselves: repeat them with $(BIN)/pytest tests/browser)
+	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project $(addprefix --ignore=,$(PAGE_TESTS)),Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,browser tests,$(BIN)/pytest -n 2 $(PAGE_TESTS),Repeat them one at a time: $(BIN)/pytest tests/browser)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
 fast: install ## quick tests, in under a minute: no child processes, no PostgreSQL
 	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/browser
-	$(BIN)/pytest -n 2 tests/browser
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(PAGE_TESTS))
+	$(BIN)/pytest -n 2 $(PAGE_TESTS)
 	$(BIN)/pytest tests/load
 
 format: install ## format the code and fix what the linter can fix
