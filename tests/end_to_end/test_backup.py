@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from core.store.database import Store
 from core.store.schema import messages, turns
+from tests.end_to_end.command_line import parley
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 from tests.postgresql import empty_postgresql_url
 
@@ -22,21 +21,6 @@ PEOPLE = 6
 async def slow_harness(tmp_path: Path) -> AsyncIterator[Harness]:
     async with running_harness(tmp_path, tokens_per_second=60) as harness:
         yield harness
-
-
-async def parley(*arguments: str, **environment: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bots.cli",
-        *arguments,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
 
 
 def stored_rows(connection: Connection) -> tuple[set[str], set[str]]:

@@ -1,9 +1,6 @@
 """A person's data is exported and erased, from the command line and in the chat."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,27 +12,13 @@ from core.store.database import Store
 from core.store.erasure import finish_erasures
 from core.store.schema import metadata
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons
+from tests.end_to_end.command_line import parley
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 from tests.end_to_end.test_transfer import files_in
 from tests.postgresql import empty_postgresql_url
 
 SECRETS = ("heron-4711", "walrus-note", "gannet-in-group", "puffin-note", "Annabella")
 """What Ann writes, and her name."""
-
-
-async def parley(*arguments: str, **environment: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bots.cli",
-        *arguments,
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
 
 
 def all_rows(connection: Connection) -> list[str]:
