@@ -119,7 +119,8 @@ def store_answer(
         "parent_turn": parent_turn,
     }
     if parent_turn is not None and answer:
-        connection.execute(CLEAR_NEXT_PARENT, {"conversation_id": conversation_id, "parent_turn": parent_turn})
+        chosen = {"conversation_id": conversation_id, "parent_turn": parent_turn, "person_key": columns["person_key"]}
+        connection.execute(CLEAR_NEXT_PARENT, chosen)
     if parent_turn is not None and answer and not is_excluded:
         delete_summary_of_other_branch(connection, conversation_id, parent_turn)
     question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
@@ -138,11 +139,15 @@ QUESTION_COLUMNS = (
 )
 SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
-SELECT_NEXT_PARENT = select(conversations.c.next_parent).where(conversations.c.id == bindparam("conversation_id"))
+HAS_CHOSEN_PARENT = (
+    conversations.c.id == bindparam("conversation_id"),
+    conversations.c.next_parent_by.is_(None) | (conversations.c.next_parent_by == bindparam("person_key")),
+)
+SELECT_NEXT_PARENT = select(conversations.c.next_parent).where(*HAS_CHOSEN_PARENT)
 CLEAR_NEXT_PARENT = (
     update(conversations)
-    .where(conversations.c.id == bindparam("conversation_id"), conversations.c.next_parent == bindparam("parent_turn"))
-    .values(next_parent=None)
+    .where(*HAS_CHOSEN_PARENT, conversations.c.next_parent == bindparam("parent_turn"))
+    .values(next_parent=None, next_parent_by=None)
 )
 INSERT_MESSAGE = insert(messages).values(created_at=database_now())
 LOCK_CONVERSATION = (
@@ -259,12 +264,12 @@ def find_answer(connection: Connection, conversation_id: int, message_id: str) -
     return None if row is None else row.variant_of or row.turn_id
 
 
-def find_parent(connection: Connection, conversation_id: int, answered_turn: int | None) -> int | None:
-    """From which exchange the next question continues, as its first turn; None: the newest.
+def find_parent(connection: Connection, conversation_id: int, person_key: str, answered_turn: int | None) -> int | None:
+    """From which exchange the person's next question continues, as its first turn; None: the newest.
 
     `answered_turn`: the exchange that the person replies to (`find_answer`).
     """
-    next_parent = connection.scalar(SELECT_NEXT_PARENT, {"conversation_id": conversation_id})
+    next_parent = connection.scalar(SELECT_NEXT_PARENT, {"conversation_id": conversation_id, "person_key": person_key})
     if answered_turn is None or next_parent is not None:
         return answered_turn or next_parent
     newest = select_history(conversation_id, messages.c.turn_id, messages.c.variant_of)
@@ -282,10 +287,10 @@ def find_parent_again(connection: Connection, conversation_id: int, question: Qu
     return None if connection.scalar(query.limit(1)) is None else question.parent_turn
 
 
-def set_next_parent(connection: Connection, conversation_id: int, parent_turn: int) -> None:
-    """Continue from this exchange with the next question."""
+def set_next_parent(connection: Connection, conversation_id: int, person_key: str, parent_turn: int) -> None:
+    """Continue from this exchange with the person's next question. In a shared conversation, the last choice holds."""
     is_this = conversations.c.id == conversation_id
-    connection.execute(update(conversations).where(is_this).values(next_parent=parent_turn))
+    connection.execute(update(conversations).where(is_this).values(next_parent=parent_turn, next_parent_by=person_key))
 
 
 def has_answers(connection: Connection, conversation_id: int, *, except_turn: int | None = None) -> bool:

@@ -29,7 +29,7 @@ def reset_history(connection: Connection, conversation_id: int, before_turn: int
     connection.execute(
         update(conversations)
         .where(conversations.c.id == conversation_id, conversations.c.history_after <= last_message)
-        .values(history_after=last_message, truncation_notified=False, next_parent=None)
+        .values(history_after=last_message, truncation_notified=False, next_parent=None, next_parent_by=None)
     )
 
 

@@ -68,6 +68,8 @@ def erase_person(
     """
     known = find_conversations(connection, person)
     _erase_names(connection, person)
+    chosen_by_them = conversations.c.next_parent_by == person.key
+    connection.execute(update(conversations).where(chosen_by_them).values(next_parent=None, next_parent_by=None))
     erased = _erase_content(connection, person, list(known.own), list(known.own.values()), list(known.shared))
     _erase_turns(connection, person, list(known.own), except_turn)
     _erase_settings(connection, person, known.private_chats, keeps_access=keeps_access)

@@ -136,6 +136,7 @@ conversations = table(
     Column("recall_mode", String(16)),  # NULL: the default
     required("recall_after", Id, server_default="0"),  # the last message never recalled
     Column("next_parent", Id),  # as `messages.parent_turn`, for the next question; NULL: the newest exchange
+    Column("next_parent_by", String(200)),  # the person whose question it is for; NULL: anybody, from before 0023
 )
 
 messages = table(

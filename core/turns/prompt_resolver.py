@@ -12,6 +12,7 @@ from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten, sp
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
 from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads
+from core.scopes import person_key
 from core.services import Services
 from core.store.answers import (
     Question,
@@ -110,7 +111,7 @@ class PromptResolver:
         answered_turn = await self._answered_turn(claimed)
         return ResolvedPrompt(
             await self._compose_prompt(claimed, heard, images, answered_turn=answered_turn),
-            parent_turn=await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn),
+            parent_turn=await self._find_parent(claimed, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
             notes=notes,
@@ -118,8 +119,13 @@ class PromptResolver:
 
     async def find_parent(self, claimed: ClaimedTurn) -> int | None:
         """From which exchange the question of a message continues, as its first turn; None: the newest."""
-        answered_turn = await self._answered_turn(claimed)
-        return await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn)
+        return await self._find_parent(claimed, await self._answered_turn(claimed))
+
+    async def _find_parent(self, claimed: ClaimedTurn, answered_turn: int | None) -> int | None:
+        turn = claimed.turn
+        return await self._store.read(
+            find_parent, turn.conversation_id, person_key(turn.incoming.sender), answered_turn
+        )
 
     async def _resolve_comparison(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
         """The question for one of two models; None if the other one's turn says why it is refused."""
@@ -150,7 +156,7 @@ class PromptResolver:
 
     async def _compose_comparison(self, claimed: ClaimedTurn, first_turn: int, model: str) -> ResolvedPrompt:
         answered_turn = await self._answered_turn(claimed)
-        parent_turn = await self._store.read(find_parent, claimed.turn.conversation_id, answered_turn)
+        parent_turn = await self._find_parent(claimed, answered_turn)
         prompt = await self._compose_prompt(claimed, claimed.turn.incoming, (), answered_turn=answered_turn)
         return ResolvedPrompt(prompt, first_turn=first_turn, parent_turn=parent_turn, model=model, is_compared=True)
 
@@ -192,7 +198,7 @@ class PromptResolver:
         if last is not None and is_last:
             parent_turn = last.parent_turn
         else:
-            parent_turn = await self._store.read(find_parent, claimed.turn.conversation_id, replied_turn)
+            parent_turn = await self._find_parent(claimed, replied_turn)
         return ResolvedPrompt(prompt, replaces_answer=stored is not None, parent_turn=parent_turn, images=images)
 
     async def _compose_prompt(

@@ -43,6 +43,18 @@ async def test_next_question_continues_from_the_chosen_answer(tmp_path: Path, mo
         assert context(model) == ["one", "one", "three", "three", "four"]
 
 
+async def test_another_person_does_not_use_the_chosen_answer(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, shared_settings="everyone") as chat:
+        await chat.ask("/settings share on", group="friends")
+        for word in ("one", "two"):
+            await chat.ask(f"repeat: {word}", group="friends")
+        await continue_from(chat, message_of(chat, "one"), place=Place("fake", "1", "friends"))
+        await chat.ask("repeat: three", user="6", group="friends")
+        assert context(model) == ["one", "one", "two", "two", "three"]
+        await chat.ask("repeat: four", group="friends")
+        assert context(model) == ["one", "one", "four"]
+
+
 async def test_answer_of_another_conversation_is_refused(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("repeat: one")

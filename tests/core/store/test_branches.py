@@ -3,16 +3,20 @@
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from core.store import answers, conversations, history, transcripts
 from core.store.answer_parts import PartState, SentPart, save_part
 from core.store.database import Store
+from core.store.erasure import erase_person
 from core.store.history import ConversationSummary
+from core.store.people import Person
 from core.store.schema import answer_parts, messages
+from core.store.schema import conversations as conversations_table
 from core.store.turns import Turn, TurnState, finish_turn
 from tests.core.store.turn_helpers import accept, claim
 
+ANN, BOB = "telegram:5", "telegram:6"
 ONE, TWO = ["one?", "one."], ["two?", "two."]
 
 
@@ -93,35 +97,65 @@ async def test_reply_to_newest_answer_is_no_branch(store: Store) -> None:
     assert await store.read(answers.find_answer, conversation_id, "one") == first.id
     assert await store.read(answers.find_answer, conversation_id, "another") is None
     assert await store.read(answers.find_answer, conversation_id + 1, "one") is None
-    assert await store.read(answers.find_parent, conversation_id, first.id) == first.id
-    assert await store.read(answers.find_parent, conversation_id, second.id) is None
-    assert await store.read(answers.find_parent, conversation_id, None) is None
+    assert await store.read(answers.find_parent, conversation_id, ANN, first.id) == first.id
+    assert await store.read(answers.find_parent, conversation_id, ANN, second.id) is None
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) is None
 
 
 async def test_chosen_parent_holds_for_one_question(store: Store) -> None:
     first, second = await ask(store, "one"), await ask(store, "two")
     conversation_id = second.conversation_id
-    await store.write(answers.set_next_parent, conversation_id, first.id)
-    assert await store.read(answers.find_parent, conversation_id, None) == first.id
-    assert await store.read(answers.find_parent, conversation_id, second.id) == second.id, "a reply says it again"
+    await store.write(answers.set_next_parent, conversation_id, ANN, first.id)
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) == first.id
+    assert await store.read(answers.find_parent, conversation_id, ANN, second.id) == second.id, "a reply says it again"
     await ask(store, "failed", first.id, answer="")
-    assert await store.read(answers.find_parent, conversation_id, None) == first.id, "it was not answered"
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) == first.id, "it was not answered"
     await ask(store, "three", first.id)
-    assert await store.read(answers.find_parent, conversation_id, None) is None
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) is None
 
 
 async def test_reply_leaves_the_chosen_parent_to_the_next_question(store: Store) -> None:
     first, second, third = await ask(store, "one"), await ask(store, "two"), await ask(store, "three")
-    await store.write(answers.set_next_parent, third.conversation_id, first.id)
+    await store.write(answers.set_next_parent, third.conversation_id, ANN, first.id)
     await ask(store, "reply", second.id)
-    assert await store.read(answers.find_parent, third.conversation_id, None) == first.id
+    assert await store.read(answers.find_parent, third.conversation_id, ANN, None) == first.id
+
+
+async def test_chosen_parent_is_for_the_person_who_chose_it(store: Store) -> None:
+    first, second = await ask(store, "one"), await ask(store, "two")
+    conversation_id = second.conversation_id
+    await store.write(answers.set_next_parent, conversation_id, BOB, first.id)
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) is None
+    await ask(store, "reply", first.id)
+    assert await store.read(answers.find_parent, conversation_id, BOB, None) == first.id, "Ann replied to the answer"
+    await store.write(answers.set_next_parent, conversation_id, ANN, second.id)
+    assert await store.read(answers.find_parent, conversation_id, ANN, None) == second.id, "the last choice holds"
+    assert await store.read(answers.find_parent, conversation_id, BOB, None) is None
+
+
+def set_anonymous_parent(connection: Connection, parent_turn: int) -> None:
+    connection.execute(update(conversations_table).values(next_parent=parent_turn))
+
+
+async def test_parent_that_an_earlier_version_stored_is_for_anybody(store: Store) -> None:
+    first, second = await ask(store, "one"), await ask(store, "two")
+    await store.write(set_anonymous_parent, first.id)
+    assert await store.read(answers.find_parent, second.conversation_id, BOB, None) == first.id
+
+
+async def test_parent_of_an_erased_person_is_erased(store: Store) -> None:
+    first, second = await ask(store, "one"), await ask(store, "two")
+    await store.write(answers.set_next_parent, second.conversation_id, BOB, first.id)
+    await store.write(erase_person, Person("telegram", "6"))
+    rows = await store.read(lambda connection: connection.execute(select(conversations_table)).mappings().all())
+    assert [(row["next_parent"], row["next_parent_by"]) for row in rows] == [(None, None)]
 
 
 async def test_new_conversation_has_no_parent(store: Store) -> None:
     first, second = await ask(store, "one"), await ask(store, "two")
-    await store.write(answers.set_next_parent, second.conversation_id, first.id)
+    await store.write(answers.set_next_parent, second.conversation_id, ANN, first.id)
     await store.write(conversations.reset_history, second.conversation_id, second.id + 1)
-    assert await store.read(answers.find_parent, second.conversation_id, None) is None
+    assert await store.read(answers.find_parent, second.conversation_id, ANN, None) is None
     assert await store.read(answers.find_answer, second.conversation_id, "one") is None
 
 
