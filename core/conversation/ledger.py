@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -200,14 +201,22 @@ class Ledger:
 
     @asynccontextmanager
     async def reserve(
-        self, key_id: str, model: str, prompt_tokens: int, answer_tokens: int = 0, kind: UsageKind = UsageKind.CHAT
+        self,
+        key_id: str,
+        model: str,
+        prompt_tokens: int,
+        answer_tokens: int = 0,
+        kind: UsageKind = UsageKind.CHAT,
+        *,
+        within_quota: bool = False,
     ) -> AsyncIterator[Reservation]:
         """Reserve the expected cost of a request while the body runs, then book the real cost.
 
-        Raises `ModelError` if today's quota does not allow the request, and `StoreError`.
+        `within_quota`: what is left of the quota must suffice; otherwise one request at a time may exceed it. Raises
+        `ModelError` if today's quota does not allow the request, and `StoreError`.
         """
         key = UsageKey(key_id, model, kind, self.today())
-        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens)
+        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens, within_quota)
         if reservation_id is None:
             raise ModelError("Today's quota is used up", ModelFailure.QUOTA, retry_after=self.seconds_until_reset())
         reservation = Reservation(prompt_tokens)
@@ -255,14 +264,15 @@ class Ledger:
         except StoreError as error:
             log.warning("quota.charge_not_settled", difference=difference, error=str(error))
 
-    async def _reserve(self, key: UsageKey, expected_tokens: int) -> int | None:
+    async def _reserve(self, key: UsageKey, expected_tokens: int, within_quota: bool) -> int | None:
+        reserve = partial(token_usage.reserve, within_quota=within_quota)
         quota = self.daily_limit(key.model)
 
         async def undo(reservation_id: int | None) -> None:
             if reservation_id is not None:
                 await self._store.write(token_usage.settle_reservation, reservation_id, 0)
 
-        return await _undo_if_cancelled(self._store.write(token_usage.reserve, key, expected_tokens, quota), undo)
+        return await _undo_if_cancelled(self._store.write(reserve, key, expected_tokens, quota), undo)
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         self._metrics.tokens_used(key.model, key.kind, tokens)

@@ -225,10 +225,14 @@ class MemoryService:
                 await on_progress(len(embedded) / (len(embedded) + len(remaining)))
         return embedded, np.concatenate(vectors)
 
-    async def _embed(self, account: ApiKey, texts: Sequence[str], charge: Charge) -> EmbeddingResult:
+    async def _embed(
+        self, account: ApiKey, texts: Sequence[str], charge: Charge, *, within_quota: bool = False
+    ) -> EmbeddingResult:
         """Send one request; the ledger reserves its tokens before and books them after, also for `charge`."""
         key_id, model, estimated_tokens = account.key_id, self._model, round(sum(map(estimate_tokens, texts)))
-        async with self._ledger.reserve(key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS) as booking:
+        async with self._ledger.reserve(
+            key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS, within_quota=within_quota
+        ) as booking:
             charge.reservations.append(booking)
             result = await account.api.embed(texts, model)
             booking.reported_tokens = result.tokens
@@ -303,7 +307,8 @@ class MemoryService:
     ) -> Vectors:
         """The vector of a question. The request also embeds messages, notes and files that have no vector yet.
 
-        Notes and files wait while the quota, or the person's share of it, does not suffice.
+        Notes and files wait while the quota, or the person's share of it, does not suffice. Raises `ModelError`, also
+        if the quota does not suffice for the question alone.
         """
         max_tokens, messages, chunks = CHUNK_TOKENS, memory.messages, memory.chunks
         prefix = QUERY_PREFIX if "mxbai" in self._model else ""
@@ -314,12 +319,10 @@ class MemoryService:
             expected_tokens = round(sum(map(estimate_tokens, texts)))
             shared_model = self._model if chunks else None
             try:
-                if chunks:
-                    await self._require_quota(account, expected_tokens)
                 async with self._ledger.charge(
                     account.subjects, expected_tokens, embedding_model=shared_model
                 ) as charge:
-                    result = await self._embed(account, texts, charge)
+                    result = await self._embed(account, texts, charge, within_quota=True)
             except ModelError as error:
                 if chunks and error.failure in QUOTA_FAILURES:
                     chunks = ()

@@ -96,18 +96,21 @@ def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
     return int(tokens or 0)
 
 
-def reserve(connection: Connection, key: UsageKey, expected_tokens: int, quota: int | None) -> int | None:
+def reserve(
+    connection: Connection, key: UsageKey, expected_tokens: int, quota: int | None, *, within_quota: bool = False
+) -> int | None:
     """Reserve a request's expected cost. Returns the ID, or None if the day's quota does not allow it.
 
     `quota` is in tokens; None: unlimited. While nothing else is reserved, a request may exceed the remaining quota,
-    so that the quota can be used up.
+    so that the quota can be used up; `within_quota`: it must not.
     """
     usage = _add_usage(connection, key, 0, 0)  # locks the row, so that one transaction at a time checks and reserves
     if usage.is_exhausted:
         return None
     if quota is not None:
         reserved = connection.execute(SELECT_RESERVED, {**_columns(key), "models": [key.model]}).first()
-        if usage.tokens >= quota or (reserved and usage.tokens + reserved.tokens + expected_tokens > quota):
+        exceeds_quota = usage.tokens + (reserved.tokens if reserved else 0) + expected_tokens > quota
+        if usage.tokens >= quota or (exceeds_quota and (reserved or within_quota)):
             return None
     row = {**_columns(key), "expected_tokens": expected_tokens}
     reservation_id: int = connection.execute(INSERT_RESERVATION, row).scalar_one()

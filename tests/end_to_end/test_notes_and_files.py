@@ -47,6 +47,17 @@ async def test_memory_works_by_words_while_the_quota_is_exhausted(harness: Harne
 
 
 @PLATFORMS
+async def test_question_that_exceeds_the_embedding_quota_is_searched_by_words(harness: Harness, platform: str) -> None:
+    await harness.stop()
+    await harness.start(quotas={EMBEDDER: 1})
+    chat = PrivateChat(harness, platform)
+    await chat.ask(f"/remember {NOTE}", "by its words only")
+    messages = await request_after(harness, chat, "repeat: how is my dog called?")
+    assert "Rex" in str(messages)
+    assert harness.model.usage[EMBEDDER] == 0, "one token is left"
+
+
+@PLATFORMS
 async def test_small_file_is_in_the_prompt_without_embedding(harness: Harness, platform: str) -> None:
     chat = PrivateChat(harness, platform)
     await chat.send_file("dentist.txt", b"A line.\nThe number is 555-0142.", "repeat: whom do I call?")

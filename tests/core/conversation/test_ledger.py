@@ -104,6 +104,17 @@ async def test_reported_usage_overrides_estimate(ledger: Ledger) -> None:
     assert (await usage_of(ledger)).tokens == 280
 
 
+async def test_only_a_request_that_may_not_exceed_the_quota_is_refused(ledger: Ledger) -> None:
+    async with ledger.reserve("a", PHI, 300) as reservation:
+        reservation.reported_tokens = 999
+    with pytest.raises(ModelError) as caught:
+        async with ledger.reserve("a", PHI, 2, within_quota=True):
+            raise AssertionError("not reserved")
+    assert caught.value.failure is ModelFailure.QUOTA
+    async with ledger.reserve("a", PHI, 2):
+        assert (await usage_of(ledger)).reserved == 2
+
+
 async def test_cancelled_reservation_leaves_nothing_reserved(ledger: Ledger) -> None:
     asked = 0
 
