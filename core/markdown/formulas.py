@@ -46,8 +46,9 @@ class _DisplayFormula:
 
 
 def add_formulas(parser: MarkdownIt) -> None:
+    # Before tables: a row after which a formula may begin ends its table, so no other table may begin there instead.
     parser.block.ruler.before(
-        "fence", "formula", _display_rule, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+        "table", "formula", _display_rule, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
     parser.inline.ruler.before("escape", "formula_enclosed", _enclosed_rule)
     parser.inline.ruler.before("escape", "formula_dollars", _dollar_rule)
@@ -65,7 +66,7 @@ def _line_text(state: StateBlock, line: int) -> str:
 
 def _display_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     first_line = _line_text(state, start)
-    if first_line[:1] not in ("$", "\\", RESUME_MARK):
+    if first_line[:1] not in ("$", "\\", RESUME_MARK) or state.is_code_block(start):
         return False
     open_formula = state.env.get("open_formula") if first_line == RESUME_MARK else None
     if open_formula:

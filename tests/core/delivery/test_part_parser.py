@@ -15,6 +15,8 @@ FAILED_FORMULA = "\\[\n- \\[\nb \\] c\n\nd\n"
 """Up to the second line it is a formula, up to the third a paragraph and a list that contains one."""
 FORMULA_IN_QUOTE = "a\n> b\n> $$ c\nd\n> e\n$$ f\n> g $$ h\n"
 """That `$$ f` is no formula is known before the quote is read."""
+TABLE_LIKE_FORMULA = "a|\n-|\n$$|\n|-\n```\n$$|"
+"""That `$$|` is a row of the table, and begins neither a formula nor another table, is known at the end."""
 ITEM_LIKE_TABLE = "- a\n- b|c\n-|-\nd\n"
 """Its second item would be a table if the first one did not precede it."""
 
@@ -39,7 +41,7 @@ def test_blocks_are_those_of_the_whole_text() -> None:
         check(text, sorted(ends) if source.random() < 0.5 else ends)
 
 
-@pytest.mark.parametrize("text", [FAILED_FORMULA, FORMULA_IN_QUOTE, ITEM_LIKE_TABLE, ANSWER[:500]])
+@pytest.mark.parametrize("text", [FAILED_FORMULA, FORMULA_IN_QUOTE, TABLE_LIKE_FORMULA, ITEM_LIKE_TABLE, ANSWER[:500]])
 def test_text_is_parsed_as_if_it_were_the_first(text: str) -> None:
     for end in range(0, len(text), 1 + len(text) // 100):
         check(text, [len(text), end, len(text)])
