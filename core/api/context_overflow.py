@@ -20,18 +20,20 @@ OVERFLOW_PATTERN = re.compile(
     r"|exceeds model's maximum|reduce the length of the|too large for .{1,100}\bmodel\b"
     r"|exceeded model token limit|maximum prompt length is|input token count"
     r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded|tokens_limit_reached"
-    r"|(?:prompt|input|messages?|request|conversation|context|sequence) (?:is|are) too (?:long|large)"
+    r"|(?:prompt|input|messages?|request|conversation|context|sequence) (?:is |are )?too (?:long|large)"
     r"|(?:prompt|input|context)_too_long|max(?:imum)? (?:input|prompt|sequence|context) length"
     r"|`?inputs`? .{0,40}must|input length should be|only supports up to"
     r"|(?:prompt|input|context|message)s?(?: tokens?| length| size)?(?: \(?\d{1,12}\)?)? exceeds? "
     r".{0,40}(?:max|limit|length)"
     rf"|{PROMPT_TOKENS}.{{0,60}}\bexceed.{{0,40}}(?:max|limit|length|\d)"
+    r"|too many (?:input|prompt|context) tokens|(?:input|prompt|context) token limit"
     rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
     r"|prompt length .{0,60}exceed"
     r"|(?:输入|上下文).{0,20}(?:超过|超出|过长)",
     re.IGNORECASE,
 )
-THOUSANDS_SEPARATOR_PATTERN = re.compile("(?<=\\d)[,_'\u00a0\u202f](?=\\d{3}(?!\\d))")
+GROUPED_NUMBER_PATTERN = re.compile("(?<![\\d.,])\\d{1,3}([,._' \u00a0\u202f])\\d{3}(?:\\1\\d{3}){0,3}(?!\\d)")
+NON_DIGITS_PATTERN = re.compile(r"\D")
 
 WORDS = (
     r"(?: (?:allowed|supported|input|prompt|context|sequence|model|total|number|of|tokens?|length|size|is|only)){0,8}"
@@ -62,7 +64,7 @@ def is_overflow(text: str) -> bool:
 
 def find_limit(text: str) -> int | None:
     """The context window in tokens that the text of an overflow error names; None without a plausible one."""
-    text = THOUSANDS_SEPARATOR_PATTERN.sub("", text)
+    text = GROUPED_NUMBER_PATTERN.sub(lambda match: NON_DIGITS_PATTERN.sub("", match[0]), text)
     matches = (match for pattern in LIMIT_PATTERNS for match in pattern.finditer(text))
     limits = (int(match[1]) * UNITS[match[2].lower()] for match in matches)
     return next((limit for limit in limits if MIN_CONTEXT_TOKENS <= limit <= MAX_CONTEXT_TOKENS), None)

@@ -12,7 +12,8 @@ from core.errors import ModelFailure
 QUOTA_RETRY_AFTER_SECONDS = 120.0
 """A limit with a longer delay than this means that today's quota is used up."""
 
-RATE_LIMIT_PATTERN = re.compile(r"rate limit|too many requests|limit exceeded", re.IGNORECASE)
+REQUEST_RATE_PATTERN = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
+RATE_LIMIT_PATTERN = re.compile(rf"{REQUEST_RATE_PATTERN.pattern}|limit exceeded", re.IGNORECASE)
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available(?! in)|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
     r"|model [^ ]{1,200} is not available(?! in)|(?:unknown|invalid|no such|not a valid) model|model_not_found"
@@ -23,7 +24,7 @@ UNKNOWN_MODEL_PATTERN = re.compile(
 CREDIT_PATTERN = re.compile(
     r"insufficient[ _-]?(?:\w{1,20}[ _])?(?:quota|balance|credit|fund)|exceeded_current_quota"
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
-    r"|(?:credits?|balance) .{0,40}(?:too low|exhausted|depleted|used up|expired|negative)|balance insufficient"
+    r"|(?:credits?|balance) .{0,40}(?:too low|insufficient|exhausted|depleted|used up|expired|negative)|balance insufficient"
     r"|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
     r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
     r"|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
@@ -126,7 +127,7 @@ def classify(status: int, text: str, retry_after: float | None = None, *, is_jso
 
 
 def _is_limit_in_time(text: str) -> bool:
-    return any(pattern.search(text) for pattern in (RATE_LIMIT_PATTERN, MINUTE_LIMIT_PATTERN, DAY_LIMIT_PATTERN))
+    return any(pattern.search(text) for pattern in (REQUEST_RATE_PATTERN, MINUTE_LIMIT_PATTERN, DAY_LIMIT_PATTERN))
 
 
 def _is_blocked(text: str, *, is_json: bool) -> bool:

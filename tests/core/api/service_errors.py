@@ -177,6 +177,7 @@ SERVICE_ERRORS = [
         402, openai_error("This request requires more credits, or fewer max_tokens. You can only afford 12.", 402)
     ),
     no_credit(400, openai_error("Your credit balance is too low to access the API.", kind="invalid_request_error")),
+    no_credit(403, {"message": "Your account balance is insufficient"}),
     no_credit(403, openai_error("Access denied, please make sure your account is in good standing.", "Arrearage")),
     no_credit(429, openai_error("余额不足或无可用资源包,请充值。", "1113")),
     no_credit(400, openai_error("Budget has been exceeded! Current cost: 5, Max budget: 5", kind="budget_exceeded")),
@@ -274,6 +275,8 @@ SERVICE_ERRORS = [
     too_long(400, openai_error("This model's maximum context length is 272 tokens.")),
     too_long(400, openai_error("Your input exceeds the context window of this model", "context_length_exceeded")),
     too_long(413, "Payload Too Large"),
+    too_long(400, openai_error("Input token limit exceeded: 300000 > 262144"), 262_144),
+    too_long(400, openai_error("Context limit exceeded")),
     too_long(
         400,
         openai_error("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease them"),

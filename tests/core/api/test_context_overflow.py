@@ -30,6 +30,10 @@ TGI = "`inputs` tokens + `max_new_tokens` must be <= 32512. Given: 40000 `inputs
         ("The input is too long for a context window of 128k tokens", 128_000),
         ("The input is too long for a context window of 1M tokens", 1_000_000),
         ("maximum context length is 8'192 tokens", 8192),
+        ("maximum context length is 272.000 tokens", 272_000),
+        ("prompt is too long: 1 234 567 tokens > 1 000 000 maximum", 1_000_000),
+        ("prompt too long: this model has a context of at most 1M tokens", 1_000_000),
+        ("too many input tokens: 5000 (limit 4096)", 4096),
         ("prompt length 9000 exceeds the model's limit 8192", 8192),
         (
             "'max_tokens' is too large: 5000. This model's maximum context length is 4096 tokens (5000 > 4096 - 20)",
