@@ -3,9 +3,9 @@ r"""Adds TeX formulas to markdown-it's grammar.
 Inline formulas are `$..$` and `\(..\)`; displayed ones are `$$..$$`, `\[..\]` and
 `\begin{..}..\end{..}`. A dollar sign is money unless the text looks like a formula. As in pandoc, no
 space follows the opening `$` or precedes the closing one, and neither a digit nor the name of a
-variable of a shell follows the closing one; besides, a number alone, or a number and words, is an amount:
+variable of a shell follows the closing one; besides, a number and words are an amount:
 
-    $x^2$ and $5x$              two formulas
+    $x^2$, $5x$ and $42$        three formulas
     It costs $5, not $10        text: a space precedes the second $
     $5 or 5$                    text: a number and words, without an operator
     $HOME/bin:$PATH             text: a letter follows the second $
@@ -154,12 +154,12 @@ def _dollar_rule(state: StateInline, silent: bool) -> bool:
 
 
 def _is_money(text: str) -> bool:
-    """Whether `text` is a number alone, or a number and words without an operator."""
+    """Whether `text` is a number and words without an operator."""
     number = NUMBER_PATTERN.match(text)
     if number is None:
         return False
     words = text[number.end() :]
-    return not words or (OPERATOR_PATTERN.search(words) is None and any(map(str.isspace, words)))
+    return OPERATOR_PATTERN.search(words) is None and any(map(str.isspace, words))
 
 
 def _push_formula(state: StateInline, start: int, end: int, next_position: int, silent: bool) -> bool:

@@ -157,7 +157,10 @@ def _list_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Parse a table, but append a row's surplus cells to its last cell; markdown-it drops them."""
+    """Parse a table, but keep a row's surplus cells, which markdown-it drops.
+
+    They come from pipes in code spans, or belong to the last cell.
+    """
     if start + 1 >= end or not _may_delimit(getLine(state, start + 1)):
         return False
     first_token = len(state.tokens)
@@ -167,21 +170,44 @@ def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return True
     header, delimiter_row = getLine(state, start).strip(), getLine(state, start + 1).strip()
     state.tokens[first_token].meta["first_lines"] = ("|" + header.removeprefix("|"), delimiter_row)
-    line, columns, last_cell = start, 0, None
+    line, is_header, row = start, True, list[Token]()
     for token in state.tokens[first_token:]:
         if token.type == "tr_open" and token.map:
-            line, columns = token.map[0], 0
+            line, row = token.map[0], []
         elif token.type == "td_open":
-            columns += 1
+            is_header = False
         elif token.type == "inline":
-            last_cell = token
-        elif token.type == "tr_close" and columns and last_cell is not None:
-            cells = escapedSplit(getLine(state, line).strip())
-            cells = cells[1:] if cells[0] == "" else cells
-            cells = cells[:-1] if cells and cells[-1] == "" else cells
-            surplus = [cell.strip() for cell in cells[columns:]]
-            last_cell.content = " | ".join([last_cell.content, *surplus])
+            row.append(token)
+        elif token.type == "tr_close" and row and not is_header:
+            _add_surplus_cells(row, getLine(state, line).strip())
     return True
+
+
+def _add_surplus_cells(row: Sequence[Token], source: str) -> None:
+    cells = escapedSplit(source)
+    cells = cells[1:] if cells[0] == "" else cells
+    cells = cells[:-1] if cells and cells[-1] == "" else cells
+    if len(cells) <= len(row):
+        return
+    whole = _join_code(cells)
+    if len(whole) == len(row):
+        for token, cell in zip(row, whole, strict=True):
+            token.content = cell.strip()
+    else:
+        row[-1].content = " | ".join([row[-1].content, *(cell.strip() for cell in cells[len(row) :])])
+
+
+def _join_code(cells: Sequence[str]) -> list[str]:
+    """The cells, with those put together that a pipe in a code span separates."""
+    joined: list[list[str]] = []
+    is_in_code = False
+    for cell in cells:
+        if is_in_code:
+            joined[-1].append(cell)
+        else:
+            joined.append([cell])
+        is_in_code ^= cell.count("`") % 2 == 1
+    return ["|".join(pieces) for pieces in joined]
 
 
 def _may_delimit(row: str) -> bool:

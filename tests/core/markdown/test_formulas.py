@@ -22,6 +22,7 @@ CASES = {
     "> $a \\to b$": "a → b",
     "| n |\n|---|\n| $x^2$ |": "n\n--\nx²",
     "\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}": "a = b\nc = d",
+    "The answer is $42$, not $-7$ or $1.5$.": "The answer is 42, not -7 or 1.5.",
     "It costs $5 and $6": "It costs $5 and $6",
     "$5 and $6": "$5 and $6",
     "Between $5 and $6, or $7.50 to $8": "Between $5 and $6, or $7.50 to $8",

@@ -24,6 +24,13 @@ RECORDS = [
 ]
 
 
+def test_pipe_in_code_separates_no_cells() -> None:
+    text = "| Pattern | Count |\n|---|---|\n| `a|b` | 1 |\n| `c` | `d | e` |\n| `f` | 2 |"
+    rows = ["Pattern | Count", "--------+------", "a|b     | 1", "c       | d | e", "f       | 2"]
+    assert telegram_part(text).text.split("\n") == rows
+    assert all(row in discord_text(text) for row in rows)
+
+
 def test_wide_table_is_records() -> None:
     assert telegram_part(WIDE).text.split("\n") == RECORDS
     assert telegram_texts(WIDE, MessageEntity.BOLD) == ["fast"]
