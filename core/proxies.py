@@ -102,10 +102,13 @@ def _networks(no_proxy: str) -> list[str]:
 
 
 def _check_no_proxy(variable: str, value: str) -> None:
+    example = f"For example: {variable}=example.org,192.0.2.0/24"
+    if any(set(entry.strip()) & set(" \t\"'") for entry in value.split(",")):
+        raise ConfigurationError(f"{variable} must be hosts and networks with commas between them. {example}")
     for entry in _networks(value):
         try:
             ipaddress.ip_network(entry, strict=False)
         except ValueError:
             raise ConfigurationError(
-                f"{variable} names no host and no network: {entry!r}. For example: {variable}=example.org,192.0.2.0/24"
+                f"{variable} names no host and no network: {entry!r}. {example}"
             ) from None

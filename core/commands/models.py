@@ -76,9 +76,9 @@ def matches_search(id_: str, search: str) -> bool:
 
 async def model_reply(request: CommandRequest) -> Reply:
     """`/model`, `/model NAME [SCOPE]`, `/model reset [SCOPE]`."""
-    words = request.argument.split()
-    scope_name = ScopeName(words.pop().casefold()) if words and words[-1].casefold() in set(ScopeName) else None
-    query = " ".join(words)
+    words, scopes = request.argument.split(), set(ScopeName)
+    scope_name = ScopeName(words.pop().casefold()) if words and words[-1].casefold() in scopes else None
+    query = " ".join(words) if any(word.casefold() not in scopes for word in words) else ""
     if not query:
         return await menu_reply(request, 0) if scope_name is None else Reply(texts.model_missing(scope_name))
     scope = await find_scope(request, scope_name or ScopeName.HERE)

@@ -20,7 +20,7 @@ from core.conversation.preferences import OFF, ON, load_preferences
 from core.i18n.translation import gettext
 from core.port import Button, Incoming, MenuItem, SupportsRichMessages
 from core.services import Services
-from core.settings import RESET_WORDS
+from core.settings import is_reset_word
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.answers import BACK_BUTTON
@@ -134,7 +134,7 @@ async def system_reply(request: CommandRequest) -> Reply:
     instructions = request.argument
     if not instructions:
         return Reply(texts.show_instructions(request.preferences))
-    if instructions.casefold() in RESET_WORDS:
+    if is_reset_word(instructions):
         return await _reset_instructions(request, PreferenceName.SYSTEM_PROMPT)
     if len(instructions) > MAX_INSTRUCTIONS_CHARS:
         return Reply(texts.instructions_too_long(MAX_INSTRUCTIONS_CHARS))
@@ -152,7 +152,7 @@ async def persona_reply(request: CommandRequest) -> Reply:
     if not name:
         text = texts.persona_list(personas, request.preferences.persona)
         return Reply(text, menu=_persona_menu(personas, request.preferences.persona))
-    if name.casefold() in RESET_WORDS:
+    if is_reset_word(name):
         return await _reset_instructions(request, PreferenceName.PERSONA)
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
     if persona is None:

@@ -15,7 +15,7 @@ from markdown_it.rules_inline import StateInline
 
 from core.markdown.emphasis import UNSPACED_PATTERN
 
-START_PATTERN = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9]{1,15}://|www\.)(?=[\w\[])")
+START_PATTERN = re.compile(r"(?<![A-Za-z0-9])(?:file:///|[A-Za-z][A-Za-z0-9]{1,15}://|www\.)(?=[\w\[])")
 WWW_PATTERN = re.compile(r"(?<![A-Za-z0-9])www\.(?=\w)")
 DOMAIN_PATTERN = re.compile(r"(?<![\w.@/:-])(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[a-z]{2,24}/")
 """The beginning of an address that names no scheme: `example.com/a_b_`. Other marks than `_` end it."""

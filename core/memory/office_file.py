@@ -72,17 +72,16 @@ def read(name: str, content: bytes, on_progress: Progress) -> FileDocument:
 
 def _detect_kind(name: str, content: bytes) -> FileKind:
     """Also checks what the archive would take in memory. Raises `DocumentError`."""
+    failure = DocumentFailure.BROKEN if name.lower().endswith(SUFFIXES) else DocumentFailure.UNKNOWN
     try:
         with ZipFile(BytesIO(content)) as archive:
             entries = archive.infolist()
     except (BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        is_office = name.lower().endswith(SUFFIXES)
-        failure = DocumentFailure.BROKEN if is_office else DocumentFailure.UNKNOWN
         raise DocumentError("The archive is broken", failure) from error
     names = {entry.filename for entry in entries}
     kind = next((kind for kind, entry in ENTRY_BY_KIND.items() if entry in names), None)
     if kind is None:
-        raise DocumentError("The archive is no document", DocumentFailure.UNKNOWN)
+        raise DocumentError("The archive is no document", failure)
     if any(entry.flag_bits & 1 for entry in entries) or names.intersection(EPUB_RIGHTS):
         raise DocumentError("The file is encrypted", DocumentFailure.ENCRYPTED)
     largest_text = max((entry.file_size for entry in entries if entry.filename.endswith(TEXT_SUFFIXES)), default=0)

@@ -16,11 +16,10 @@ from core.settings.loading import (
     setting_variables,
 )
 from core.settings.model import AccessMode, Settings, SharedSettings
-from core.settings.parsing import RESET_WORDS
+from core.settings.parsing import is_reset_word
 from core.settings.section import SettingDefinition, SettingsSection, setting
 
 __all__ = [
-    "RESET_WORDS",
     "AccessMode",
     "LoadedSettings",
     "SettingDefinition",

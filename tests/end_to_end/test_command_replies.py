@@ -31,6 +31,7 @@ async def reply_to(chat: PrivateChat, command: str, expected: str) -> str:
     ("command", "expected"),
     [
         ("/model me", "Add the model's name: /model NAME me."),
+        ("/model chat me", "Add the model's name: /model NAME me."),
         ("/model phi-4🙂", "Model: phi-4, 16k tokens of context"),
         ("/model 🦙", "No model matches “🦙”. See /models."),
         ("/model use-phi-4-from-now-on", "No model matches “use-phi-4-from-now-on”."),

@@ -91,7 +91,7 @@ async def test_instructions_are_shown_literally(tmp_path: Path, model: ModelStan
         )
 
 
-@pytest.mark.parametrize("word", ["reset", "Clear", "off", "none", "default"])
+@pytest.mark.parametrize("word", ["reset", "Clear", "off", "none", "default", "Off.", "delete", "remove", "-"])
 async def test_instructions_are_reset_by_other_words(tmp_path: Path, model: ModelStandIn, word: str) -> None:
     async with running_engine(tmp_path, model, system_prompt="Be kind.") as chat:
         await chat.ask("/system Be brief.")

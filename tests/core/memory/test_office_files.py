@@ -131,6 +131,7 @@ def test_unreadable_file_has_its_reason() -> None:
     assert failure_of("a.docx", docx[: len(docx) // 2]) is DocumentFailure.BROKEN
     assert failure_of("a.zip", docx[: len(docx) // 2]) is DocumentFailure.UNKNOWN
     assert failure_of("a.zip", make_zip({"a.txt": b"words"})) is DocumentFailure.UNKNOWN
+    assert failure_of("a.DOCX", make_zip({"a.txt": b"words"})) is DocumentFailure.BROKEN
     assert failure_of("a.docx", make_zip({"word/document.xml": b"no XML"})) is DocumentFailure.BROKEN
     assert failure_of("a.docx", make_docx([])) is DocumentFailure.NO_TEXT
     assert failure_of("a.doc", OLE_SIGNATURE + bytes(600)) is DocumentFailure.UNKNOWN

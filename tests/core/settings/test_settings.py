@@ -100,6 +100,7 @@ def test_listen_address_is_accepted(listen: str, monkeypatch: pytest.MonkeyPatch
         ("PARLEY_SUCCESSORS", "a=b,=c", "OLD=NEW"),
         ("PARLEY_SUCCESSORS", "a=a", "another model"),
         ("PARLEY_FALLBACKS", "a model", "a list of models"),
+        ("PARLEY_FALLBACKS", '"a/b", "c/d"', "is not a model's name"),
         ("PARLEY_DEFAULT_MODEL", "two words", "the full name of a model"),
         ("PARLEY_PERSONAS", "pirate=Talk", "JSON"),
         ("PARLEY_PERSONAS", '{"a b": "x"}', '"a b"'),
