@@ -28,13 +28,13 @@ from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
 
 ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
 
-PREFIX = r"(?:[a-z][\w.-]{0,20}[:_])?"
+PREFIX = r"(?:[a-z][\w.-]{0,20}[:_-])?"
 THINK = rf"{PREFIX}(?:think|thinking|thoughts?|reasoning)"
-ANSWER = rf"{PREFIX}(?:final|answer|final_answer)"
+ANSWER = rf"{PREFIX}(?:final|answer|final_answer|response)"
 TAG_PATTERN = re.compile(
-    rf"(?P<opening>[<\[◁]{THINK} ?[>\]▷]|<\|(?:begin_of_thought|start_thinking|think)\|>"
+    rf"(?P<opening>[<\[◁]{THINK}\s?[>\]▷]|<\|(?:begin_of_thought|start_thinking|think(?:ing)?)\|>"
     r"|<\|channel\|?>(?:analysis|commentary|thought)|<unused94>(?:thought\b)?)"
-    rf"|(?P<closing>[<\[◁]/{THINK} ?[>\]▷]|<\|(?:end_of_thought|end_thinking|/think)\|>|<channel\|>|<unused95>)"
+    rf"|(?P<closing>[<\[◁]/{THINK}\s?[>\]▷]|<\|(?:end_of_thought|end_thinking|/think(?:ing)?)\|>|<channel\|>|<unused95>)"
     rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>|<\|channel\|>final)"
     rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response|return)\|>)"
     r"|(?P<channel_end><\|end\|>)"
@@ -42,7 +42,7 @@ TAG_PATTERN = re.compile(
     re.IGNORECASE,
 )
 PARTIAL_TAG_PATTERN = re.compile(
-    r"[<\[◁][|/]{0,2}[\w:.|-]* ?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE
+    r"[<\[◁][|/]{0,2}[\w:.|-]*\s?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE
 )
 MAX_TAG_CHARS = 40
 BYTE_ORDER_MARK = "\ufeff"

@@ -34,6 +34,9 @@ SEPARATED = [
     ("\ufeff<think>a</think>b", "a", "b"),
     ("<longcat_think>a</longcat_think>b", "a", "b"),
     ("<think >a</think >b", "a", "b"),
+    ("<think\n>a</think\n>b", "a", "b"),
+    ("<my-think>a</my-think>b", "a", "b"),
+    ("<|thinking|>a<|/thinking|>b", "a", "b"),
     ("<unused94>thought\na<unused95>b", "\na", "b"),
     # Channels
     (
@@ -52,6 +55,7 @@ SEPARATED = [
     ("<think>a</think>b<think></think>c", "a", "bc"),
     # Tags for the answer
     ("<think>a<final>b</final>", "a", "b"),
+    ("<think>a<response>b</response>", "a", "b"),
     ("<think>a</think><answer>b</answer>", "a", "b"),
     ("<think>a</think>\n<final>\nb</final> c", "a", "b c"),
     ("<think>I write <final> soon</think>b", "I write soon", "b"),
