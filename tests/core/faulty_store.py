@@ -72,7 +72,7 @@ class FaultyStore:
         return await self._run(self._store.write_leases, function, *args, **kwargs)
 
     async def _run(self, write: Function, function: Function, *args: Any, **kwargs: Any) -> Any:
-        name = function.__name__
+        name = getattr(function, "func", function).__name__  # of a partial, the function in it
         if name in self._unavailable:
             self._count(self.failures, name)
             raise StoreError("The database is unavailable")
