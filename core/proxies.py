@@ -109,6 +109,4 @@ def _check_no_proxy(variable: str, value: str) -> None:
         try:
             ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            raise ConfigurationError(
-                f"{variable} names no host and no network: {entry!r}. {example}"
-            ) from None
+            raise ConfigurationError(f"{variable} names no host and no network: {entry!r}. {example}") from None

@@ -30,6 +30,7 @@ __all__ = [
     "UnknownVariable",
     "config_file_keys",
     "find_misspelled_variables",
+    "is_reset_word",
     "load_settings",
     "parse_settings",
     "setting",

@@ -73,7 +73,9 @@ def test_no_proxy_takes_networks(url: str, is_direct: bool, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-@pytest.mark.parametrize("entry", ["10.0.0.0/33", "example.org/8", "http://example.org/", "10.0.0/8/8", '"localhost"', "a.example b.example"])
+@pytest.mark.parametrize(
+    "entry", ["10.0.0.0/33", "example.org/8", "http://example.org/", "10.0.0/8/8", '"localhost"', "a.example b.example"]
+)
 def test_malformed_entry_is_refused_by_name(variable: str, entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, f"example.net,{entry}")
     with pytest.raises(ConfigurationError) as raised:

@@ -51,7 +51,14 @@ def test_address_keeps_every_character(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["www.example.com/_a_", "example.com/_a_", "pkg.mod/__init__.py", "tg://resolve?domain=a_b_", "git://x.y/__a__", "file:///etc/__x__"],
+    [
+        "www.example.com/_a_",
+        "example.com/_a_",
+        "pkg.mod/__init__.py",
+        "tg://resolve?domain=a_b_",
+        "git://x.y/__a__",
+        "file:///etc/__x__",
+    ],
 )
 def test_other_addresses_keep_every_character(text: str) -> None:
     assert re.sub(r"\\(.)", r"\1", discord_text(text)) == text
