@@ -25,8 +25,8 @@ CREDIT_PATTERN = re.compile(
     r"insufficient[ _-]?(?:\w{1,20}[ _])?(?:quota|balance|credit|fund)|exceeded_current_quota"
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
     r"|(?:credits?|balance) .{0,40}(?:too low|insufficient|exhausted|depleted|used up|expired|negative)"
-    r"|balance insufficient|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit|arrearage|overdue payment"
-    r"|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
+    r"|balance insufficient|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit"
+    r"|arrearage|overdue payment|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
     r"|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
     re.IGNORECASE,
 )
