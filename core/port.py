@@ -553,8 +553,13 @@ class SupportsThreads(Protocol):
 class SupportsThreadCreation(Protocol):
     """Optional: for platforms where the bot can start a thread in a chat. `Sender.may_create_threads` says who may."""
 
-    async def create_thread(self, place: Place, title: str) -> str:
-        """Returns the address of the thread, for people. Raises `DeliveryError`."""
+    async def create_thread(
+        self, place: Place, title: str, *, interaction_token: str | None = None, is_repeated: bool = False
+    ) -> str:
+        """Returns the address of the thread, for people. Raises `DeliveryError`.
+
+        `is_repeated`: an earlier call for the same command, with the same title, may have created the thread.
+        """
 
 
 class ConnectionState(StrEnum):

@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import discord
-
 from bots.discord.backfill import BackfillSources
 from bots.discord.cards import CARD_FLAG, CardSupport, card_components, text_components
 from bots.discord.commands import CommandSync
@@ -40,6 +38,7 @@ from bots.discord.interaction_responder import (
 )
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import EventReceiver, SuggestModels
+from bots.discord.thread_creator import ThreadCreator
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
@@ -156,6 +155,7 @@ class DiscordAdapter:
         self._forbidden_channels = ForbiddenChannels(self._http, timings)
         self._cards = CardSupport()
         self._typing_paused = ExpiringSet(timings.clock)
+        self._thread_creator = ThreadCreator(self._http, self.account)
         self._thread_start_reader = ThreadStartReader(self._http, self.account)
 
     def capabilities(self, place: Place) -> Capabilities:
@@ -300,10 +300,12 @@ class DiscordAdapter:
         channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user})
         return Place(PLATFORM, self.account, str(channel["id"]), is_private=True)
 
-    async def create_thread(self, place: Place, title: str) -> str:
-        body = {"name": title, "type": discord.ChannelType.public_thread.value}
-        thread = await self._http.call("POST", f"/channels/{place.chat}/threads", body, is_idempotent=False)
-        return f"https://discord.com/channels/{place.server}/{thread['id']}"
+    async def create_thread(
+        self, place: Place, title: str, *, interaction_token: str | None = None, is_repeated: bool = False
+    ) -> str:
+        command = InteractionToken.decode(interaction_token).interaction_id if interaction_token else None
+        thread = await self._thread_creator.create(place, title, command=command, is_repeated=is_repeated)
+        return f"https://discord.com/channels/{place.server}/{thread}"
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._http.download(attachment.file_id, max_bytes)

@@ -10,7 +10,7 @@ from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.turns import StoredTurn
+from core.store.turns import StoredTurn, Turn, replace_event_text
 
 MAX_SET_BY_CHARS = 100
 
@@ -20,11 +20,26 @@ class CommandRequest:
     services: Services
     on_cancelled: Callable[[CancelResult], None]
     """Stops those of the turns that run in this process, and removes the marks of dropped questions."""
-    incoming: Incoming
-    turn_id: int
-    conversation_id: int
+    turn: Turn
     preferences: Preferences
     adapter: Adapter
+
+    @property
+    def incoming(self) -> Incoming:
+        return self.turn.incoming
+
+    @property
+    def turn_id(self) -> int:
+        return self.turn.id
+
+    @property
+    def conversation_id(self) -> int:
+        return self.turn.conversation_id
+
+    @property
+    def is_repeated(self) -> bool:
+        """An earlier process may have carried out some of it."""
+        return self.turn.attempt > 1
 
     @property
     def argument(self) -> str:
@@ -57,6 +72,10 @@ class CommandRequest:
         services = self.services
         preferences = await services.store.read(load_preferences, self.incoming, services.settings)
         return with_available_model(preferences, services.models)
+
+    async def store_argument(self, text: str) -> None:
+        """Have the command repeated with this argument, if this process dies. Raises `LostLeaseError`."""
+        await self.services.store.write(replace_event_text, self.turn, text)
 
     async def cancel_turns(self, conversation_id: int) -> CancelResult:
         """Stop what is running and waiting in a conversation, up to this request."""

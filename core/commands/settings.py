@@ -88,7 +88,7 @@ async def set_setting_reply(request: CommandRequest, name: str, value: str) -> R
 
 
 def _with_argument(request: CommandRequest, text: str) -> CommandRequest:
-    return replace(request, incoming=replace(request.incoming, text=text))
+    return replace(request, turn=replace(request.turn, incoming=replace(request.incoming, text=text)))
 
 
 async def _reset_all(request: CommandRequest) -> Reply:

@@ -20,9 +20,13 @@ async def thread_reply(request: CommandRequest) -> Reply:
         return Reply(gettext(texts.IN_THREAD))
     if not request.incoming.sender.may_create_threads:
         return Reply(gettext(texts.PERSON_MAY_NOT))
-    title = _make_title(request.argument) or await _title_of_conversation(request)
+    title = _make_title(request.argument)
+    if not title:
+        title = await _title_of_conversation(request)
+        await request.store_argument(title)  # because a repeated command looks for a thread with its title
+    token = request.incoming.interaction_token
     try:
-        address = await adapter.create_thread(place, title)
+        address = await adapter.create_thread(place, title, interaction_token=token, is_repeated=request.is_repeated)
     except DeliveryError as error:
         is_forbidden = error.failure in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
         return Reply(gettext(texts.BOT_MAY_NOT if is_forbidden else texts.NOT_CREATED))
@@ -41,4 +45,5 @@ def _make_title(text: str) -> str:
     line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
     if len(line) <= MAX_TITLE_CHARS:
         return line
-    return f"{line[:MAX_TITLE_CHARS].rpartition(' ')[0] or line[:MAX_TITLE_CHARS]}…"
+    line = line[: MAX_TITLE_CHARS - 1]
+    return f"{line.rpartition(' ')[0] or line}…"

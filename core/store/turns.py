@@ -146,10 +146,10 @@ def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:
     connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
 
 
-def erase_event_text(connection: Connection, turn: Turn) -> None:
-    """Remove the text, which contains a secret, from the stored event."""
-    erased = encode_incoming(replace(turn.incoming, text=""))
-    update_owned_turn(connection, turn, incoming_json=erased)
+def replace_event_text(connection: Connection, turn: Turn, text: str) -> None:
+    """Replace the text of the stored event, for whoever claims the turn next. Raises `LostLeaseError`."""
+    replaced = encode_incoming(replace(turn.incoming, text=text))
+    update_owned_turn(connection, turn, incoming_json=replaced)
 
 
 def restart_turn(

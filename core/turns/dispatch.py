@@ -14,7 +14,7 @@ from core.i18n.translation import gettext, load_catalogue, speaking
 from core.port import EventKind
 from core.services import Services
 from core.store.claims import CancelResult
-from core.store.turns import LostLeaseError, Refusal, TurnState, erase_event_text
+from core.store.turns import LostLeaseError, Refusal, TurnState, replace_event_text
 from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
 from core.turns.button_actions import run_button, stop_draft
@@ -83,17 +83,8 @@ class Dispatcher:
         await claimed.deliver("", note=note, buttons=buttons)
 
     async def _run_command(self, claimed: ClaimedTurn, preferences: Preferences) -> Reply | None:
-        turn, incoming = claimed.turn, claimed.turn.incoming
-        request = CommandRequest(
-            self._services,
-            self._on_cancelled,
-            incoming,
-            turn.id,
-            turn.conversation_id,
-            preferences,
-            claimed.adapter,
-        )
-        match incoming.kind:
+        request = CommandRequest(self._services, self._on_cancelled, claimed.turn, preferences, claimed.adapter)
+        match request.incoming.kind:
             case EventKind.STOP:
                 return await stop_draft(request)
             case EventKind.ADDED:
@@ -117,7 +108,7 @@ class Dispatcher:
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:
         """Delete the message that contains an API key, and the stored text. False if the message remains."""
         message_id = claimed.turn.incoming.message_id
-        await claimed.store.write(erase_event_text, claimed.turn)
+        await claimed.store.write(replace_event_text, claimed.turn, "")
         if message_id is None:
             return True  # nobody else sees a slash command
         try:

@@ -1,8 +1,10 @@
 """/thread creates a thread with a conversation of its own."""
 
+import asyncio
 from typing import Any
 
-from bots.sandbox.discord.state import CREATE_PUBLIC_THREADS, DEFAULT_PERMISSIONS, Channel, User
+from bots.sandbox.discord.state import CREATE_PUBLIC_THREADS, DEFAULT_PERMISSIONS, Call, Channel, User
+from bots.sandbox.stand_in import Fault, FaultKind, ScriptedReply
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.spec_checks import spec_violations
 
@@ -60,6 +62,51 @@ async def test_thread_is_named_after_the_last_question(harness: Harness) -> None
     assert second.name.startswith("repeat: a thread about many many")
     assert second.name.endswith("many…")
     assert len(second.name) <= 100
+
+
+async def test_repeated_command_finds_the_thread_that_it_has_created(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    discord = harness.discord
+    response = ScriptedReply(hold_until=asyncio.Event())
+    discord.script.add(f"POST /channels/{channel.id}/threads", response)
+    interaction = await discord.use_command(ann, channel, "thread")
+    [request] = await discord.wait_for(lambda: [call for call in discord.calls if call.path.endswith("/threads")])
+    title = request.body["name"]
+    of_ann = discord.create_thread(channel, title)
+    thread = discord.create_thread(channel, title, owner=discord.bot)
+    await ask(harness, ann, channel, "repeat: another subject", "another subject")
+    await harness.kill()
+    await harness.start()
+    await discord.wait_for(lambda: interaction.responses and str(thread.id) in interaction.responses[0].content)
+    assert threads_of(harness, channel) == [of_ann, thread]
+    assert not spec_violations(harness)
+
+
+async def test_repeated_command_creates_the_thread_that_is_missing(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    discord = harness.discord
+    await use_thread(harness, ann, channel, title="Trip")
+    discord.script.add(f"POST /channels/{channel.id}/threads", ScriptedReply(hold_until=asyncio.Event()))
+    interaction = await discord.use_command(ann, channel, "thread", title="Trip")
+    await discord.wait_for(lambda: len([call for call in discord.calls if call.path.endswith("/threads")]) == 2)
+    await harness.kill()
+    await harness.start()
+    await discord.wait_for(lambda: interaction.responses and interaction.responses[0].content)
+    first, second = threads_of(harness, channel)
+    assert str(second.id) in interaction.responses[0].content
+    assert (first.name, second.name) == ("Trip", "Trip")
+
+
+async def test_thread_is_found_after_a_lost_response(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+
+    def lose_response(call: Call) -> Fault | None:
+        return Fault(FaultKind.DROP_AFTER) if call.path.endswith("/threads") else None
+
+    harness.discord.fault_hook = lose_response
+    reply = await use_thread(harness, ann, channel, title="Our trip")
+    [thread] = threads_of(harness, channel)
+    assert str(thread.id) in reply
 
 
 async def test_thread_needs_a_channel_and_permissions(harness: Harness) -> None:

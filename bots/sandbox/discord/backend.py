@@ -117,10 +117,16 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         return forum
 
     def create_thread(
-        self, channel: Channel, name: str, starter: "Message | None" = None, tags: Sequence[str] = ()
+        self,
+        channel: Channel,
+        name: str,
+        starter: "Message | None" = None,
+        tags: Sequence[str] = (),
+        *,
+        owner: User | None = None,
     ) -> Channel:
-        """A public thread of the guild's owner. `starter` is the message of the channel that it begins with."""
-        thread = Channel(starter.id if starter else next_snowflake(), name, channel.guild, channel)
+        """A public thread, by default of the guild's owner. `starter` is the channel's message that it begins with."""
+        thread = Channel(starter.id if starter else next_snowflake(), name, channel.guild, channel, owner=owner)
         thread.tags = {tag: channel.tags[tag] for tag in tags}
         if channel.guild is not None:
             channel.guild.channels.append(thread)

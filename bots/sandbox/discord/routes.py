@@ -58,6 +58,7 @@ class Routes:
             "PATCH channels/{channel}": self._reopen_thread,
             "GET channels/{channel}/messages": messages.history,
             "POST channels/{channel}/threads": self._create_thread,
+            "GET guilds/{guild_id}/threads/active": self._list_active_threads,
             r"\w+ channels/{channel}/messages/{message_id}": messages.route,
             "POST interactions/{interaction_id}/{token}/callback": interactions.respond,
             "POST webhooks/[^/]+/{token}": interactions.follow_up,
@@ -128,9 +129,17 @@ class Routes:
         check_length(call.body, "name", 1, 100)
         if not channel.bot_has_permission(CREATE_PUBLIC_THREADS):
             raise missing_permissions()
-        thread = self._backend.create_thread(channel, call.body["name"])
+        thread = self._backend.create_thread(channel, call.body["name"], owner=self._backend.bot)
         await self._backend.dispatch_pending()
         return thread.json()
+
+    def _list_active_threads(self, _call: Call, guild_id: str) -> Json:
+        guild = next((guild for guild in self._backend.guilds if str(guild.id) == guild_id and guild.has_bot), None)
+        if guild is None:
+            raise not_found("guild")
+        threads = [each for each in guild.channels if each.parent is not None and not each.archived]
+        visible = [thread.json() for thread in threads if thread.bot_has_permission(VIEW_CHANNEL)]
+        return {"threads": visible, "members": [], "has_more": False}
 
     async def _reopen_thread(self, call: Call, channel: Channel) -> Json:
         """The only change of a channel that the bot may make."""

@@ -148,6 +148,8 @@ class Channel:
     """What the channel allows single people in addition to their permissions on the server, by user ID."""
     denied_permissions: dict[int, int] = field(default_factory=dict)
     """What the channel forbids single people, by user ID."""
+    owner: User | None = None
+    """Who created this thread; None: the guild's owner."""
 
     def bot_has_permission(self, permission: int) -> bool:
         """Whether the bot may; in direct messages always, in group chats never."""
@@ -218,7 +220,7 @@ class Channel:
             **payload,
             "parent_id": str(self.parent.id),
             **({"applied_tags": list(map(str, self.tags.values()))} if self.tags else {}),
-            "owner_id": str(self.guild.members[0].id),
+            "owner_id": str((self.owner or self.guild.members[0]).id),
             "message_count": len(self.messages),
             "member_count": 1,
             "total_message_sent": len(self.messages),

@@ -105,7 +105,7 @@ async def test_answer_is_stored_once(store: Store) -> None:
 async def test_event_payload_can_be_erased(store: Store) -> None:
     await accept(store, "u1")
     (turn,) = await claim(store)
-    await store.write(turns.erase_event_text, turn)
+    await store.write(turns.replace_event_text, turn, "")
     stored = await store.read(turns.get_turn, turn.id)
     assert stored is not None
     assert stored.incoming == replace(turn.incoming, text="")

@@ -268,7 +268,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(token_usage.settle_reservation, reservation, 5)
     run(turns.fence, turn)
     run(turns.update_owned_turn, turn, note="")
-    run(turns.erase_event_text, turn)
+    run(turns.replace_event_text, turn, "")
     run(answers.lock_conversation, turn)
     answer = {"prompt": "q", "answer": "a", "note": "", "model": "m", "usage": UsageReport(1, 1), "reasoning": "r"}
     run(answers.store_answer, turn, **answer, replaces_last=True)

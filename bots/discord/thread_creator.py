@@ -1,0 +1,61 @@
+"""Creates a thread for a command once, also if an earlier request for it may have arrived.
+
+Discord knows such requests by no key. A thread that the command has created is recognised by its title, its creator and
+its age: a later ID than the command's. If two commands in a channel ask for the same title at the same time and the
+process dies, both may get the same thread.
+"""
+
+from dataclasses import dataclass
+
+import discord
+
+from bots.discord.http_client import HttpClient, Json
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Place
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCreator:
+    """`account` is the bot's user ID."""
+
+    http: HttpClient
+    account: str
+
+    async def create(self, place: Place, title: str, *, command: str | None, is_repeated: bool) -> str:
+        """Returns the thread's ID. `command` is the ID of the interaction. Raises `DeliveryError`."""
+        if is_repeated and (existing := await self._find(place, title, command)) is not None:
+            return existing
+        body = {"name": title, "type": discord.ChannelType.public_thread.value}
+        try:
+            thread = await self.http.call("POST", f"/channels/{place.chat}/threads", body, is_idempotent=False)
+        except DeliveryError as error:
+            if error.failure is not DeliveryFailure.UNKNOWN:
+                raise
+            existing = await self._find(place, title, command)
+            if existing is None:
+                raise
+            return existing
+        return str(thread["id"])
+
+    async def _find(self, place: Place, title: str, command: str | None) -> str | None:
+        """The oldest thread that the command may have created."""
+        if command is None:
+            return None
+        active = await self.http.call("GET", f"/guilds/{place.server}/threads/active")
+        threads = active.get("threads")
+        ids = [
+            int(str(thread["id"]))
+            for thread in (threads if isinstance(threads, list) else ())
+            if self._may_be(thread, place, title)
+        ]
+        created = [id_ for id_ in ids if id_ > int(command)]
+        return str(min(created)) if created else None
+
+    def _may_be(self, thread: Json, place: Place, title: str) -> bool:
+        owner, channel = thread.get("owner_id"), thread.get("parent_id")
+        return (owner, channel) == (self.account, place.chat) and _letters(str(thread.get("name"))) == _letters(title)
+
+
+def _letters(title: str) -> str:
+    """What Discord certainly keeps of a title."""
+    return "".join(filter(str.isalnum, title))
