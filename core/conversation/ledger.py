@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -265,14 +264,15 @@ class Ledger:
             log.warning("quota.charge_not_settled", difference=difference, error=str(error))
 
     async def _reserve(self, key: UsageKey, expected_tokens: int, within_quota: bool) -> int | None:
-        reserve = partial(token_usage.reserve, within_quota=within_quota)
         quota = self.daily_limit(key.model)
 
         async def undo(reservation_id: int | None) -> None:
             if reservation_id is not None:
                 await self._store.write(token_usage.settle_reservation, reservation_id, 0)
 
-        return await _undo_if_cancelled(self._store.write(reserve, key, expected_tokens, quota), undo)
+        return await _undo_if_cancelled(
+            self._store.write(token_usage.reserve, key, expected_tokens, quota, within_quota=within_quota), undo
+        )
 
     async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
         self._metrics.tokens_used(key.model, key.kind, tokens)
