@@ -167,7 +167,7 @@ class TelegramAdapter:
                 rate_limit=PRIVATE_RATE_LIMIT,
                 preview_mode=preview_mode,
                 draft_rate_limit=DRAFT_RATE_LIMIT,
-                fast_start=FastStart(interval=0.45, seconds=5.0),
+                fast_start=FastStart(interval=0.38, seconds=5.0),
                 draft_refresh_interval=25.0,  # Telegram removes a draft after 30 seconds
                 has_stop_button=False,  # the client shows its own Stop on a draft
             )

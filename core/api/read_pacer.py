@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PAUSE_PER_STREAM = 0.003
+PAUSE_PER_STREAM = 0.005
 """In seconds, like `MAX_PAUSE`."""
 MAX_PAUSE = 0.1
 

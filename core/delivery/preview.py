@@ -40,6 +40,8 @@ MAX_SLOWED_INTERVAL = 5.0
 """The longest interval after refusals, unless it is longer anyway."""
 MAX_WAIT_WITH_PREVIEWS = 30.0
 """An answer has no further previews after the platform demanded to wait longer."""
+FRESH_TEXT_WAIT = 0.1
+"""The stream is read at intervals: a preview that is due waits so many seconds for what has arrived since."""
 PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
 
 
@@ -189,7 +191,11 @@ class Preview:
             return
         if (seconds := self._shown_at + self._interval() - self._clock.monotonic()) > 0:
             await self._load.pause(seconds)
-        await self._wait_for_change(self._capabilities.draft_refresh_interval)
+        if self._changed.is_set():
+            self._changed.clear()
+            await self._wait_for_change(FRESH_TEXT_WAIT)
+        else:
+            await self._wait_for_change(self._capabilities.draft_refresh_interval)
 
     def _seconds_until_sign_of_life(self) -> float:
         """How long to wait for the first text before the person sees what happens."""

@@ -6,7 +6,7 @@ import pytest
 from core.api.read_pacer import MAX_PAUSE, ReadPacer
 
 
-@pytest.mark.parametrize(("streams", "seconds"), [(1, 0.003), (20, 0.06), (100, MAX_PAUSE)])
+@pytest.mark.parametrize(("streams", "seconds"), [(1, 0.005), (10, 0.05), (100, MAX_PAUSE)])
 def test_pauses_grow_with_the_number_of_streams(streams: int, seconds: float) -> None:
     pacer = ReadPacer()
     with ExitStack() as stack:

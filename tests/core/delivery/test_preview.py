@@ -14,7 +14,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.buttons import ButtonAction, encode_action
 from core.delivery.draft_ids import turn_of_draft
 from core.delivery.outbox import Outbox
-from core.delivery.preview import SLOW_PREVIEW_FACTOR, Preview
+from core.delivery.preview import FRESH_TEXT_WAIT, SLOW_PREVIEW_FACTOR, Preview
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, StoreError
@@ -236,11 +236,26 @@ async def test_text_that_was_reasoning_is_replaced_by_a_status(env: Environment)
     preview.update("hmm")
     await env.until_shown(1)
     preview.update("", texts.THINKING)
-    await env.clock.advance(INTERVAL)
+    await env.clock.advance(INTERVAL + FRESH_TEXT_WAIT)
     assert (await env.until_shown(2)).text == f"*{texts.THINKING}*"
     preview.update(LONG_ENOUGH)
-    await env.clock.advance(INTERVAL)
+    await env.clock.advance(INTERVAL + FRESH_TEXT_WAIT)
     assert (await env.until_shown(3)).text == LONG_ENOUGH
+
+
+async def test_preview_that_is_due_waits_for_text_that_arrives_at_once(env: Environment) -> None:
+    preview = await env.begin()
+    preview.update(LONG_ENOUGH)
+    await env.until_shown(1)
+    preview.update(f"{LONG_ENOUGH} 2")
+    await env.clock.advance(INTERVAL)
+    preview.update(f"{LONG_ENOUGH} 3")
+    assert (await env.until_shown(2)).text == f"{LONG_ENOUGH} 3"
+    preview.update(f"{LONG_ENOUGH} 4")
+    await env.clock.advance(INTERVAL)
+    assert len(env.adapter.shown) == 2
+    await env.clock.advance(FRESH_TEXT_WAIT)
+    assert (await env.until_shown(3)).text == f"{LONG_ENOUGH} 4"
 
 
 async def test_text_that_was_reasoning_before_it_was_shown(env: Environment) -> None:
@@ -347,7 +362,7 @@ async def test_draft_shows_newest_text(env: Environment) -> None:
     await env.clock.advance(INTERVAL)
     assert (await env.until_shown(2)).text == "*Reading a.pdf*"
     preview.update(LONG_ENOUGH)
-    await env.clock.advance(INTERVAL)
+    await env.clock.advance(INTERVAL + FRESH_TEXT_WAIT)
     assert (await env.until_shown(3)).text == LONG_ENOUGH
     assert env.adapter.messages == {}
 
@@ -437,7 +452,7 @@ async def test_previews_are_rarer_when_the_event_loop_is_late(env: Environment) 
     assert env.clock.pending() == [pytest.approx(INTERVAL * 4, abs=0.2)]
 
 
-@pytest.mark.parametrize(("answers", "interval"), [(20, INTERVAL), (150, 3.0), (10_000, 5.0)])
+@pytest.mark.parametrize(("answers", "interval"), [(20, INTERVAL), (165, 3.0), (10_000, 5.0)])
 async def test_previews_are_rarer_when_many_answers_grow(env: Environment, answers: int, interval: float) -> None:
     with ExitStack() as others:
         for _ in range(answers - 1):
@@ -449,10 +464,12 @@ async def test_previews_are_rarer_when_many_answers_grow(env: Environment, answe
         await env.clock.advance(interval - 0.1)
         assert len(env.adapter.shown) == 1
         await env.clock.advance(0.1)
+        await env.clock.advance(FRESH_TEXT_WAIT)
         await env.until_shown(2)
     for number, seconds in ((3, interval), (4, INTERVAL)):  # the first of these waits has already begun
         preview.update(f"{LONG_ENOUGH} {number}")
         await env.clock.advance(seconds)
+        await env.clock.advance(FRESH_TEXT_WAIT)
         await env.until_shown(number)
 
 
@@ -466,6 +483,7 @@ async def test_previews_wait_while_questions_start(env: Environment) -> None:
     await env.clock.advance(0.5)
     assert len(env.adapter.shown) == 1
     env.load.question_started(7)
+    await env.clock.advance(FRESH_TEXT_WAIT)
     await env.until_shown(2)
 
 
