@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import openai
 
-from bots.cli import event_loop_factory
+from bots.cli.main import event_loop_factory
 from core.api.client import ChatRequest, Message, ModelApi
 from core.turns.streamed_answer import StreamedAnswer
 

@@ -17,8 +17,9 @@ import pytest
 import structlog
 from rich.console import Console
 
-from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
+from bots.cli import common
+from bots.cli import main as cli
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.refusals import refuse
 from bots.tables import print_settings
@@ -269,7 +270,7 @@ def test_ctrl_c_prints_one_line(parley: Parley, monkeypatch: pytest.MonkeyPatch)
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load", interrupt)
+    monkeypatch.setattr(common, "load_settings", interrupt)
     for command in ("run", "models", "chat", "pair"):
         result = parley(command)
         assert result.exit_code == 130

@@ -12,8 +12,8 @@ import typer
 import yaml
 from compose_spec import PyCompose
 
-from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
+from bots.cli import main as cli
 from bots.monitoring_server import serving_monitoring
 from core.health import Health
 from core.settings import setting_variables

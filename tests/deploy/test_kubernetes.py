@@ -9,8 +9,8 @@ import pytest
 import typer
 import yaml
 
-from bots import cli
 from bots.adapters import SETTINGS_SECTIONS
+from bots.cli import main as cli
 from core.settings import load_settings, setting_variables
 from core.timings import Timings
 from tests.deploy.test_deploy import BOT_MEMORY_BYTES, FILE_READER_BYTES, ROOT, bytes_of

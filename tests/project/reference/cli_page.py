@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from bots.cli import app
+from bots.cli.main import app
 from tests.project.reference.markdown import GENERATED, code, table
 
 EXIT_CODES = {
