@@ -1,13 +1,16 @@
-"""The model picker: a menu of all models, and a card with one family at a time.
+"""The model picker: a menu of families, then of the models of one family; and a card with both.
 
-The card is for platforms that have cards, where a menu takes only some models and no figures:
+    Model: Llama-3.3-70B (the default)       Model: Llama-3.3-70B (the default)
+    Llama-3.3-70B ← current                  Phi-3.5-mini
+    128k · 480k tokens left                  128k · 500k tokens left
+    ( ✓ Llama-3.3-70B · 128k )               Phi-4
+    ( meta-llama · 3 models  )               16k · 300k tokens left
+    ( microsoft · 2 models   )   press -->   ( Phi-3.5-mini · 128k )
+    ( Qwen · 4 models        )               ( Phi-4 · 16k         )
+    ( ◀ )  ( 1/2 )  ( ▶ )                    ( Back )
 
-    [ Model: Llama-3.3-70B (the default) ]
-    ( meta-llama · 3 models           v  )
-    Llama-3.3-70B ← current
-    128k · 480k tokens left
-    Llama-4-Maverick                      ( Choose )
-    430k · images · 100k tokens left
+If all models fit one page, or if they are one family, the menu has them at once. The card is for platforms that have
+cards: a menu of the families, and under it a text with a button for each model of one.
 """
 
 from collections.abc import Sequence
@@ -25,12 +28,14 @@ from core.i18n.translation import gettext
 from core.port import Button, Card, CardSection, MenuItem
 from core.store.preferences import PreferenceName
 from core.texts import models as texts
-from core.texts.formatting import format_context_length
+from core.texts.answers import BACK_BUTTON
 
 MAX_FAMILIES = 25
 """What the menu with the fewest items takes."""
 CARD_PAGE_SIZE = 7
 """Models on one card, so that it stays within the limits of the platform with the smallest cards."""
+MAX_DESCRIBED_MODELS = 8
+"""In the text above a menu, so that it stays one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +49,46 @@ class ModelFamily:
 
 
 async def menu_reply(request: CommandRequest, number: int, *, edits_message: bool = False) -> Reply:
-    """Page `number` of all models; on a card, the family of the current one."""
-    models, current = request.services.models, current_preference(request)
-    page = paginate(current_first(models.chat_models(), current.value), number, request.capabilities.menu_page_size)
-    buttons = page.buttons(partial(encode_action, ButtonAction.SHOW_MODEL_MENU))
-    reply = Reply(_head(request), buttons, model_menu(page.items, current.value), edits_message=edits_message)
-    if not request.capabilities.has_cards:
+    """Page `number` of the families, or of the models where there are few; on a card, the family of the current one."""
+    current = current_preference(request).value
+    models = current_first(request.services.models.chat_models(), current)
+    families, page_size = group_by_family(models, current), request.capabilities.menu_page_size
+    show_page = partial(encode_action, ButtonAction.SHOW_MODEL_MENU)
+    if len(models) <= page_size or len(families) == 1:
+        page = paginate(models, number, page_size)
+        reply = await _menu(request, page.items, page.buttons(show_page))
+    else:
+        listed = paginate(families, number, page_size - 1)
+        reply = await _menu(request, models[:1], listed.buttons(show_page), listed.items)
+    reply = replace(reply, edits_message=edits_message)
+    if not request.capabilities.has_cards or not families:
         return reply
-    families = group_by_family(models.chat_models(), current.value)
-    return replace(reply, card=await _card(request, families, families[0], 0)) if families else reply
+    return replace(reply, card=await _card(request, families, families[0], 0))
 
 
 async def family_reply(request: CommandRequest, digest: str, number: int) -> Reply:
     """Page `number` of one family, in place of the message whose menu was used."""
-    current = current_preference(request).value
-    families = group_by_family(request.services.models.chat_models(), current)
+    families = group_by_family(request.services.models.chat_models(), current_preference(request).value)
     family = next((family for family in families if family.digest == digest), None)
     if family is None:
         return await menu_reply(request, 0, edits_message=True)
     page = paginate(family.models, number, request.capabilities.menu_page_size)
-    buttons = page.buttons(partial(_show_family, family))
-    reply = Reply(_head(request), buttons, model_menu(page.items, current), edits_message=True)
-    return replace(reply, card=await _card(request, families, family, number))
+    back = Button(gettext(BACK_BUTTON), encode_action(ButtonAction.SHOW_MODEL_MENU, 0))
+    reply = await _menu(request, page.items, (*page.buttons(partial(_show_family, family)), back))
+    card = await _card(request, families, family, number) if request.capabilities.has_cards else None
+    return replace(reply, card=card, edits_message=True)
+
+
+async def _menu(
+    request: CommandRequest, models: Sequence[Model], buttons: tuple[Button, ...], families: Sequence[ModelFamily] = ()
+) -> Reply:
+    """Models, described in the text, and families to choose from."""
+    current = current_preference(request).value
+    described = models if len(models) <= MAX_DESCRIBED_MODELS else ()
+    quotas = await _quotas(request, described)
+    entries = [texts.model_entry(model, quotas[model.id], is_current=model.id == current) for model in described]
+    menu = (*model_menu(models, current), *_family_menu(families))
+    return Reply("\n\n".join((_head(request), *entries)), buttons, menu)
 
 
 def group_by_family(models: Sequence[Model], current: str) -> list[ModelFamily]:
@@ -83,20 +106,25 @@ def group_by_family(models: Sequence[Model], current: str) -> list[ModelFamily]:
 
 
 async def _card(request: CommandRequest, families: Sequence[ModelFamily], family: ModelFamily, number: int) -> Card:
-    ledger, current = request.services.ledger, current_preference(request).value
+    current = current_preference(request).value
     page = paginate(family.models, number, CARD_PAGE_SIZE)
-    quotas = await quotas_by_model(ledger, (await request.api_key()).key_id, page.items)
-    menu = tuple(
-        MenuItem(
-            texts.family_label(each.name, len(each.models)),
-            _show_family(each, 0),
-            is_selected=each is family,
-        )
-        for each in families
-    )
-    sections = [CardSection(_head(request), menu=menu)]
+    quotas = await _quotas(request, page.items)
+    sections = [CardSection(_head(request), menu=_family_menu(families, family))]
     sections += [_section(model, quotas[model.id], is_current=model.id == current) for model in page.items]
     return Card(tuple(sections), page.buttons(partial(_show_family, family)))
+
+
+async def _quotas(request: CommandRequest, models: Sequence[Model]) -> dict[str, QuotaStatus]:
+    return await quotas_by_model(request.services.ledger, (await request.api_key()).key_id, models)
+
+
+def _family_menu(families: Sequence[ModelFamily], shown: ModelFamily | None = None) -> tuple[MenuItem, ...]:
+    return tuple(
+        MenuItem(
+            texts.family_label(family.name, len(family.models)), _show_family(family, 0), is_selected=family is shown
+        )
+        for family in families
+    )
 
 
 def _show_family(family: ModelFamily, page: int) -> str:
@@ -105,7 +133,7 @@ def _show_family(family: ModelFamily, page: int) -> str:
 
 def _section(model: Model, quota: QuotaStatus, *, is_current: bool) -> CardSection:
     choose = None if is_current else Button(gettext(texts.CHOOSE_BUTTON), choice_action(model))
-    return CardSection(texts.model_card_entry(model, quota, is_current=is_current), choose)
+    return CardSection(texts.model_entry(model, quota, is_current=is_current), choose)
 
 
 def _head(request: CommandRequest) -> str:
@@ -116,13 +144,7 @@ def _head(request: CommandRequest) -> str:
 
 def model_menu(models: Sequence[Model], current: str) -> tuple[MenuItem, ...]:
     return tuple(
-        MenuItem(
-            f"{model.name} · {format_context_length(model.context_window)}",
-            choice_action(model),
-            ", ".join(texts.model_features(model)),
-            is_selected=model.id == current,
-        )
-        for model in models
+        MenuItem(texts.model_label(model), choice_action(model), is_selected=model.id == current) for model in models
     )
 
 

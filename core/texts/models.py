@@ -149,13 +149,24 @@ def family_label(name: str, model_count: int) -> str:
     return f"{isolate(name)} · {number}"
 
 
-def model_card_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
+def model_label(model: Model) -> str:
+    """In a menu of models."""
+    facts = (isolate(model.name), format_context_length(model.context_window), " ".join(_marks(model)))
+    return " · ".join(filter(None, facts))
+
+
+def model_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
+    """Two lines: the name; context length, features and what is left of its quota."""
     name = f"**{markdown_name(model.name)}**"
-    marks = [REASONING_MARK] * model.has_reasoning + [VISION_MARK] * model.has_vision
+    marks = _marks(model)
     features = " ".join([*marks, ", ".join(model_features(model))]) if marks else ""
     facts = filter(None, (format_context_length(model.context_window), features, tokens_left(quota)))
     title = gettext("{entry} ← current").format(entry=name) if is_current else name
     return f"{title}\n{' · '.join(facts)}"
+
+
+def _marks(model: Model) -> list[str]:
+    return [REASONING_MARK] * model.has_reasoning + [VISION_MARK] * model.has_vision
 
 
 def tokens_left(quota: QuotaStatus) -> str:

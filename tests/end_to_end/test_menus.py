@@ -1,8 +1,11 @@
 """What people choose by buttons instead of typing: models, personas, settings; and /new with a question."""
 
 from core.buttons import ButtonAction, encode_action
-from tests.end_to_end.chat_with_buttons import DEFAULT, PLATFORMS, ChatWithButtons, conversation
+from core.store.database import Store
+from core.store.grants import ban
+from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN, PLATFORMS, ChatWithButtons, conversation
 from tests.end_to_end.harness import Harness
+from tests.end_to_end.spec_checks import spec_violations
 
 
 def label_of(chat: ChatWithButtons, name: str) -> str:
@@ -46,6 +49,62 @@ async def test_ambiguous_model_is_chosen_by_a_button(harness: Harness, platform:
     await chat.ask("/model", "Model: .*Qwen-14B.*chosen for.*")
     first = next(iter(chat.buttons()))
     assert "DeepSeek-R1-Distill-Qwen-14B" in first, "the current model comes first"
+
+
+async def open_family(chat: ChatWithButtons, name: str) -> None:
+    """Turn to the page with this family, and open it."""
+    while not any(label.startswith(name) for label in chat.buttons()):
+        before = chat.buttons()
+        await chat.press("▶")
+        await chat.server.wait_for(lambda: chat.buttons() != before, 30)  # noqa: B023 (waits at once)
+    await chat.press(label_of(chat, name))
+
+
+@PLATFORMS
+async def test_model_is_chosen_by_family(harness: Harness, platform: str) -> None:
+    harness.discord.knows_cards = False
+    chat = ChatWithButtons(harness, platform)
+    await chat.ask("/model", f"Model: .*{DEFAULT}.*the default.*128k · 500k tokens left.*")
+    assert label_of(chat, DEFAULT) == next(iter(chat.buttons())), "the current model comes first"
+    await open_family(chat, "Qwen · 3 models")
+    await chat.wait_for(".*Qwen2.5-Coder.*QwQ-32B-Preview.*32k · 🧠 reasoning · 500k tokens left")
+    await chat.press("Back")
+    await chat.wait_for(f".*{DEFAULT}.*← current.*")
+    await open_family(chat, "Qwen · 3 models")
+    await chat.wait_for(".*QwQ-32B-Preview.*")
+    await chat.press("QwQ-32B-Preview · 32k · 🧠")
+    await chat.wait_for("Model: .*QwQ-32B-Preview.*32k tokens of context .*")
+    assert len(chat.answers) == 1, "in place of the menu"
+    await chat.ask("repeat: x", "x")
+    assert harness.model.requests[-1].body["model"] == "Qwen/QwQ-32B-Preview"
+    assert not spec_violations(harness)
+
+
+async def test_model_menu_speaks_the_language_of_the_person(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "telegram")
+    await chat.ask("/language de", "Sprache: .*")
+    await chat.ask("/model", "Modell: .*")
+    await open_family(chat, "deepseek-ai · ")
+    await chat.wait_for(".*128k · 🧠 Überlegungen · noch 500k Tokens.*")
+    assert "Zurück" in chat.buttons()
+
+
+async def test_menu_ignores_who_may_not_use_the_bot(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "telegram", others=("Eve", "Bob"))
+    (eve, bob), telegram = chat.others, chat.server
+    await harness.stop()
+    store = Store(harness.settings().core.database_url)
+    await store.write(ban, f"telegram:person:{eve.id}")
+    await store.close()
+    await harness.start()
+    await chat.ask("/model", "Model: .*")
+    menu, before = telegram.messages(chat.chat)[-1], chat.buttons()
+    await telegram.press_button(eve, menu, "mp:1")
+    await telegram.press_button(bob, menu, before["▶"])
+    await chat.server.wait_for(lambda: chat.buttons() != before, 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    presses = "SELECT 1 WHERE 1 = (SELECT count(*) FROM turns WHERE incoming_json LIKE '%\"mp:1\"%')"
+    await harness.wait_until_stored(presses)
 
 
 @PLATFORMS

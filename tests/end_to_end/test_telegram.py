@@ -120,34 +120,6 @@ async def test_model_choice_is_per_chat_and_survives_restart(
     assert model.requests[-1].body["model"] == "meta-llama/Llama-3.3-70B-Instruct"
 
 
-async def test_model_picker(harness: Harness) -> None:
-    telegram = harness.telegram
-    ann = telegram.create_user("Ann")
-    chat = telegram.open_private_chat(ann)
-    await telegram.send_message(ann, chat, "/model")
-
-    def buttons() -> list[dict[str, str]]:
-        messages = [m for m in telegram.messages(chat) if m.from_bot and m.reply_markup]
-        markup = (messages[-1].reply_markup if messages else None) or {"inline_keyboard": []}
-        rows = markup["inline_keyboard"]
-        return [button for row in rows for button in row]
-
-    await telegram.wait_for(buttons)
-    first = [button["text"] for button in buttons()]
-    assert any("k" in label for label in first)
-    message = next(m for m in telegram.messages(chat) if m.from_bot)
-    forward = next(b for b in buttons() if b["text"] == "▶")
-    await telegram.press_button(ann, message, forward["callback_data"])
-    await telegram.wait_for(lambda: [b["text"] for b in buttons()] != first)
-    chosen = buttons()[0]
-    await telegram.press_button(ann, message, chosen["callback_data"])
-    await telegram.wait_for(lambda: "tokens of context (this chat)" in bot_texts(telegram.messages(chat))[-1])
-    await telegram.send_message(ann, chat, "repeat: hi")
-    await telegram.wait_for(lambda: "hi" in bot_texts(telegram.messages(chat)))
-    name = chosen["text"].removeprefix("✓ ").partition(" ·")[0]
-    assert harness.model.requests[-1].body["model"].endswith(name)
-
-
 async def test_stop_ends_stream_and_keeps_text(harness: Harness) -> None:
     telegram, model = harness.telegram, harness.model
     model.tokens_per_second = 30

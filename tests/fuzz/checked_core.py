@@ -34,6 +34,8 @@ OTHER_ACTIONS = (
     "mp:0",
     "mp:9999",
     "mp:99999",
+    "mf:0:",
+    "mf:9999:nothing",
     "ml:0:llama",
     "ml:x",
     "stop:",

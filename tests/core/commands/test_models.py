@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from core.commands.model_picker import group_by_family
 from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, search_models, suggest_models
 from core.conversation.model_quotas import quotas_by_model
 from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
@@ -48,25 +49,86 @@ def button_action(chat: MenuAdapter, label: str) -> str:
     return action
 
 
-async def test_menu_has_pages_and_marks_the_current_model(tmp_path: Path, model: ModelStandIn) -> None:
-    model.models = {id_: model.models[id_] for id_ in sorted(model.models)[:9] if "embed" not in id_}
-    async with running_engine(tmp_path, model, MenuAdapter(), default_model=PHI) as adapter:
-        chat = adapter
+def labels(chat: MenuAdapter) -> list[str]:
+    """Of the menu, without the facts."""
+    return [item.label.partition(" · ")[0] for item in chat.menu]
+
+
+async def test_menu_has_families_and_their_models(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, MenuAdapter(), default_model=PHI) as chat:
         assert isinstance(chat, MenuAdapter)
         await chat.models.fetch()
-        names = [offered.name for offered in chat.models.chat_models()]
-        await chat.ask(f"/model {names[1]}")
-        await chat.ask("/model")
-        assert [item.label.partition(" · ")[0] for item in chat.menu] == [names[1], names[0], *names[2:4]]
+        shown = await chat.ask("/model")
+        families = group_by_family(chat.models.chat_models(), PHI)
+        assert labels(chat) == ["phi-4", *(family.name for family in families[:3])]
+        assert families[0].name == "microsoft", "the family of the current model comes first"
         assert [item.is_selected for item in chat.menu] == [True, False, False, False]
-        assert chat.button_labels == ["◀", "1/3", "▶"]
+        assert "**phi-4** ← current\n16k · 500k tokens left" in shown
+        assert chat.button_labels[-1] == "▶"
         await chat.press_last(button_action(chat, "▶"))
-        assert [item.label.partition(" · ")[0] for item in chat.menu] == names[4:8]
+        assert labels(chat) == ["phi-4", *(family.name for family in families[3:6])]
+        await chat.press_last(button_action(chat, "◀"))
+        await chat.press_last(chat.menu[1].action)
+        names = [offered.name for offered in families[0].models]
+        assert labels(chat) == names
+        assert names[0] == "phi-4"
         count = len(chat.messages)
-        await chat.press_last(chat.menu[2].action)
-        assert chat.texts[-1].startswith(f"Model: **{names[6]}**,")
+        await chat.press_last(chat.menu[1].action)
+        assert chat.texts[-1].startswith(f"Model: **{names[1]}**,")
         assert len(chat.messages) == count, "in place of the menu"
-        assert f"Model: **{names[6]}** (chosen for this chat by Ann)" in await chat.ask("/model")
+        assert f"Model: **{names[1]}** (chosen for this chat by Ann)" in await chat.ask("/model")
+
+
+async def test_large_family_has_pages_that_lead_back(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, MenuAdapter()) as chat:
+        assert isinstance(chat, MenuAdapter)
+        await chat.models.fetch()
+        await chat.ask("/model deepseek-ai/DeepSeek-R1")
+        await chat.ask("/model")
+        await chat.press_last(chat.menu[1].action)
+        first = labels(chat)
+        assert first[0] == "DeepSeek-R1"
+        assert chat.button_labels == ["1/2", "▶", "Back"]
+        await chat.press_last(button_action(chat, "▶"))
+        assert first + labels(chat) == [m.name for m in chat.models.chat_models() if m.family == "deepseek-ai"]
+        assert "🧠 reasoning" in chat.texts[-1]
+        await chat.press_last(button_action(chat, "Back"))
+        assert labels(chat)[:2] == ["DeepSeek-R1", "deepseek-ai"]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_few_models_are_in_one_menu(tmp_path: Path, model: ModelStandIn, count: int) -> None:
+    model.models = {id_: model.models[id_] for id_ in [PHI, "google/gemma-2-9b-it", LLAMA, "ozone-ai/0x-lite"][:count]}
+    async with running_engine(tmp_path, model, MenuAdapter(), default_model=PHI) as chat:
+        assert isinstance(chat, MenuAdapter)
+        await chat.models.fetch()
+        shown = await chat.ask("/model")
+        assert labels(chat) == ["phi-4", *(m.name for m in chat.models.chat_models() if m.id != PHI)]
+        assert shown.count("tokens left") == count
+        assert chat.button_labels == []
+
+
+async def test_only_family_is_in_pages(tmp_path: Path, model: ModelStandIn) -> None:
+    model.models = {id_: offered for id_, offered in model.models.items() if offered.family == "deepseek-ai"}
+    async with running_engine(tmp_path, model, MenuAdapter()) as chat:
+        assert isinstance(chat, MenuAdapter)
+        await chat.models.fetch()
+        await chat.ask("/model")
+        assert [item.action.partition(":")[0] for item in chat.menu] == ["m"] * 4
+        assert chat.button_labels == ["1/2", "▶"]
+
+
+@pytest.mark.parametrize("action", ["mf:", "mf:0", "mf:0:", "mf:9999:nothing", "mf:x:y:z", "mf#00", "mp:", "mp:99999"])
+async def test_forged_press_shows_the_menu(tmp_path: Path, model: ModelStandIn, action: str) -> None:
+    async with running_engine(tmp_path, model, MenuAdapter()) as chat:
+        assert isinstance(chat, MenuAdapter)
+        await chat.models.fetch()
+        await chat.ask("/model")
+        menu = chat.menu
+        message_id = next(iter(chat.parts))
+        await chat.press(action, message_id)
+        await chat.wait_for_states("done", "done")
+        assert chat.menu == menu
 
 
 async def test_choice_of_a_removed_model_is_refused(tmp_path: Path, model: ModelStandIn) -> None:
