@@ -1,5 +1,6 @@
 """The Kubernetes manifests are valid, deny by default and start a bot: each overlay as kubectl builds it."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,32 @@ def test_network_is_closed_by_default(overlay: str) -> None:
     }
     assert ports == {53, 443} | ({5432} if overlay in SEVERAL_PROCESSES else set())
     blocks = [to["ipBlock"] for rule in policies["parley"]["egress"] for to in rule["to"] if "ipBlock" in to]
-    excluded = {network for block in blocks for network in block["except"]}
+    excluded = {network for block in blocks for network in block.get("except", [])}
     assert {"10.0.0.0/8", "169.254.0.0/16", "fc00::/7"} <= excluded
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_dns_is_reachable_at_the_address_of_the_node_cache(overlay: str) -> None:
+    (policy,) = (item["spec"] for item in resources(overlay, "NetworkPolicy") if item["metadata"]["name"] == "parley")
+    rules = [rule for rule in policy["egress"] if {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]]
+    assert [port["port"] for rule in rules for port in rule["ports"]] == [53, 53]
+
+
+def test_component_lets_prometheus_in(tmp_path: Path) -> None:
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "one"
+    with (overlay / "kustomization.yaml").open("a") as kustomization:
+        kustomization.write("components: [../../components/prometheus]\n")
+    built = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", overlay)))
+    for item in built:
+        kubernetes_validate.validate(item, OLDEST_VERSION, strict=True)
+    (policy,) = (item["spec"] for item in built if item["metadata"]["name"] == "parley-metrics")
+    _, _, port = environment("one")["PARLEY_MONITORING_LISTEN"].rpartition(":")
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": int(port)}]
+    assert policy["ingress"][0]["from"], "nobody else"
+    (deployment,) = (item["spec"]["template"] for item in built if item["kind"] == "Deployment")
+    assert policy["podSelector"]["matchLabels"] == deployment["metadata"]["labels"]
+    assert deployment["metadata"]["annotations"]["prometheus.io/port"] == port
 
 
 def test_one_process_has_its_database_on_a_volume_and_ends_before_the_next_starts() -> None:
