@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import discord
+from discord.components import TextDisplay
 
 from core.i18n.translation import gettext_noop
 from core.port import Attachment
@@ -36,10 +37,11 @@ def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 
 def read_text(content: Content) -> str:
-    """The text with people's names, then the poll and the embeds."""
+    """The text with people's names, then the poll, the texts of cards and the embeds."""
     names: Iterable[discord.User | discord.Member] = content.mentions if isinstance(content, discord.Message) else ()
     poll = describe_poll(content) if isinstance(content, discord.Message) else ""
-    texts = (replace_mentions(content.content, names).strip(), poll, read_embeds(content.embeds))
+    written, cards = replace_mentions(content.content, names).strip(), _read_components(content.components)
+    texts = (written, poll, cards, read_embeds(content.embeds))
     return "\n\n".join(filter(None, texts))
 
 
@@ -53,6 +55,17 @@ def describe_poll(message: discord.Message) -> str:
         return ""
     answers = "\n".join(f"- {answer.text} ({answer.vote_count})" for answer in message.poll.answers)
     return f"Poll: {message.poll.question}\n{answers}"
+
+
+def _read_components(components: Iterable[Any]) -> str:
+    """Some bots write messages that consist of components, without other text."""
+    texts = (
+        component.content
+        if isinstance(component, TextDisplay)
+        else _read_components(getattr(component, "children", ()))
+        for component in components
+    )
+    return "\n".join(filter(None, texts))
 
 
 def read_embeds(embeds: Iterable[discord.Embed]) -> str:
