@@ -16,8 +16,9 @@ from bots.terminal.input import LineReader, interrupt_handler, standard_input
 from bots.terminal.live_answer import LiveAnswer
 from bots.terminal.translate import translate
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
-from core.port import Attachment, Capabilities, EventKind, Inbox, Part, Place, PreviewMode, RateLimit, Sender
+from core.port import Attachment, Capabilities, Inbox, Part, Place, PreviewMode, RateLimit, Sender
 from core.texts.answers import THINKING
+from core.turns.inbox import is_question
 
 UNLIMITED_RATE: RateLimit = ()
 QUIT_COMMANDS = ("/quit", "/exit", ":quit", ":q")
@@ -70,7 +71,7 @@ class TerminalAdapter:
             self._print_notice(str(error))
             return
         self._answer_finished.clear()
-        self.has_asked |= incoming.kind is EventKind.PROMPT
+        self.has_asked |= is_question(incoming)
         with interrupt_handler(partial(self._on_interrupt, inbox)):
             try:
                 await inbox(incoming)

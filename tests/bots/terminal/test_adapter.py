@@ -128,7 +128,8 @@ async def test_unknown_model_is_wrong_usage(tmp_path: Path, model: ModelStandIn)
 async def test_exit_code_says_whether_piped_question_was_answered(tmp_path: Path, model: ModelStandIn) -> None:
     assert "No question was answered" not in await run_chat(tmp_path, model, "repeat: hi\n")
     model.fault_hook = refuse("internal")
-    assert "No question was answered" in await run_chat(tmp_path, model, "repeat: hi\n", exit_code=69)
+    for line in ("repeat: hi", "/ask repeat: hi", "/new repeat: hi"):
+        assert "No question was answered" in await run_chat(tmp_path, model, f"{line}\n", exit_code=69)
     assert "No question was answered" not in await run_chat(tmp_path, model, "/usage\n")
 
 
