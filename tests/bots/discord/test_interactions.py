@@ -12,7 +12,7 @@ import structlog
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
-from bots.sandbox.discord.state import MANAGE_CHANNELS
+from bots.sandbox.discord.state import MANAGE_CHANNELS, MANAGE_GUILD
 from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
@@ -145,14 +145,14 @@ async def test_command_in_hidden_channel_is_answered_through_interaction(
 ) -> None:
     """Discord tells the bot neither the name nor the permissions of a channel that it may not view."""
     harness.channel.bot_permissions = 0
-    harness.channel.granted_permissions[harness.ann.id] = MANAGE_CHANNELS
-    harness.thread.granted_permissions[harness.ann.id] = MANAGE_CHANNELS
+    harness.channel.granted_permissions[harness.ann.id] = MANAGE_CHANNELS | MANAGE_GUILD
+    harness.thread.granted_permissions[harness.ann.id] = MANAGE_CHANNELS | MANAGE_GUILD
     adapter = await harness.start()
     channel = harness.thread if in_thread else harness.channel
     incoming, response = await use_ask(harness, channel)
     assert incoming.place == harness.place(channel)
     assert incoming.sender.is_manager
-    assert not incoming.sender.is_server_manager
+    assert not incoming.sender.is_server_manager, "a right in one channel is none on the server"
     assert response["type"] == 5
     message_id = await send_answer(adapter, incoming, "because")
     assert harness.message(message_id).content == "because"
