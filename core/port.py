@@ -145,6 +145,8 @@ class Quote:
     """The bot wrote it."""
     is_excerpt: bool = False
     """The sender selected a part of the message."""
+    is_placeholder: bool = False
+    """The text only names files of the message, as in `[photo]`. It is no question by itself."""
 
 
 class EventKind(StrEnum):

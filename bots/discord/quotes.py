@@ -13,10 +13,7 @@ def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]
     if (original := replied_message(message)) is not None:
         quotes.append(quote_message(original, QuoteKind.REPLY, bot_id))
     # Discord does not say who wrote a forwarded message.
-    quotes += [
-        Quote(QuoteKind.FORWARD, _read_forwarded(snapshot), message_id=str(message.id))
-        for snapshot in message.message_snapshots
-    ]
+    quotes += [_quote_forward(snapshot, str(message.id)) for snapshot in message.message_snapshots]
     quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message.embeds)))
     return tuple(quote for quote in quotes if quote.text)
 
@@ -56,9 +53,12 @@ def _contents(message: discord.Message) -> tuple[Content, ...]:
     return (message, *message.message_snapshots)
 
 
-def _read_forwarded(snapshot: discord.MessageSnapshot) -> str:
-    has_recording = any(file.is_audio for file in message_attachments(snapshot))
-    return _read_quoted(snapshot) if has_recording else read_text(snapshot)
+def _quote_forward(snapshot: discord.MessageSnapshot, message_id: str) -> Quote:
+    written = read_text(snapshot)
+    # The model gets documents and pictures themselves.
+    is_readable = all(file.is_document or file.is_image for file in message_attachments(snapshot))
+    text = written if written and is_readable else _read_quoted(snapshot)
+    return Quote(QuoteKind.FORWARD, text, message_id=message_id, is_placeholder=not written)
 
 
 def _read_quoted(content: Content) -> str:

@@ -36,9 +36,12 @@ def translate_quotes(message: Message, me: User) -> tuple[Quote, ...]:
 
 
 def quote_forward(message: Message, origin: MessageOrigin) -> tuple[Quote, ...]:
-    has_recording = any(file.is_audio for file in extract_attachments(message))
-    text = _read_quoted(message) if has_recording else read_text(message)
-    return (Quote(QuoteKind.FORWARD, text, _origin_name(origin), str(message.message_id)),) if text else ()
+    written = read_text(message)
+    # The model gets documents and pictures themselves.
+    is_readable = all(file.is_document or file.is_image for file in extract_attachments(message))
+    text = written if written and is_readable else _read_quoted(message)
+    author, message_id = _origin_name(origin), str(message.message_id)
+    return (Quote(QuoteKind.FORWARD, text, author, message_id, is_placeholder=not written),) if text else ()
 
 
 def replied_message(message: Message) -> Message | None:

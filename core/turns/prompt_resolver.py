@@ -341,6 +341,8 @@ def _validate_prompt(
     question = incoming.text.strip() or with_marks("", images)
     if not question and has_files:
         return ""
+    if not incoming.text.strip():
+        quotes = [quote for quote in quotes if not quote.is_placeholder]
     prompt = render_prompt(question, quotes)
     if not prompt and incoming.attachments:
         kinds = sorted({attachment.kind for attachment in incoming.attachments})

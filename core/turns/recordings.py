@@ -89,7 +89,7 @@ def _with_transcript(incoming: Incoming, transcript: str, quote_kind: QuoteKind 
         quotes.append(Quote(quote_kind, transcript[:MAX_QUOTED_MESSAGE_CHARS]))
     else:
         text = f"{quotes[position].text}\n{transcript}".strip()
-        quotes[position] = replace(quotes[position], text=text[:MAX_QUOTED_MESSAGE_CHARS])
+        quotes[position] = replace(quotes[position], text=text[:MAX_QUOTED_MESSAGE_CHARS], is_placeholder=False)
     return replace(incoming, quotes=tuple(quotes))
 
 
