@@ -12,7 +12,7 @@ import structlog
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
-from bots.sandbox.discord.state import MANAGE_CHANNELS, MANAGE_GUILD
+from bots.sandbox.discord.state import MANAGE_CHANNELS, MANAGE_GUILD, VIEW_CHANNEL
 from core.commands.models import Suggestion
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
@@ -144,7 +144,7 @@ async def test_command_in_hidden_channel_is_answered_through_interaction(
     harness: AdapterHarness, in_thread: bool
 ) -> None:
     """Discord tells the bot neither the name nor the permissions of a channel that it may not view."""
-    harness.channel.bot_permissions = 0
+    harness.channel.bot_permissions &= ~VIEW_CHANNEL
     harness.channel.granted_permissions[harness.ann.id] = MANAGE_CHANNELS | MANAGE_GUILD
     harness.thread.granted_permissions[harness.ann.id] = MANAGE_CHANNELS | MANAGE_GUILD
     adapter = await harness.start()
