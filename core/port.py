@@ -54,6 +54,10 @@ class Place:
     """Only one person and the bot are here."""
     server: str | None = None
     """The server (guild, workspace) that the chat belongs to, on platforms that have servers."""
+    is_foreign: bool = False
+    """The person asks from a chat that the bot does not see, and the answer is one message there, which the event's
+    `interaction_token` names. `chat` is the person's private chat with the bot, whose settings hold. `thread` differs
+    for each question."""
 
     @property
     def account_key(self) -> AccountKey:
@@ -369,6 +373,8 @@ class Capabilities:
     """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False
     """Messages can be cards (`Part.card`)."""
+    has_one_message: bool = False
+    """An answer has one message; of a longer one, the rest is left out. `Place.is_foreign`"""
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12

@@ -88,9 +88,9 @@ def applicable_scopes(place: Place, sender: Sender) -> tuple[Scope, ...]:
 
 
 def usage_subjects(incoming: Incoming) -> tuple[str, ...]:
-    """Whose daily allowance a question counts for: the person's and, outside a private chat, the chat's."""
-    person = _person_scope_key(incoming.sender)
-    return (person,) if incoming.place.is_private else (person, chat_scope_key(incoming.place))
+    """Whose daily allowance a question counts for: the person's and, in a group or channel, the chat's."""
+    person, place = _person_scope_key(incoming.sender), incoming.place
+    return (person,) if place.is_private or place.is_foreign else (person, chat_scope_key(place))
 
 
 def grant_subject(platform: str, kind: ScopeKind, id_: str) -> str:

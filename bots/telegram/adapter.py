@@ -20,7 +20,10 @@ from bots.telegram.commands import publish_commands
 from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
+from bots.telegram.foreign_messages import ForeignMessages, is_guest
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
+from bots.telegram.identity import PLATFORM
+from bots.telegram.inline_queries import InlineQueries
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.profile import BotProfile, publish_profile
 from bots.telegram.reactions import Reactions
@@ -30,7 +33,8 @@ from bots.telegram.rich_messages import RichMessages
 from bots.telegram.settings import TOKEN_PATTERN
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.topics import TopicTitles
-from bots.telegram.translate import PLATFORM, thread_id
+from bots.telegram.translate import thread_id
+from bots.telegram.updates import allowed_updates
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
@@ -52,6 +56,7 @@ from core.port import (
     Window,
 )
 from core.store.leases import Leases
+from core.suggestions import SupportsSuggestions
 from core.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -124,10 +129,12 @@ class TelegramAdapter:
         self._timings = timings
         self._bot = create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
+        self._foreign_messages = ForeignMessages(self._bot, self._rich_messages)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
         self._reactions = Reactions(self._bot, seen_reaction, timings.clock)
         self._topics = TopicTitles(self._bot)
+        self._inline_queries: InlineQueries | None = None
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
         self._hears_mentions = True
@@ -155,6 +162,13 @@ class TelegramAdapter:
         preview_mode = self._preview_mode
         if preview_mode is PreviewMode.DRAFT and not (place.is_private and self._drafts.is_supported):
             preview_mode = PreviewMode.EDIT
+        if place.is_foreign:
+            return Capabilities(
+                rate_limit=PRIVATE_RATE_LIMIT,
+                preview_mode=preview_mode,
+                deduplicates_sends=not is_guest(place),
+                has_one_message=True,
+            )
         if not place.is_private:
             return Capabilities(
                 rate_limit=GROUP_RATE_LIMIT,
@@ -185,6 +199,8 @@ class TelegramAdapter:
             me = await self._connect()
             self._start_background(publish_commands(self._bot, self._commands, self._state))
             self._start_background(publish_profile(self._bot, self._profile))
+            if isinstance(inbox, SupportsSuggestions):
+                self._inline_queries = InlineQueries(self._bot, me, inbox.suggest, self._timings)
             receiver = UpdateReceiver(
                 self._with_reactions(inbox),
                 me,
@@ -192,8 +208,9 @@ class TelegramAdapter:
                 lambda query_id: self._start_background(self._answer_callback_query(query_id)),
                 ThrottledLog(clock=self._timings.clock),
                 self._topics.observe,
+                self._inline_queries,
             )
-            await self._receive_updates(receiver)
+            await self._receive_updates(receiver, allowed_updates(me))
         except InvalidToken:
             raise ConfigurationError(
                 "Telegram does not accept TELEGRAM_BOT_TOKEN. Set it to the bot's current token from @BotFather, "
@@ -201,6 +218,8 @@ class TelegramAdapter:
             ) from None  # the library's message contains the token
         finally:
             self._connected.clear()
+            if self._inline_queries is not None:
+                await self._inline_queries.close()
             await self._background_tasks.drain(self._timings.background_timeout)
             await self._bot.shutdown()
 
@@ -225,6 +244,8 @@ class TelegramAdapter:
         """`inbox`, and what follows at once when it has stored an event."""
 
         async def receive(incoming: Incoming) -> None:
+            if is_guest(incoming.place) and not self._foreign_messages.allows_guests:
+                return
             await inbox(incoming)
             if title := self._topics.title_of(incoming):
                 self._start_background(self._topics.rename(incoming, title))
@@ -233,16 +254,17 @@ class TelegramAdapter:
 
         return receive
 
-    async def _receive_updates(self, receiver: UpdateReceiver) -> None:
+    async def _receive_updates(self, receiver: UpdateReceiver, updates: Sequence[str]) -> None:
         if self._webhook is not None:
             from bots.telegram.webhook import WebhookServer
 
-            server = WebhookServer(self._bot, self._webhook, receiver.receive, self._timings)
+            server = WebhookServer(self._bot, self._webhook, receiver.receive, self._timings, updates)
             await self._run_transport(server)
             return
 
         async def poll() -> None:
-            await self._run_transport(Poller(self._bot, receiver.receive, self._timings, self._max_conflicts))
+            poller = Poller(self._bot, receiver.receive, self._timings, self._max_conflicts, updates)
+            await self._run_transport(poller)
 
         if self._leases is None:
             await poll()
@@ -304,8 +326,11 @@ class TelegramAdapter:
         *,
         key: str,
         reply_to: str | None = None,
-        **_: Any,  # Telegram has no interaction tokens and shows a message to everybody in the chat
+        interaction_token: str | None = None,
+        **_: Any,  # Telegram shows a message to everybody in the chat
     ) -> str:
+        if place.is_foreign:
+            return await self._send_to_foreign_chat(place, part, key, interaction_token or "")
         reply = None
         if reply_to is not None:
             reply = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
@@ -318,6 +343,18 @@ class TelegramAdapter:
                 log.warning("telegram.send_uncertain", key=key, chat="private" if place.is_private else place.chat)
             raise
         return str(message_id)
+
+    async def _send_to_foreign_chat(self, place: Place, part: Part, key: str, token: str) -> str:
+        try:
+            async with self._request():
+                return await self._foreign_messages.send(token, part)
+        except DeliveryError as error:
+            if error.failure is not DeliveryFailure.UNKNOWN:
+                raise
+            if not is_guest(place):  # the message exists, so that sending is editing
+                raise DeliveryError(str(error), DeliveryFailure.TRANSIENT) from error
+            log.warning("telegram.send_uncertain", key=key, chat="foreign")
+            raise
 
     async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None) -> int:
         if part.file is None:
@@ -346,6 +383,9 @@ class TelegramAdapter:
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
+            if place.is_foreign:
+                await self._foreign_messages.edit(message_id, part)
+                return
             try:
                 target = {
                     "chat_id": int(place.chat),
@@ -361,10 +401,14 @@ class TelegramAdapter:
                     raise
 
     async def delete(self, place: Place, message_id: str, **_: Any) -> None:
+        if place.is_foreign:
+            raise DeliveryError("Telegram lets bots delete no message of another chat", DeliveryFailure.REJECTED)
         async with self._request():
             await self._bot.delete_message(int(place.chat), int(message_id))
 
     async def show_typing(self, place: Place) -> None:
+        if place.is_foreign:
+            return
         async with self._request():
             await _in_topic(place, self._send_typing)
 

@@ -44,6 +44,9 @@ GONE_TEXTS = (
     "chat not found",
     "user not found",
     "peer_id_invalid",
+    "query is too old",
+    "query id is invalid",
+    "query_id_invalid",
     "invalid file_id",
     "wrong file_id",
 )

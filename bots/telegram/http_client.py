@@ -16,8 +16,8 @@ from telegram.request import BaseRequest, RequestData
 
 from bots.downloads import file_too_large, read_limited
 from bots.telegram.errors import CONNECTION_LOST_TEXT, ServerError
-from bots.telegram.receiving import sanitise_update
 from bots.telegram.timings import TelegramTimings
+from bots.telegram.updates import sanitise_update
 from core.errors import DeliveryError, DeliveryFailure
 from core.http_session import open_session
 from core.i18n.translation import gettext_noop

@@ -1,7 +1,7 @@
 """Receives updates by long polling (`getUpdates`)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -9,8 +9,8 @@ from telegram import Bot, Update
 from telegram.error import Conflict, TelegramError
 
 from bots.telegram.errors import redact_token, retry
-from bots.telegram.receiving import ALLOWED_UPDATES
 from bots.telegram.timings import TelegramTimings
+from bots.telegram.updates import MESSAGE_UPDATES
 from core.errors import UnavailableError
 
 MAX_CONFLICTS = 5
@@ -30,6 +30,7 @@ class Poller:
     receive: Callable[[Update], Awaitable[None]]
     timings: TelegramTimings
     max_conflicts: int = MAX_CONFLICTS
+    allowed_updates: Sequence[str] = MESSAGE_UPDATES
     last_activity: float | None = None
     """When Telegram last answered `getUpdates`, or when polling started."""
     is_connected: bool = False
@@ -64,7 +65,7 @@ class Poller:
             self._offset = update.update_id + 1
 
     async def _get_updates(self, timeout: int) -> tuple[Update, ...]:
-        return await self.bot.get_updates(offset=self._offset, timeout=timeout, allowed_updates=ALLOWED_UPDATES)
+        return await self.bot.get_updates(offset=self._offset, timeout=timeout, allowed_updates=self.allowed_updates)
 
     def _count_conflict(self) -> None:
         self._conflict_count += 1

@@ -32,7 +32,8 @@ class Reactions:
 
     def marks_seen(self, incoming: Incoming) -> bool:
         is_question = incoming.kind is EventKind.PROMPT and incoming.message_id is not None
-        return bool(self._seen_emoji) and is_question and not incoming.place.is_private
+        is_in_group = not (incoming.place.is_private or incoming.place.is_foreign)
+        return bool(self._seen_emoji) and is_question and is_in_group
 
     async def mark_seen(self, incoming: Incoming) -> None:
         await self._set(incoming.place, incoming.message_id or "0", [self._seen_emoji])

@@ -8,41 +8,24 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 from telegram import ChatMemberUpdated, Update, User
 from telegram.constants import ChatType
 
 from bots.telegram.errors import UpdateNotStoredError
+from bots.telegram.inline_queries import InlineQueries
 from bots.telegram.translate import translate
 from core.bounded_dict import BoundedDict
 from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox
 from core.throttled_log import ThrottledLog
 
-ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "my_chat_member", "stopped_message_generation")
-"""`tests/end_to_end/test_entry_points.py` has a case for each."""
 MAX_ATTEMPTS = 3
-MAX_UPDATE_ID = 2**63 - 1
 MAX_TRACKED_UPDATES = 1000
 """The number of failing updates whose attempts are counted at the same time."""
 
 log = structlog.get_logger(__name__)
-
-
-def sanitise_update(update: object) -> dict[str, Any] | None:
-    """Parse an update; if the library fails, keep only its ID. None for an update without an ID."""
-    update_id = update.get("update_id") if isinstance(update, dict) else None
-    if not isinstance(update, dict) or type(update_id) is not int or not 0 <= update_id <= MAX_UPDATE_ID:
-        log.error("telegram.update_unreadable", update=None, error="no update ID")
-        return None
-    try:
-        Update.de_json(update, None)
-    except Exception as error:  # noqa: BLE001 (the library's parsers raise anything)
-        log.error("telegram.update_unreadable", update=update_id, error=type(error).__name__)
-        return {"update_id": update_id}
-    return update
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +43,8 @@ class UpdateReceiver:
     throttled_log: ThrottledLog
     observe: Callable[[Update], object] = lambda _update: None
     """Called with every update before it is translated."""
+    inline_queries: InlineQueries | None = None
+    """None: the bot has none."""
     _failed_attempts: BoundedDict[int, int] = field(default_factory=lambda: BoundedDict(MAX_TRACKED_UPDATES))
     """By update ID."""
 
@@ -90,7 +75,11 @@ class UpdateReceiver:
         self.observe(update)
         if update.callback_query is not None:
             self.answer_callback_query(update.callback_query.id)
+        if update.inline_query is not None and self.inline_queries is not None:
+            self.inline_queries.receive(update.inline_query)
         incoming = translate(update, self.me, self.command_names)
+        if incoming is not None and self.inline_queries is not None:
+            incoming = self.inline_queries.find_question(incoming) or incoming
         if incoming is not None:
             with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
                 await self.inbox(incoming)

@@ -38,11 +38,12 @@ class RichMessages:
 
         Raises `TelegramError`, and `RichRejectedError` if the part must be sent in another form.
         """
-        with self._recognising_refusals():
+        with self.recognising_refusals():
             return await call_method(self._bot, method, {**parameters, "rich_message": rich_message(part)})
 
     @contextmanager
-    def _recognising_refusals(self) -> Iterator[None]:
+    def recognising_refusals(self) -> Iterator[None]:
+        """Around a request with a rich part."""
         try:
             yield
         except InvalidToken as error:

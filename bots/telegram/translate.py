@@ -18,10 +18,12 @@ from telegram import (
 from telegram.constants import ChatType
 
 from bots.telegram.content import extract_attachments, read_additions, read_text
+from bots.telegram.foreign_messages import foreign_place, guest_token, inline_token
+from bots.telegram.identity import PLATFORM, sender_of
+from bots.telegram.inline_queries import translate_chosen
 from bots.telegram.quotes import quote_forward, replied_files, replied_message, translate_quotes
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
-PLATFORM = "telegram"
 ABSENT = (ChatMember.LEFT, ChatMember.BANNED)
 WRITING = (ChatMember.MEMBER, ChatMember.ADMINISTRATOR)
 STOP_UPDATE_FIELD = "stopped_message_generation"
@@ -46,10 +48,19 @@ def translate(update: Update, me: User, commands: Collection[str]) -> Incoming |
         incoming = _translate_message(update.edited_message, me, commands, key)
         is_for_bot = incoming is not None and incoming.kind is not EventKind.FORWARD
         return replace(incoming, kind=EventKind.EDIT) if incoming and is_for_bot else None
+    if update.guest_message is not None:
+        return _translate_guest(update.guest_message, me)
+    return _translate_action(update, me, key)
+
+
+def _translate_action(update: Update, me: User, key: str) -> Incoming | None:
+    """What a person does without writing a message."""
     if update.callback_query is not None:
         return _translate_button(update.callback_query, me, key)
     if update.my_chat_member is not None:
         return _translate_membership(update.my_chat_member, me, key)
+    if update.chosen_inline_result is not None:
+        return translate_chosen(update.chosen_inline_result, me)
     stop_payload = update.api_kwargs.get(STOP_UPDATE_FIELD)
     return _translate_stop(stop_payload, me, key) if stop_payload else None
 
@@ -66,7 +77,7 @@ def _translate_membership(membership: ChatMemberUpdated, me: User, key: str) -> 
     is_new = membership.old_chat_member.status in ABSENT and membership.new_chat_member.status in WRITING
     if not (is_group and is_new) or adder.is_bot:
         return None
-    return Incoming(EventKind.ADDED, key, _place(chat.id, me), _sender_of_user(adder), "")
+    return Incoming(EventKind.ADDED, key, _place(chat.id, me), sender_of(adder), "")
 
 
 def _translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
@@ -84,7 +95,20 @@ def _translate_stop(payload: Mapping[str, Any], me: User, key: str) -> Incoming:
 
 def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | None:
     message = query.message
-    if message is None or query.data is None:
+    if query.data is None:
+        return None
+    if query.inline_message_id is not None and message is None:
+        token = inline_token(query.inline_message_id)
+        return Incoming(
+            EventKind.BUTTON,
+            key,
+            foreign_place(token, query.from_user, me),
+            sender_of(query.from_user),
+            query.data,
+            message_id=query.inline_message_id,
+            interaction_token=token,
+        )
+    if message is None:
         return None
     # For a message that is too old, Telegram sends the ID and the chat, but not the topic.
     thread = _topic_id(message) if isinstance(message, Message) else None
@@ -92,7 +116,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
         kind=EventKind.BUTTON,
         key=key,
         place=_place(message.chat.id, me, thread, is_private=_is_private(message.chat)),
-        sender=_sender_of_user(query.from_user),
+        sender=sender_of(query.from_user),
         text=query.data,
         message_id=str(message.message_id),
     )
@@ -100,8 +124,8 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
 
 def _translate_message(message: Message, me: User, commands: Collection[str], key: str) -> Incoming | None:
     sender = _sender(message)
-    if sender is None:
-        return None
+    if sender is None or message.via_bot == me:
+        return None  # or the result of an inline query, which is the bot's text
     is_private = _is_private(message.chat)
     content = _MessageText(message, me, is_private=is_private)
     attachments = extract_attachments(message)
@@ -130,6 +154,32 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         quotes=translate_quotes(message, me),
         attachments=attachments or replied_files(message),
         batch=_batch(message, content) if content.command is None else None,
+    )
+
+
+def _translate_guest(message: Message, me: User) -> Incoming | None:
+    """One question from a chat that the bot is not in, with what the person replies to.
+
+    The chat's ID may also be that of another chat, so nothing depends on it. Only a person can ask: whoever writes as a
+    chat has no other ID.
+    """
+    user = message.from_user
+    if message.guest_query_id is None or user is None or user.is_bot or message.sender_chat is not None:
+        return None
+    content = _MessageText(message, me, is_private=False)
+    token = guest_token(message.guest_query_id)
+    files = extract_attachments(message) or replied_files(message)
+    return Incoming(
+        EventKind.PROMPT,
+        f"guest:{message.guest_query_id}",
+        foreign_place(token, user, me),
+        sender_of(user),
+        _join(content.text, read_additions(message)),
+        message_id=str(message.message_id),
+        quotes=tuple(replace(quote, message_id=None) for quote in translate_quotes(message, me)),
+        # A file that is read becomes part of a conversation's memory, and this one ends with its answer.
+        attachments=tuple(file for file in files if file.is_image or file.is_audio),
+        interaction_token=token,
     )
 
 
@@ -232,11 +282,7 @@ def _sender(message: Message) -> Sender | None:
         )
     if message.from_user is None or message.from_user.is_bot:
         return None
-    return _sender_of_user(message.from_user)
-
-
-def _sender_of_user(user: User) -> Sender:
-    return Sender(PLATFORM, str(user.id), user.full_name, language=user.language_code)
+    return sender_of(message.from_user)
 
 
 class _MessageText:

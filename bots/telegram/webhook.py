@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,8 +24,8 @@ from telegram import Bot, Update, WebhookInfo
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.telegram.errors import UpdateNotStoredError, redact_token, retry, retry_after
-from bots.telegram.receiving import ALLOWED_UPDATES, sanitise_update
 from bots.telegram.timings import TelegramTimings
+from bots.telegram.updates import MESSAGE_UPDATES, sanitise_update
 from bots.workers import WORKER_VARIABLE
 from core.errors import ConfigurationError, UnavailableError
 from core.throttled_log import ThrottledLog
@@ -60,11 +60,17 @@ class WebhookServer:
     """
 
     def __init__(
-        self, bot: Bot, address: WebhookAddress, receive: Callable[[Update], Awaitable[None]], timings: TelegramTimings
+        self,
+        bot: Bot,
+        address: WebhookAddress,
+        receive: Callable[[Update], Awaitable[None]],
+        timings: TelegramTimings,
+        allowed_updates: Sequence[str] = MESSAGE_UPDATES,
     ) -> None:
         self._bot = bot
         self._address = address
         self._receive = receive
+        self._allowed_updates = allowed_updates
         self._timings = timings
         self._clock = timings.clock
         self._secret = derive_secret(bot.token).encode()
@@ -114,7 +120,7 @@ class WebhookServer:
         try:
             await self._bot.set_webhook(
                 self._address.url,
-                allowed_updates=ALLOWED_UPDATES,
+                allowed_updates=self._allowed_updates,
                 max_connections=MAX_CONCURRENT_UPDATES,
                 secret_token=self._secret.decode(),
             )

@@ -9,10 +9,30 @@ With 2 messages of 10 characters each:
 from dataclasses import dataclass
 
 from core.delivery.splitter import Splitter
+from core.markdown.document import Document
 from core.port import Dialect, Part
 
 STEP_RATIO = 2
 """Characters of source per unit of a message's limit that are split at once."""
+NOTE_RESERVE = 1000
+"""The room, in a dialect's unit, for what is written under an answer that has one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneMessageDialect:
+    """A dialect for an answer that has only one message: leaves room for a note under it."""
+
+    dialect: Dialect
+
+    @property
+    def limit(self) -> int:
+        return self.dialect.limit - NOTE_RESERVE
+
+    def render(self, document: Document) -> Part:
+        return self.dialect.render(document)
+
+    def size(self, part: Part) -> int:
+        return self.dialect.size(part)
 
 
 def scale_max_parts(messages: int | None, plain: Dialect, dialect: Dialect) -> int | None:

@@ -29,6 +29,7 @@ from core.delivery.rate_limiter import Priority, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, RichRejectedError, StoreError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Paragraph, Text
+from core.markdown.parser import parse_blocks
 from core.metrics import NO_PLATFORM_METRICS, AnswerTimes
 from core.port import Button, Part, PreviewMode, SupportsDrafts, SupportsThinking
 from core.texts import answers as texts
@@ -50,7 +51,7 @@ class Preview:
 
     `on_gone` is called when the person deletes the growing message or blocks the bot. `splitter` can split the whole
     answer afterwards, because it knows most of the parts. `on_rich_rejected` returns the one to use after the platform
-    rejected a rich message.
+    rejected a rich message. `heading`: Markdown above what stands there before the first words.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Preview:
         splitter: CappedSplitter | None = None,
         on_rich_rejected: Callable[[], CappedSplitter] | None = None,
         allows_drafts: bool = True,
+        heading: str = "",
         times: AnswerTimes | None = None,
     ) -> None:
         self._times = times or AnswerTimes(NO_PLATFORM_METRICS, outbox.timings.clock, 0.0)
@@ -69,6 +71,7 @@ class Preview:
         self._adapter = outbox.adapter
         self._rate_limiter = outbox.rate_limiter
         self._turn_id = outbox.turn.id
+        self._heading = heading
         self._on_gone = on_gone
         self._timings = outbox.timings
         self._clock = outbox.timings.clock
@@ -294,7 +297,7 @@ class Preview:
     async def _split(self, text: str) -> tuple[Part, ...]:
         """The parts of `text`; the last one may still change."""
         first = await self._splitter.update_async(text, is_growing=True)
-        if first.is_complete:
+        if first.is_complete or self._capabilities.has_one_message:
             return first.parts
         return (*first.parts, self._render_status(texts.answer_continues(len(text))))
 
@@ -305,7 +308,8 @@ class Preview:
         return Part("") if self._current_status() == self._thinking else self._render_status(self._status)
 
     def _render_status(self, status: str) -> Part:
-        return self._adapter.dialect.render(Document((Paragraph((Emphasis((Text(status),)),)),)))
+        heading = tuple(placed.block for placed in parse_blocks(self._heading)) if self._heading else ()
+        return self._adapter.dialect.render(Document((*heading, Paragraph((Emphasis((Text(status),)),)))))
 
     async def _keep_typing(self) -> None:
         while True:

@@ -52,6 +52,8 @@ class AccessRequests:
         sender = incoming.sender
         if incoming.kind not in (EventKind.PROMPT, EventKind.COMMAND) or sender.is_anonymous or sender.roles is None:
             return False
+        if incoming.place.is_foreign:
+            return False  # strangers of strangers: nobody would read the notice
         subject, now = person_subject(sender), self._clock.monotonic()
         if self._answered_until.get(subject, 0.0) > now:
             return False

@@ -32,6 +32,7 @@ from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.foreign_questions import allowed_buttons, question_heading
 from core.turns.model_caller import ModelCaller
 from core.turns.question_buttons import edit_buttons, model_buttons
 from core.turns.variants import variant_buttons
@@ -88,6 +89,8 @@ class AnswerPipeline:
         note = "\n".join(await self._collect_notes(outcome))
         buttons = (*self._answer_buttons(outcome, variants), *await self._question_buttons())
         buttons += await files_buttons(self._claimed.adapter, self._claimed.turn.id, self._caller.answer.text)
+        if self._claimed.turn.incoming.place.is_foreign:
+            buttons = allowed_buttons(buttons, has_text=bool(self._caller.answer.text))
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
@@ -287,6 +290,8 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
     await claimed.outbox.load()
     if compared_model(turn.incoming) and turn.model:
         claimed.heading = compared_heading(turn.model)
+    elif (question := await claimed.store.read(get_question, turn.id)) is not None:
+        claimed.heading = await question_heading(claimed, question.text, question.first_turn)
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
     await _deliver_answer(claimed, text, turn.note or "", buttons, turn.final_state)

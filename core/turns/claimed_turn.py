@@ -11,7 +11,8 @@ import structlog
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import is_ephemeral
 from core.commands.request import Reply
-from core.delivery.capped_splitter import CappedSplitter, FirstParts, scale_max_parts
+from core.conversation.quotes import shorten
+from core.delivery.capped_splitter import CappedSplitter, FirstParts, OneMessageDialect, scale_max_parts
 from core.delivery.collapsed import render_collapsed
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
@@ -49,6 +50,8 @@ from core.tracing import NO_TRACER, Tracer
 log = structlog.get_logger(__name__)
 
 ANSWER_FILE_NAME = "answer.md"
+MAX_ONLY_NOTE_CHARS = 400
+"""Of the note under an answer that has one message. Longer ones are cut."""
 FILE_REFUSALS = (DeliveryFailure.FORBIDDEN, DeliveryFailure.REJECTED)
 
 
@@ -95,6 +98,11 @@ class ClaimedTurn:
     def person_key(self) -> str:
         return person_key(self.turn.incoming.sender)
 
+    @property
+    def has_one_message(self) -> bool:
+        """See `Capabilities.has_one_message`."""
+        return self.adapter.capabilities(self.outbox.place).has_one_message
+
     def check_lease(self) -> None:
         """Raise `LostLeaseError` if another process may have the turn by now."""
         if not self.lease.is_trusted:
@@ -110,24 +118,31 @@ class ClaimedTurn:
             splitter=self._splitter,
             on_rich_rejected=self._use_plain_dialect,
             allows_drafts=not compared_model(self.turn.incoming),  # a chat shows one draft at a time
+            heading="" if compared_model(self.turn.incoming) else self.heading,
             times=self.times,
         ).running()
 
     def _find_answer_dialect(self) -> Dialect:
         """For the text of a model."""
         if self._answer_dialect is None:
-            self._answer_dialect = self.adapter.dialect
+            dialect = self.adapter.dialect
             if isinstance(self.adapter, SupportsRichMessages):
-                self._answer_dialect = self.adapter.answer_dialect(self.rich_mode)
+                dialect = self.adapter.answer_dialect(self.rich_mode)
+            self._answer_dialect = self._with_room_for_note(dialect)
         return self._answer_dialect
+
+    def _with_room_for_note(self, dialect: Dialect) -> Dialect:
+        return OneMessageDialect(dialect) if self.has_one_message else dialect
 
     def _use_plain_dialect(self) -> CappedSplitter:
         """The platform rejected a rich message of this answer."""
-        self._answer_dialect = self.adapter.dialect
+        self._answer_dialect = self._with_room_for_note(self.adapter.dialect)
         self._splitter = self._create_splitter(self._answer_dialect)
         return self._splitter
 
     def _create_splitter(self, dialect: Dialect) -> CappedSplitter:
+        if self.has_one_message:
+            return CappedSplitter(dialect, 1)
         max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
         return CappedSplitter(dialect, scale_max_parts(max_messages, self.adapter.dialect, dialect))
 
@@ -160,7 +175,7 @@ class ClaimedTurn:
         accepts_file = is_answer
         while True:
             dialect = self._find_answer_dialect() if is_answer else self.adapter.dialect
-            max_messages = self._max_messages(text, dialect) if accepts_file else None
+            max_messages = self._max_messages(text, dialect) if accepts_file or self.has_one_message else None
             try:
                 parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect)
                 if card is not None and len(parts) == 1:
@@ -173,7 +188,9 @@ class ClaimedTurn:
                 self._use_plain_dialect()
 
     def _max_messages(self, text: str, dialect: Dialect) -> int | None:
-        """How many messages of `text` to send before it is sent as a file; None: all."""
+        """How many messages of `text` to send before it is cut, or sent as a file; None: all."""
+        if self.has_one_message:
+            return 1
         max_messages = scale_max_parts(self.answer_messages, self.adapter.dialect, dialect)
         if max_messages is None or not isinstance(self.adapter, SupportsUploads):
             return None
@@ -192,7 +209,9 @@ class ClaimedTurn:
     ) -> list[Part]:
         first = await self._split(text, max_messages, dialect) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
-        if not first.is_complete:
+        if not first.is_complete and self.has_one_message:
+            note = "\n".join(filter(None, (gettext(texts.ANSWER_CUT), note)))
+        elif not first.is_complete:
             caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
             parts.append(replace(caption, file=_answer_file(text)))
         if note:
@@ -226,11 +245,15 @@ class ClaimedTurn:
         """Append the note to the last part if it fits, or as a part of its own."""
         if parts:
             last, limit = parts[-1], dialect.limit
+            if isinstance(dialect, OneMessageDialect):
+                limit, note = dialect.dialect.limit, shorten(note, MAX_ONLY_NOTE_CHARS)
             if last.file and isinstance(self.adapter, SupportsUploads):
                 limit = self.adapter.upload_limits.max_caption_size
             combined = replace(last, text=f"{last.text}\n\n{self._render_line(Text(note)).text}")
             if dialect.size(combined) <= limit:
                 parts[-1] = combined
+                return
+            if self.has_one_message:
                 return
         parts.append(self._render_line(Emphasis((Text(note),))))
 

@@ -47,7 +47,9 @@ class Dispatcher:
 
     async def _dispatch(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         turn, incoming = claimed.turn, claimed.turn.incoming
-        if turn.refusal is not None:
+        if turn.refusal is not None and incoming.place.is_foreign and incoming.kind is EventKind.BUTTON:
+            await claimed.finish(TurnState.DONE)  # the only message there is the answer
+        elif turn.refusal is not None:
             is_too_fast = turn.refusal is Refusal.RATE_LIMITED
             notice = await too_fast_notice(self._services, incoming) if is_too_fast else gettext(texts.QUEUE_FULL)
             await self._reply(claimed, Reply(notice))

@@ -45,6 +45,7 @@ from core.turns.dispatch import Dispatcher
 from core.turns.inbox import EventInbox, is_question, is_stop_request
 from core.turns.recent_forwards import RecentForwards
 from core.turns.shared_rate_limits import SharedRateLimits, SharedState
+from core.turns.suggestions import Suggester
 from core.turns.waiting_marks import WaitingMarks
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,7 @@ class Engine:
             self._access_requests,
             self._on_event_stored,
             RecentForwards(services.timings),
+            Suggester(services, adapters, access_control),
         )
         self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, timings)
         self._running: dict[int, RunningTurn] = {}

@@ -31,11 +31,14 @@ from core.store.inbound import (
     seconds_until_accepted,
 )
 from core.store.incoming_codec import compared_model, with_compared_model
+from core.suggestions import Suggestions
 from core.texts import answers as texts
 from core.texts.access import ACCESS_REQUESTED
 from core.turns.access_control import Access, AccessControl
 from core.turns.access_requests import AccessRequests
+from core.turns.foreign_questions import press_on_own_answer
 from core.turns.recent_forwards import RecentForwards
+from core.turns.suggestions import Suggester
 
 if TYPE_CHECKING:
     from core.conversation.vault import Vault
@@ -55,6 +58,11 @@ class EventInbox:
     access_requests: AccessRequests
     on_stored: Callable[[Incoming, AcceptResult], object]
     recent_forwards: RecentForwards
+    suggester: Suggester
+
+    async def suggest(self, query: Incoming) -> Suggestions | None:
+        """See `core.suggestions.SupportsSuggestions`."""
+        return await self.suggester.suggest(query)
 
     async def __call__(self, incoming: Incoming) -> None:
         if incoming.kind is EventKind.MOVED:
@@ -65,6 +73,12 @@ class EventInbox:
             return
         incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
         await self._check_access(incoming)
+        if incoming.place.is_foreign and incoming.kind is EventKind.BUTTON:
+            press = await press_on_own_answer(self.services.store, incoming)
+            if press is None:
+                log.info("turn.press_ignored", platform=incoming.place.platform)
+                return
+            incoming = press
         incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)

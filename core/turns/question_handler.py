@@ -33,6 +33,7 @@ from core.texts.models import compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.foreign_questions import question_heading
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
@@ -79,6 +80,8 @@ class QuestionHandler:
             preferences = with_model(preferences, prompt.model)
         if prompt.is_compared:
             claimed.heading = compared_heading(prompt.model)
+        else:
+            claimed.heading = await question_heading(claimed, prompt.text, prompt.first_turn)
         has_vision = self._services.models.has_vision(preferences.model)
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:
@@ -127,7 +130,7 @@ class QuestionHandler:
         await self._store_question(
             claimed, preferences, ResolvedPrompt(prompt, parent_turn=parent_turn, images=images), note
         )
-        return (Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, claimed.turn.id)),)
+        return (_retry_button(claimed.turn.id),)
 
     async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, preferences: Preferences) -> ResolvedPrompt | None:
         """What to ask a model. None: nothing, and the turn is finished."""
@@ -152,10 +155,12 @@ class QuestionHandler:
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
-        note = gettext(texts.QUESTION_OUTDATED)
-        await self._store_question(claimed, preferences, prompt, note)
+        note, buttons = gettext(texts.QUESTION_OUTDATED), tuple[Button, ...]()
+        if claimed.turn.incoming.place.is_foreign:
+            note, buttons = gettext(texts.QUESTION_OUTDATED_HERE), (_retry_button(claimed.turn.id),)
+        await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()
-        await claimed.deliver("", note=note)
+        await claimed.deliver("", note=note, buttons=buttons)
         await claimed.finish(TurnState.FAILED)
 
     async def _store_question(
@@ -289,6 +294,10 @@ class QuestionHandler:
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available
+
+
+def _retry_button(turn_id: int) -> Button:
+    return Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn_id))
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:

@@ -21,7 +21,7 @@ from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
 from bots.sandbox.discord.enums import CommandType, ComponentType, InteractionType
 from bots.sandbox.telegram.state import MemberStatus
-from bots.telegram.receiving import ALLOWED_UPDATES
+from bots.telegram.updates import ALLOWED_UPDATES
 from core.buttons import ButtonAction
 from core.commands.declarations import COMMANDS
 from core.store import grants
@@ -102,6 +102,12 @@ class TelegramBot:
     group: Any
     first_message: Any
     """Of the person."""
+    inline_message: Any
+    """By which Mia may ask, in a chat that the bot is not in."""
+
+    @property
+    def elsewhere(self) -> Any:
+        return self.inline_message.chat
 
     @property
     def chat(self) -> Any:
@@ -114,14 +120,15 @@ class TelegramBot:
     async def forge_press(self, data: str, message: Any, user: Any = None) -> None:
         """What a modified client can send: any data, as if the message had such a button."""
         user = user or self.person
+        pressed = {"inline_message_id": message.inline_id} if message.inline_id else {"message": message.json()}
         self.telegram.updates.add(
             "callback_query",
             {
                 "id": str(next(self.telegram._query_ids)),
                 "from": user.json(),
                 "data": data,
-                "message": message.json(),
                 "chat_instance": "1",
+                **pressed,
             },
             message.chat.id,
         )
@@ -171,6 +178,9 @@ async def press_on_telegram(world: TelegramBot) -> None:
     answer = next(message for message in world.telegram.messages(world.group) if message.from_bot)
     for data in forged_actions(world.subject):
         await world.forge_press(data, answer)
+        await world.forge_press(data, world.inline_message)
+    for button in world.inline_message.buttons:
+        await world.forge_press(button["callback_data"], world.inline_message)
 
 
 async def add_to_group_on_telegram(world: TelegramBot) -> None:
@@ -187,13 +197,55 @@ async def stop_on_telegram(world: TelegramBot) -> None:
     world.telegram.notify_waiters()
 
 
+async def query_inline_on_telegram(world: TelegramBot) -> None:
+    for text in ("", "h", "hello", SECRET):
+        await world.telegram.type_inline(world.person, text)
+    # The bot waits for a moment before it answers: until it has answered somebody else.
+    query = await world.telegram.type_inline(world.mia, "hello")
+    await world.telegram.wait_for(lambda: query in world.telegram.inline_answers, 30)
+    (answer,) = (call for call in world.telegram.calls if call.params.get("inline_query_id") == query)
+    world.telegram.calls.remove(answer)
+
+
+async def choose_inline_on_telegram(world: TelegramBot) -> None:
+    """As if the person had been offered something."""
+    for result_id in ("ask", "text-0", "1"):
+        chosen = {"result_id": result_id, "from": world.person.json(), "query": f"repeat: {SECRET}"}
+        for inline_message_id in ("made-up", world.inline_message.inline_id):
+            payload = chosen | {"inline_message_id": inline_message_id}
+            world.telegram.updates.add("chosen_inline_result", payload, world.person.id)
+    world.telegram.notify_waiters()
+
+
+async def summon_on_telegram(world: TelegramBot) -> None:
+    name = world.telegram.bot.username
+    for text in (f"@{name} hello", f"/ask@{name} hi", f"/start@{name} AAAAA-AAAAA", f"/help@{name}"):
+        await world.telegram.summon(world.person, world.elsewhere, text)
+    # Another chat than the one with this ID that the bot knows.
+    await world.telegram.summon(world.person, world.group, f"@{name} hello")
+
+
 TELEGRAM_CASES: dict[str, Callable[[TelegramBot], Awaitable[None]]] = {
     "message": write_on_telegram,
     "edited_message": edit_on_telegram,
     "callback_query": press_on_telegram,
     "my_chat_member": add_to_group_on_telegram,
     "stopped_message_generation": stop_on_telegram,
+    "inline_query": query_inline_on_telegram,
+    "chosen_inline_result": choose_inline_on_telegram,
+    "guest_message": summon_on_telegram,
 }
+
+
+async def place_question(world: TelegramBot) -> Any:
+    """Mia's, whose button has not been pressed yet."""
+    telegram = world.telegram
+    telegram.has_inline_feedback = False
+    elsewhere = telegram.create_supergroup("Elsewhere", world.mia, world.person)
+    elsewhere.bot_status = MemberStatus.LEFT
+    query = await telegram.type_inline(world.mia, "repeat: the answer to Mia")
+    await telegram.wait_for(lambda: query in telegram.inline_answers, 30)
+    return await telegram.choose_result(query, elsewhere, "ask")
 
 
 @asynccontextmanager
@@ -207,7 +259,7 @@ async def telegram_bot(folder: Path, who: str) -> AsyncIterator[TelegramBot]:
         bot = Bot(harness, folder)
         await bot.change_grants(grants.grant, f"telegram:person:{olga.id}", grants.Role.OPERATOR, "Olga")
         await bot.change_grants(grants.add_member, f"telegram:person:{mia.id}")
-        world = TelegramBot(bot, telegram, olga, mia, person, group, None)
+        world = TelegramBot(bot, telegram, olga, mia, person, group, None, None)
         if who == REMOVED:
             await bot.change_grants(grants.grant, world.subject, grants.Role.OPERATOR, "Eve")
             await telegram.send_message(person, world.chat, "repeat: the answer to Eve")
@@ -219,6 +271,7 @@ async def telegram_bot(folder: Path, who: str) -> AsyncIterator[TelegramBot]:
         await harness.start(**SETTINGS)
         await telegram.promote_bot(olga, group)  # it then receives every message
         world.first_message = await telegram.send_message(person, world.chat, "let me in")
+        world.inline_message = await place_question(world)
         await telegram.send_message(olga, group, f"/ask@{telegram.bot.username} repeat: {SECRET}")
         await telegram.wait_for(lambda: SECRET in "".join(bot_texts(telegram.messages(group))), 30)
         await world.answer_sentinel()

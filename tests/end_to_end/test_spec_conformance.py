@@ -2,6 +2,7 @@
 
 from tests import api_specs
 from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.inline_person import InlinePerson
 from tests.end_to_end.spec_checks import spec_violations
 
 
@@ -17,6 +18,13 @@ async def test_traffic_matches_specs(harness: Harness) -> None:
     await telegram.send_message(ann, forum, f"@{telegram.bot.username} hello", thread=topic)
     await telegram.wait_for(lambda: any("scripted" in t.lower() for t in bot_texts(telegram.messages(forum))), 30)
     await telegram.wait_for(lambda: any("sticker" in t for t in bot_texts(telegram.messages(own))), 30)
+
+    inline = InlinePerson(harness, "Ida")
+    await inline.type("")
+    placed = await inline.place("long 6000")
+    await inline.wait_for(placed, "with bold words")
+    await inline.summon("hello")
+    await inline.wait_for_reply("Scripted")
 
     eve = discord.create_user("Eve")
     channel = discord.create_channel(discord.create_guild("Home", eve), "general")

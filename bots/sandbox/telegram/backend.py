@@ -47,6 +47,12 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         """What people read about the bot."""
         self.has_rich_messages = True
         """False: an older Bot API server, without their methods."""
+        self.supports_inline = True
+        """The bot has inline queries (/setinline)."""
+        self.supports_guests = True
+        """The bot may be summoned to chats that it is not in. False also for an older Bot API server."""
+        self.inline_messages: dict[str, Message] = {}
+        """By `Message.inline_id`."""
         self.privacy_mode = True
         """In groups, the bot gets only messages that are meant for it."""
         self._live_drafts: dict[tuple[int, int | None], Draft] = {}

@@ -192,17 +192,19 @@ class ClientBackend(Backend):
             raise ValueError(f"{user.name} is not in {message.chat.title}")
         query_id = str(next(self._query_ids))
         self.pending_queries[query_id] = self.clock.monotonic()
-        payload: Json = message.json()
-        if message.is_deleted:
-            payload = {"chat": payload["chat"], "message_id": message.id, "date": 0}
+        pressed: Json = {"message": message.json()}
+        if message.inline_id:
+            pressed = {"inline_message_id": message.inline_id}
+        elif message.is_deleted:
+            pressed = {"message": {"chat": message.chat.json(), "message_id": message.id, "date": 0}}
         self.updates.add(
             "callback_query",
             {
                 "id": query_id,
                 "from": user.json(),
                 "data": callback_data,
-                "message": payload,
                 "chat_instance": str(7_919 * message.chat.id),
+                **pressed,
             },
             message.chat.id,
         )

@@ -147,7 +147,7 @@ def _show_draft(
     return True
 
 
-def edit_message_text(backend: ClientBackend, params: Json) -> Json:
+def edit_message_text(backend: ClientBackend, params: Json) -> Json | bool:
     rich: RichMessage | None = None
     entities: list[Json] = []
     if backend.has_rich_messages and params.get("rich_message"):
@@ -159,7 +159,7 @@ def edit_message_text(backend: ClientBackend, params: Json) -> Json:
         text, entities = parse_text(params)
     markup = inline_keyboard(params)
     message = target_message(backend, params, "edit")
-    if message.sender is not backend.bot:
+    if message.sender is not backend.bot and not message.inline_id:
         raise bad_request("message can't be edited")
     if not message.text or message.has_media:
         raise bad_request("there is no text in the message to edit")
@@ -170,7 +170,7 @@ def edit_message_text(backend: ClientBackend, params: Json) -> Json:
     message.text, message.entities, message.reply_markup, message.rich = text, entities, markup, rich
     message.edit_date = int(backend.clock.time())
     backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message))
-    return message.json()
+    return True if message.inline_id else message.json()
 
 
 def delete_message(backend: ClientBackend, params: Json) -> bool:
@@ -279,7 +279,10 @@ def target_thread(chat: Chat, params: Json) -> int | None:
 def target_message(backend: Backend, params: Json, action: str) -> Message:
     """The message of a request. `action` (edit or delete) is a word of the error text."""
     if "inline_message_id" in params and "chat_id" not in params:
-        raise bad_request("MESSAGE_ID_INVALID")
+        inline_message = backend.inline_messages.get(str(params["inline_message_id"]))
+        if inline_message is None or inline_message.is_deleted:
+            raise bad_request("MESSAGE_ID_INVALID")
+        return inline_message
     chat = target_chat(backend, params)
     message_id = params.get("message_id") or 0
     if message_id <= 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram.client import ClientBackend
 from bots.sandbox.telegram.errors import bad_request, not_found
+from bots.sandbox.telegram.inline import INLINE_METHODS, InlineBackend
 from bots.sandbox.telegram.messages import MESSAGE_METHODS, target_chat
 from bots.sandbox.telegram.state import BOT_API, Call, chat_member, member_status
 from bots.sandbox.telegram.updates import CONFLICT_WEBHOOK_SET, Webhook
@@ -23,11 +24,12 @@ SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat
 
 
 class Routes:
-    def __init__(self, backend: ClientBackend) -> None:
+    def __init__(self, backend: InlineBackend) -> None:
         self._backend = backend
         commands = CommandRegistry()
-        self._methods: dict[str, Callable[[ClientBackend, Json], object]] = {
+        self._methods: dict[str, Callable[[InlineBackend, Json], object]] = {
             **MESSAGE_METHODS,
+            **INLINE_METHODS,
             "getme": get_me,
             "getfile": lambda _, params: backend.files.get_file(params),
             "getchatmember": get_chat_member,
@@ -150,7 +152,13 @@ def _scope_key(params: Json) -> tuple[str, str]:
 
 
 def get_me(backend: ClientBackend, _params: Json) -> Json:
-    return {**backend.bot.json(), **BOT_API["getMe"], "can_read_all_group_messages": not backend.privacy_mode}
+    return {
+        **backend.bot.json(),
+        **BOT_API["getMe"],
+        "can_read_all_group_messages": not backend.privacy_mode,
+        "supports_inline_queries": backend.supports_inline,
+        "supports_guest_queries": backend.supports_guests,
+    }
 
 
 def get_chat_member(backend: ClientBackend, params: Json) -> Json:

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from bots.sandbox import stand_in
 from bots.sandbox.stand_in import Fault, FaultKind, Json, drop_connection
-from bots.sandbox.telegram.client import ClientBackend, UploadedFile
+from bots.sandbox.telegram.client import UploadedFile
 from bots.sandbox.telegram.errors import ApiError, not_found
+from bots.sandbox.telegram.inline import InlineBackend
 from bots.sandbox.telegram.routes import Routes
 from bots.sandbox.telegram.state import BOT_API, Call
 
@@ -27,7 +28,7 @@ JSON_PARAMETERS = BOT_API["JSON parameters"]
 TRUE_VALUES = frozenset({"true", "yes", "1"})
 
 
-class TelegramStandIn(ClientBackend):
+class TelegramStandIn(InlineBackend):
     """A Bot API server, as strict as Telegram's own, and the people who use its chats."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -57,7 +58,7 @@ class TelegramStandIn(ClientBackend):
 
 
 class RequestHandler:
-    def __init__(self, backend: ClientBackend) -> None:
+    def __init__(self, backend: InlineBackend) -> None:
         self._backend = backend
         self._routes = Routes(backend)
 

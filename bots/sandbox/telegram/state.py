@@ -135,6 +135,8 @@ class Message:
     """Of the bot."""
     edit_date: int | None = None
     is_deleted: bool = False
+    inline_id: str = ""
+    """By which the bot can edit it, although it may not be in the chat."""
 
     @property
     def from_bot(self) -> bool:

@@ -7,7 +7,7 @@ import structlog
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import MAX_BACKGROUND_TASKS, TelegramAdapter
-from bots.telegram.receiving import ALLOWED_UPDATES
+from bots.telegram.updates import ALLOWED_UPDATES
 from core.commands import declarations
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError

@@ -289,7 +289,7 @@ def test_button_on_inaccessible_message() -> None:
 
 
 def test_button_without_message_is_ignored() -> None:
-    query = {"id": "q", "from": ADA, "chat_instance": "c", "inline_message_id": "x", "data": "d"}
+    query = {"id": "q", "from": ADA, "chat_instance": "c", "data": "d"}
     assert to_incoming(callback_query=query) is None
 
 

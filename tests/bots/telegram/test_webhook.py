@@ -11,7 +11,7 @@ import structlog
 
 from bots.sandbox.telegram import Call, ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
-from bots.telegram.receiving import ALLOWED_UPDATES
+from bots.telegram.updates import ALLOWED_UPDATES
 from bots.telegram.webhook import SECRET_HEADER, WebhookAddress, derive_secret
 from core.errors import ConfigurationError, UnavailableError
 from core.port import Incoming, Part

@@ -7,8 +7,8 @@ from bots.sandbox.stand_in import Fault, FaultKind
 from bots.sandbox.telegram import Chat, Limits, ScriptedReply, TelegramStandIn
 from bots.sandbox.telegram.state import Call
 from bots.telegram.adapter import TelegramAdapter
+from bots.telegram.identity import PLATFORM
 from bots.telegram.timings import TelegramTimings
-from bots.telegram.translate import PLATFORM
 from core.commands.declarations import COMMANDS
 from core.errors import DeliveryFailure
 from core.port import Adapter, Place

@@ -44,6 +44,7 @@ from core.store import (
     memories,
     model_pauses,
     overview,
+    own_answers,
     people,
     person_export,
     personal_keys,
@@ -290,6 +291,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
+    run(own_answers.find_own_answers, PERSON, "telegram:1:5", ["a"], 3)
     run(turns.find_shown_press, 5, text="think:1", before_turn=10**9)
     run(turns.restart_turn, turn.id, turn.incoming)
     run(claims.cancel_turns, 5, 10**9)

@@ -1,0 +1,40 @@
+"""What a person can place in any chat, also where the bot is not: the port for inline queries.
+
+Suggestions cost no tokens: no model is asked before a person has chosen one that is a question.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from core.port import Incoming, Part
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """One message to choose."""
+
+    title: str
+    description: str
+    part: Part
+    """What is written into the chat."""
+    ask_label: str = ""
+    """The message is the question that the person has typed; the answer takes its place. This is the label of its
+    button, which asks where the platform does not report that somebody chose the message. Empty: a finished text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    items: tuple[Suggestion, ...]
+    hint: str = ""
+    """The label of a button above them that opens the private chat; empty for none."""
+
+
+@runtime_checkable
+class SupportsSuggestions(Protocol):
+    """Optional, for inboxes."""
+
+    async def suggest(self, query: Incoming) -> Suggestions | None:
+        """What to suggest for `query.text`, which the person has typed so far, in a foreign place.
+
+        Nothing is stored. None if the sender may not use the bot: show nothing. Raises `StoreError`.
+        """

@@ -1,0 +1,57 @@
+"""Questions from chats that the bot does not see (`Place.is_foreign`).
+
+The only message that the bot can write there is the answer. So a press counts only if it is on a button of an answer to
+the person who presses; anything else has no effect, because not even a refusal could be shown.
+"""
+
+from dataclasses import replace
+
+from core.buttons import ButtonAction, parse_action
+from core.port import Button, Incoming
+from core.store.answer_parts import list_sent_parts
+from core.store.database import Store
+from core.store.turns import get_turn
+from core.texts.formatting import escape_markdown
+from core.turns.claimed_turn import ClaimedTurn
+
+ACTIONS = (ButtonAction.STOP, ButtonAction.RETRY, ButtonAction.RETRY_WITH)
+
+
+def allowed_buttons(buttons: tuple[Button, ...], *, has_text: bool) -> tuple[Button, ...]:
+    """Those under an answer that can be pressed in a foreign chat: how to get an answer if there is none."""
+    presses = ((button, parse_action(button.action)) for button in buttons)
+    return () if has_text else tuple(button for button, press in presses if press is not None and press.is_retry)
+
+
+async def press_on_own_answer(store: Store, incoming: Incoming) -> Incoming | None:
+    """The press, in the place of the question; None if it is not on an answer to a question of the same person."""
+    press = parse_action(incoming.text)
+    if press is None or press.action not in ACTIONS or press.turn_id is None:
+        return None
+    turn = await store.read(get_turn, press.turn_id)
+    if turn is None or not _is_by_same_person(turn.incoming, incoming):
+        return None
+    if turn.incoming.place != incoming.place:  # where the platform has created the message, the place names no message
+        sent = await store.read(list_sent_parts, turn.id)
+        if incoming.message_id not in {part.message_id for part in sent.values()}:
+            return None
+    return replace(incoming, place=turn.incoming.place)
+
+
+def _is_by_same_person(question: Incoming, press: Incoming) -> bool:
+    is_same_account = question.place.account_key == press.place.account_key
+    return question.place.is_foreign and is_same_account and question.sender.user == press.sender.user
+
+
+async def question_heading(claimed: ClaimedTurn, question: str, first_turn: int | None) -> str:
+    """Markdown above an answer in a foreign chat: the question, if no message there shows it."""
+    incoming = claimed.turn.incoming
+    if not incoming.place.is_foreign:
+        return ""
+    first = await claimed.store.read(get_turn, first_turn) if first_turn is not None else None
+    asked = first.incoming if first is not None else incoming
+    return "" if asked.message_id is not None else as_heading(question)
+
+
+def as_heading(question: str) -> str:
+    return f"**{escape_markdown(' '.join(question.split()))}**\n\n"

@@ -1,0 +1,74 @@
+"""Suggests messages for what a person types in another chat: a question to a model, and their own last answers."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from core.conversation.preferences import Preferences, load_preferences, with_available_model
+from core.delivery.capped_splitter import CappedSplitter, OneMessageDialect
+from core.i18n.translation import gettext, load_catalogue, speaking
+from core.port import AccountKey, Adapter, Dialect, Incoming, Part
+from core.scopes import chat_key, person_key
+from core.services import Services
+from core.store.own_answers import OwnAnswer, find_own_answers
+from core.suggestions import Suggestion, Suggestions
+from core.texts import suggestions as texts
+from core.turns.access_control import Access, AccessControl
+from core.turns.foreign_questions import as_heading
+
+MAX_ANSWERS = 3
+MAX_TITLE_CHARS = 60
+MAX_DESCRIPTION_CHARS = 120
+
+
+class Suggester:
+    def __init__(
+        self, services: Services, adapters: Mapping[AccountKey, Adapter], access_control: AccessControl
+    ) -> None:
+        self._services = services
+        self._adapters = adapters
+        self._access_control = access_control
+
+    async def suggest(self, query: Incoming) -> Suggestions | None:
+        """See `core.suggestions.SupportsSuggestions`."""
+        access = await self._access_control.check(query)
+        if access is not Access.ALLOWED:
+            self._access_control.log_denial(query, access)
+            return None
+        store, settings = self._services.store, self._services.settings
+        preferences = await store.read(load_preferences, query, settings)
+        person, chat, words = person_key(query.sender), chat_key(query.place), query.text.split()
+        answers = await store.read(find_own_answers, person, chat, words, MAX_ANSWERS)
+        dialect = self._adapters[query.place.account_key].dialect
+        with speaking(await load_catalogue(preferences.language)):
+            items = [await _shared_answer(dialect, answer) for answer in answers]
+            if query.text.strip():
+                items.insert(0, await self._question(dialect, query, preferences))
+            return Suggestions(tuple(items), "" if query.text.strip() else gettext(texts.OPEN_CHAT))
+
+    async def _question(self, dialect: Dialect, query: Incoming, preferences: Preferences) -> Suggestion:
+        models = self._services.models
+        model = models.display_name(with_available_model(preferences, models).model)
+        question = query.text.strip()
+        return Suggestion(
+            texts.ask_model(model),
+            question,
+            await _one_part(dialect, f"{as_heading(question)}*{gettext(texts.WAITING)}*"),
+            gettext(texts.ASK_BUTTON),
+        )
+
+
+async def _shared_answer(dialect: Dialect, answer: OwnAnswer) -> Suggestion:
+    title = _first_line(answer.question, MAX_TITLE_CHARS)
+    return Suggestion(title, _first_line(answer.text, MAX_DESCRIPTION_CHARS), await _one_part(dialect, answer.text))
+
+
+async def _one_part(dialect: Dialect, text: str) -> Part:
+    """The beginning of `text` that fits one message."""
+    first = await CappedSplitter(OneMessageDialect(dialect), 1).update_async(text)
+    part = first.parts[0]
+    return part if first.is_complete else replace(part, text=f"{part.text}\n\n…")
+
+
+def _first_line(text: str, max_chars: int) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= max_chars else f"{words[:max_chars]}…"

@@ -1,0 +1,142 @@
+"""Guest mode: a person summons the bot to a chat that it is not in, and gets one answer in one message."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from bots.sandbox.telegram import Fault, FaultKind, ScriptedReply
+from core.store import grants
+from core.store.database import Store
+from core.texts import answers as texts
+from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN
+from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.inline_person import InlinePerson
+from tests.end_to_end.test_failures import fail_first
+
+
+async def test_summoned_bot_answers_in_one_message(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    question = await ann.summon("repeat: blue whales")
+    reply = await ann.wait_for_reply("blue whales")
+    assert (reply.text, reply.buttons, reply.reply_to_id) == ("blue whales", [], question.id)
+    assert len(harness.telegram.calls_to("answerGuestQuery")) == 1
+    assert len(harness.model.requests) == 1
+    assert harness.telegram.calls_to("sendMessage") == []
+    assert harness.telegram.calls_to("sendChatAction") == []
+
+
+async def test_growing_answer_edits_the_guest_message(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 200
+    harness.model.tokens_per_second = 100
+    ann = InlinePerson(harness)
+    await ann.summon("a question")
+    await harness.telegram.wait_for(lambda: any("stop:" in str(m.buttons) for m in ann.messages), 30)
+    reply = await ann.wait_for_reply("word " * 199)
+    assert len([message for message in ann.messages if message.from_bot]) == 1
+    assert len(reply.previous_texts) > 1
+
+
+async def test_question_includes_the_message_it_replies_to(harness: Harness) -> None:
+    ann, bob = InlinePerson(harness), InlinePerson(harness, "Bob")
+    original = harness.telegram.add_message(ann.chat, bob.user, "Whales are fish.")
+    await ann.summon("is that true?", reply_to_message=original.json())
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 1)
+    (question,) = (m["content"] for m in harness.model.requests[0].body["messages"] if m["role"] == "user")
+    assert "Whales are fish." in question
+    assert question.endswith("is that true?")
+
+
+async def test_guest_questions_share_nothing_with_other_chats(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    await ann.ask_in_private("repeat: private", "private")
+    for text in ("one", "two"):
+        await ann.summon(f"repeat: {text}")
+        await ann.wait_for_reply(text)
+        sent = [message for message in harness.model.requests[-1].body["messages"] if message["role"] != "system"]
+        assert [message["content"] for message in sent] == [f"repeat: {text}"]
+    await ann.ask_in_private("repeat: goes on", "goes on")
+    assert "two" not in str(harness.model.requests[-1].body["messages"])
+
+
+async def test_stop_ends_the_answer(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 500
+    harness.model.tokens_per_second = 5
+    ann = InlinePerson(harness)
+    await ann.summon("a question")
+    await harness.telegram.wait_for(lambda: any("word" in m.text and m.buttons for m in ann.messages[1:]), 30)
+    await harness.wait_until_stored("SELECT 1 FROM answer_parts WHERE message_id IS NOT NULL")
+    reply = ann.messages[-1]
+    await ann.press(reply, "Stop")
+    await ann.wait_for(reply, texts.STOPPED)
+    assert len(ann.messages) == 2
+
+
+async def test_grant_of_a_group_lets_nobody_summon_the_bot(harness: Harness, tmp_path: Path) -> None:
+    """The chat of a guest question may have the ID of another chat."""
+    ann = InlinePerson(harness)
+    await harness.stop()
+    store = Store(harness.settings().core.database_url)
+    await store.open(migrates=False)
+    await store.write(grants.add_member, f"telegram:chat:{ann.chat.id}")
+    olga = harness.telegram.create_user("Olga")
+    await store.write(grants.grant, f"telegram:person:{olga.id}", grants.Role.OPERATOR, "Olga")
+    await store.close()
+    await harness.start(access="pairing")
+    await ann.summon("repeat: let me in")
+    chat = harness.telegram.open_private_chat(olga)
+    await harness.telegram.send_message(olga, chat, "repeat: sentinel")
+    await harness.telegram.wait_for(lambda: "sentinel" in bot_texts(harness.telegram.messages(chat)), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert bot_texts(ann.messages) == []
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM turns").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM access_requests").fetchone() == (0,)
+
+
+async def test_answer_without_confirmation_is_not_sent_twice(harness: Harness) -> None:
+    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(FaultKind.DROP_AFTER))
+    ann = InlinePerson(harness)
+    await ann.summon("repeat: blue whales")
+    await harness.telegram.wait_for(lambda: len(ann.messages) == 2, 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert met.is_set()
+    assert bot_texts(ann.messages) == ["blue whales"]
+
+
+async def test_expired_query_costs_no_more(harness: Harness) -> None:
+    """Telegram waits only so long for an answer; then nobody would see it."""
+    harness.model.answer = lambda _body: "word " * 2000
+    harness.model.tokens_per_second = 20
+    ann = InlinePerson(harness)
+    await harness.stop()
+    await ann.summon("a question")
+    harness.telegram.expire_guest_queries()
+    await harness.start()
+    await harness.telegram.wait_for(lambda: harness.telegram.calls_to("answerGuestQuery"), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert len(harness.telegram.calls_to("answerGuestQuery")) <= 2
+    assert bot_texts(ann.messages) == []
+
+
+async def test_bot_without_guest_mode_asks_for_no_guest_messages(harness: Harness) -> None:
+    await harness.stop()
+    harness.telegram.supports_guests = harness.telegram.supports_inline = False
+    await harness.start()
+    allowed = harness.telegram.calls_to("getUpdates")[-1].params["allowed_updates"]
+    assert not {"guest_message", "inline_query", "chosen_inline_result"} & set(allowed)
+    assert "message" in allowed
+
+
+async def test_server_without_the_method_is_asked_once(harness: Harness) -> None:
+    telegram = harness.telegram
+    missing = ScriptedReply.error(404, "Not Found: method not found")
+    telegram.script.add("answerGuestQuery", *[missing] * 5)
+    ann = InlinePerson(harness)
+    await ann.summon("repeat: one")
+    await telegram.wait_for(lambda: telegram.calls_to("answerGuestQuery"), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    calls, requests = len(telegram.calls_to("answerGuestQuery")), len(harness.model.requests)
+    await ann.summon("repeat: two")
+    await ann.ask_in_private("repeat: three", "three")
+    assert len(telegram.calls_to("answerGuestQuery")) == calls
+    assert len(harness.model.requests) == requests + 1

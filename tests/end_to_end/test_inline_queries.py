@@ -1,0 +1,272 @@
+"""Inline queries: suggestions cost nothing; a chosen question is answered once, in the message that the person placed."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bots.sandbox.model.faults import http_error
+from bots.sandbox.telegram import Fault, FaultKind
+from core.texts import answers as texts
+from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN
+from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.inline_person import InlinePerson
+from tests.end_to_end.test_failures import fail_first
+
+ASK_BUTTON = "Get the answer"
+
+
+def count_turns(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "parley.sqlite3")) as database:
+        return int(database.execute("SELECT count(*) FROM turns").fetchone()[0])
+
+
+async def settle(person: InlinePerson) -> None:
+    """Wait until the bot has handled all updates before a command in the private chat."""
+    telegram = person.telegram
+    chat = telegram.open_private_chat(person.user)
+    replies = len(bot_texts(telegram.messages(chat)))
+    await telegram.send_message(person.user, chat, "/usage")
+    await telegram.wait_for(lambda: len(bot_texts(telegram.messages(chat))) > replies, 30)
+
+
+async def test_chosen_question_is_answered_in_its_message(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "**Because** of scattering."
+    ann = InlinePerson(harness)
+    message = await ann.place("why is the sky blue?")
+    await ann.wait_for(message, "scattering")
+    assert message.text == "why is the sky blue?\n\nBecause of scattering."
+    assert [entity["type"] for entity in message.entities] == ["bold", "bold"]
+    assert message.buttons == []
+    assert len(harness.model.requests) == 1
+    assert ann.messages == [message]
+
+
+async def test_typing_costs_no_tokens_and_stores_nothing(harness: Harness, tmp_path: Path) -> None:
+    ann = InlinePerson(harness)
+    offers = [await ann.type(text) for text in ("w", "why", "why is *it* so?")]
+    assert [[result["title"] for result in offer.results] for offer in offers] == [[f"Ask {DEFAULT}"]] * 3
+    assert offers[-1].results[0]["description"] == "why is *it* so?"
+    assert all(offer.is_personal and 0 < offer.cache_time <= 60 for offer in offers)
+    assert len(harness.model.requests) == 0
+    assert count_turns(tmp_path) == 0
+
+
+async def test_empty_query_offers_the_private_chat(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    offer = await ann.type("")
+    assert offer.results == []
+    assert offer.button == {"text": "Open the chat with me", "start_parameter": "inline"}
+
+
+async def test_own_answers_can_be_shared(harness: Harness, tmp_path: Path) -> None:
+    ann, bob = InlinePerson(harness), InlinePerson(harness, "Bob")
+    await ann.ask_in_private("repeat: herons eat fish", "herons eat fish")
+    await ann.ask_in_private("repeat: owls eat mice", "owls eat mice")
+    assert [result["description"] for result in (await ann.type("")).results] == ["owls eat mice", "herons eat fish"]
+    offer = await ann.type("FISH heron")
+    assert [result["title"] for result in offer.results][1:] == ["repeat: herons eat fish"]
+    turns, requests = count_turns(tmp_path), len(harness.model.requests)
+    message = await ann.place("heron", offer.results[1]["id"])
+    assert message.text == "herons eat fish"
+    assert (await bob.type("")).results == []
+    assert len((await bob.type("heron")).results) == 1
+    assert (count_turns(tmp_path), len(harness.model.requests)) == (turns, requests)
+
+
+async def test_button_asks_where_feedback_is_off(harness: Harness) -> None:
+    harness.telegram.has_inline_feedback = False
+    harness.model.answer = lambda _body: "blue whales"
+    ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
+    message = await ann.place("a question")
+    await ann.press(message, ASK_BUTTON, eve.user)
+    await settle(eve)
+    assert "Waiting" in message.text
+    await ann.press(message, ASK_BUTTON)
+    await ann.wait_for(message, "blue whales")
+    assert len(harness.model.requests) == 1
+
+
+async def test_button_and_feedback_ask_once(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "blue whales"
+    harness.model.tokens_per_second = 5
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await ann.press(message, ASK_BUTTON)
+    harness.telegram.redeliver_last_update(harness.telegram.open_private_chat(ann.user))
+    await ann.wait_for(message, "blue whales")
+    await settle(ann)
+    assert message.text == "a question\n\nblue whales"
+    assert len(harness.model.requests) == 1
+
+
+async def test_question_before_a_crash_is_answered_once(harness: Harness) -> None:
+    text = "word " * 60
+    harness.model.answer = lambda _body: text
+    harness.model.tokens_per_second = 20
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await harness.telegram.wait_for(lambda: "word" in message.text, 30)
+    await harness.kill()
+    harness.model.tokens_per_second = 2000
+    await harness.start()
+    await ann.wait_for(message, text.strip())
+    assert message.text == f"a question\n\n{text.strip()}"
+    assert ann.messages == [message]
+
+
+async def test_edit_whose_answer_is_lost_is_repeated(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "blue whales"
+    harness.telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_AFTER))
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await ann.wait_for(message, "blue whales")
+    assert met.is_set()
+    assert message.text == "a question\n\nblue whales"
+
+
+async def test_only_the_person_who_asked_stops_the_answer(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 500
+    harness.model.tokens_per_second = 5
+    ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
+    message = await ann.place("a question")
+    await harness.telegram.wait_for(lambda: "word" in message.text and message.buttons, 30)
+    await ann.press(message, "Stop", eve.user)
+    await settle(eve)
+    assert message.buttons, "still growing"
+    await ann.press(message, "Stop")
+    await ann.wait_for(message, texts.STOPPED)
+    assert ann.messages == [message]
+
+
+async def test_failed_answer_has_a_retry_button(harness: Harness) -> None:
+    harness.model.fail_next(http_error(400), times=None)
+    ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
+    message = await ann.place("a question")
+    await ann.wait_for(message, "rejected")
+    assert [button["text"] for button in message.buttons] == ["Retry"]
+    harness.model.planned_faults.clear()
+    harness.model.answer = lambda _body: "blue whales"
+    requests = len(harness.model.requests)
+    await ann.press(message, "Retry", eve.user)
+    await settle(eve)
+    assert len(harness.model.requests) == requests
+    await ann.press(message, "Retry")
+    await ann.wait_for(message, "blue whales")
+    assert message.text == "a question\n\nblue whales"
+    assert message.buttons == []
+    assert ann.messages == [message]
+
+
+async def test_long_answer_is_cut_where_rich_messages_are_off(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(telegram_rich="off")
+    harness.model.answer = lambda _body: "word " * 3000
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await ann.wait_for(message, texts.ANSWER_CUT)
+    assert 2500 < len(message.text) <= 4096
+    assert ann.messages == [message]
+    assert harness.telegram.calls_to("sendDocument") == []
+
+
+async def test_long_answer_is_one_rich_message(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 3000 + "the end"
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await ann.wait_for(message, "the end")
+    assert message.rich is not None
+    assert texts.ANSWER_CUT not in message.text
+    assert ann.messages == [message]
+
+
+async def test_questions_count_towards_the_persons_allowance(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(person_messages=1)
+    ann = InlinePerson(harness)
+    await ann.wait_for(await ann.place("repeat: one"), "one\n\none")
+    second = await ann.place("repeat: two")
+    await ann.wait_for(second, "You've reached today's limit of 1 question")
+    assert len(harness.model.requests) == 1
+
+
+async def test_each_question_is_a_conversation_of_its_own(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    await ann.ask_in_private("repeat: private", "private")
+    for text in ("repeat: one", "repeat: two"):
+        await ann.wait_for(await ann.place(text), f"\n\n{text.removeprefix('repeat: ')}")
+        sent = [message for message in harness.model.requests[-1].body["messages"] if message["role"] != "system"]
+        assert [message["content"] for message in sent] == [text]
+
+
+async def test_settings_of_the_private_chat_hold(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await harness.telegram.send_message(ann.user, chat, "/system Speak like a pirate.")
+    await harness.telegram.wait_for(lambda: bot_texts(harness.telegram.messages(chat)), 30)
+    await ann.wait_for(await ann.place("repeat: arr"), "\n\narr")
+    assert "pirate" in str(harness.model.requests[-1].body["messages"][0])
+
+
+async def test_question_placed_in_a_chat_with_the_bot_is_asked_once(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "blue whales"
+    ann = InlinePerson(harness)
+    ann.chat = harness.telegram.open_private_chat(ann.user)
+    message = await ann.place("a question")
+    await ann.wait_for(message, "blue whales")
+    await settle(ann)
+    assert len(harness.model.requests) == 1
+    assert message.text == "a question\n\nblue whales"
+    assert not [text for text in bot_texts(ann.messages) if "whales" in text]
+
+
+async def test_too_old_question_can_be_retried(harness: Harness, tmp_path: Path) -> None:
+    harness.model.answer = lambda _body: "blue whales"
+    harness.model.tokens_per_second = 0.01
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 1)
+    await harness.kill()
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        database.execute("UPDATE turns SET created_at = created_at - 86405")
+        database.commit()
+    await harness.start()
+    await ann.wait_for(message, texts.QUESTION_OUTDATED_HERE)
+    harness.model.tokens_per_second = 2000
+    await ann.press(message, "Retry")
+    await ann.wait_for(message, "blue whales")
+    assert message.text == "a question\n\nblue whales"
+
+
+async def test_forged_presses_change_nothing(harness: Harness) -> None:
+    """A modified client sends any data as if it had pressed a button of any message."""
+    harness.model.answer = lambda _body: "blue whales"
+    ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
+    message, evil = await ann.place("a question"), await eve.place("another")
+    await ann.wait_for(message, "blue whales")
+    await eve.wait_for(evil, "blue whales")
+    before, requests = (message.text, evil.text), len(harness.model.requests)
+    presses = [
+        f"{action}:{turn}" for action in ("stop", "retry", "with", "v", "again", "think", "m") for turn in (1, 2)
+    ]
+    for data in (*presses, "ask:1", "ask:", ""):
+        await forge(eve, message, data)
+    await settle(eve)
+    assert (message.text, evil.text) == before
+    assert len(harness.model.requests) == requests
+    await harness.wait_until_stored(NO_OPEN_TURN)
+
+
+async def forge(person: InlinePerson, message: Any, data: str) -> None:
+    person.telegram.updates.add(
+        "callback_query",
+        {
+            "id": str(next(person.telegram._query_ids)),
+            "from": person.user.json(),
+            "data": data,
+            "inline_message_id": message.inline_id,
+            "chat_instance": "1",
+        },
+        person.user.id,
+    )
+    person.telegram.notify_waiters()
