@@ -7,6 +7,10 @@ from typing import Any
 
 from bots.sandbox.model.faults import http_error
 from bots.sandbox.telegram import Fault, FaultKind
+from core.store.database import Store
+from core.store.erasure import erase_person
+from core.store.people import Person
+from core.store.person_export import export_person
 from core.texts import answers as texts
 from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN
 from tests.end_to_end.harness import Harness, bot_texts
@@ -236,6 +240,22 @@ async def test_too_old_question_can_be_retried(harness: Harness, tmp_path: Path)
     await ann.press(message, "Retry")
     await ann.wait_for(message, "blue whales")
     assert message.text == "a question\n\nblue whales"
+
+
+async def test_erasing_a_person_erases_these_questions(harness: Harness, tmp_path: Path) -> None:
+    ann = InlinePerson(harness)
+    await ann.wait_for(await ann.place("repeat: heron-4711"), "\n\nheron-4711")
+    await harness.stop()
+    store = Store(harness.settings().core.database_url)
+    await store.open(migrates=False)
+    exported = await store.read(export_person, Person("telegram", str(ann.user.id)))
+    assert "heron-4711" in str(exported)
+    await store.write(erase_person, Person("telegram", str(ann.user.id)))
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        left = "\n".join(database.iterdump())
+    assert "heron-4711" not in left
+    assert f":{ann.user.id}" not in left
 
 
 async def test_forged_presses_change_nothing(harness: Harness) -> None:
