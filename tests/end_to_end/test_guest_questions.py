@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from bots.sandbox.telegram import Fault, FaultKind, ScriptedReply
 from core.store import grants
 from core.store.database import Store
@@ -93,8 +95,9 @@ async def test_grant_of_a_group_lets_nobody_summon_the_bot(harness: Harness, tmp
         assert database.execute("SELECT count(*) FROM access_requests").fetchone() == (0,)
 
 
-async def test_answer_without_confirmation_is_not_sent_twice(harness: Harness) -> None:
-    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(FaultKind.DROP_AFTER))
+@pytest.mark.parametrize("fault", [FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER])
+async def test_answer_without_confirmation_appears_once(harness: Harness, fault: FaultKind) -> None:
+    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(fault))
     ann = InlinePerson(harness)
     await ann.summon("repeat: blue whales")
     await harness.telegram.wait_for(lambda: len(ann.messages) == 2, 30)

@@ -119,6 +119,20 @@ async def test_question_before_a_crash_is_answered_once(harness: Harness) -> Non
     assert ann.messages == [message]
 
 
+async def test_stored_answer_is_delivered_after_a_crash(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "blue whales"
+    harness.telegram.fault_hook = lambda call: Fault(FaultKind.UNAVAILABLE) if "whales" in str(call.params) else None
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
+    await harness.kill()
+    harness.telegram.fault_hook = None
+    await harness.start()
+    await ann.wait_for(message, "blue whales")
+    assert message.text == "a question\n\nblue whales"
+    assert len(harness.model.requests) == 1
+
+
 async def test_edit_whose_answer_is_lost_is_repeated(harness: Harness) -> None:
     harness.model.answer = lambda _body: "blue whales"
     harness.telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_AFTER))
@@ -166,9 +180,11 @@ async def test_long_answer_is_cut_where_rich_messages_are_off(harness: Harness) 
     await harness.stop()
     await harness.start(telegram_rich="off")
     harness.model.answer = lambda _body: "word " * 3000
+    harness.model.tokens_per_second = 1000
     ann = InlinePerson(harness)
     message = await ann.place("a question")
     await ann.wait_for(message, texts.ANSWER_CUT)
+    assert all(text.startswith("a question\n\n") for text in message.previous_texts), "each preview is the answer"
     assert 2500 < len(message.text) <= 4096
     assert ann.messages == [message]
     assert harness.telegram.calls_to("sendDocument") == []

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+import structlog
 from telegram import InlineQuery, User
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
@@ -120,8 +121,10 @@ async def test_failing_database_ends_no_other_query(bot_api: TelegramStandIn) ->
         return QUESTION
 
     async with inline_queries(bot_api, suggest) as world:
-        await world.type("why")
-        await world.pause()
+        with structlog.testing.capture_logs() as logs:
+            await world.type("why")
+            await world.pause()
+        assert [entry["event"] for entry in logs] == ["telegram.inline_query_failed"]
         await world.type("how")
         await world.pause()
         await wait_for_calls(bot_api, "answerInlineQuery")
