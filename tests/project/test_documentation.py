@@ -25,7 +25,14 @@ COMMAND_PATTERN = re.compile(r"`/([a-z]+)\b[^/`]*`")
 TEST_PATTERN = re.compile(r"`(test_\w+)`")
 PATH_PATTERN = re.compile(r"`((?:bots|core|deploy|docs|tests)/[a-z0-9_./]*)`")
 OTHER_VARIABLES = {"PARLEY_SCREENSHOTS", "PARLEY_SPECS"}
-OTHER_COMMANDS = {"file", "quit", "newbot", "setprivacy"}  # of the terminal and of @BotFather
+OTHER_COMMANDS = {
+    "file",
+    "quit",
+    "newbot",
+    "setinline",
+    "setinlinefeedback",
+    "setprivacy",
+}  # of the terminal and of @BotFather
 HTTP_PATHS = {"healthz", "readyz", "metrics"}
 
 
