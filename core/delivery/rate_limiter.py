@@ -2,7 +2,8 @@
 
 The limits are sliding windows (`core.delivery.sliding_windows`), for each chat and for the whole account. Waiting
 requests are granted by priority, then the one that has been waiting longest. Requests of low priority leave room for
-what is known to come: the final message of each open answer, and for as many new answers as there were lately. Example:
+what is known to come: the final message of each open answer, and for as many new answers as there were lately (first
+texts, for at most `LONG_ANSWER_SECONDS`: for as many as are open). Example:
 a group with `Window(count=20, seconds=60)` and one open answer
 
     0 s     first text     granted: the answer's final message still has its place
@@ -46,6 +47,8 @@ LONG_WINDOW_SECONDS = 60.0
 """Windows of this length or more keep a place for all that is known to come; shorter ones in proportion."""
 REQUESTS_PER_ANSWER = 2
 """What a new answer needs at least: its first text and its final message."""
+LONG_ANSWER_SECONDS = 8.0
+"""In a busy chat, the first text of an answer waits so long: an answer that is complete by then needs no preview."""
 WIDE_REFUSAL_CHATS = 3
 WIDE_REFUSAL_SECONDS = 600.0
 """When so many chats were refused within this time, the platform's limits are lower than thought: new chats begin
@@ -314,7 +317,7 @@ class RateLimiter:
         """Grant what may be sent: a chat's waiters move to the account's queue, the account's are granted."""
         while (waiter := queue.first_waiter()) is not None:
             now = self._clock.monotonic()
-            ready_at = max(queue.chat.blocked_until, self._ready_at(queue, waiter.priority, now))
+            ready_at = max(queue.chat.blocked_until, self._ready_at(queue, waiter, now))
             if ready_at > now:
                 self._set_timer(queue, ready_at - now)
                 return
@@ -334,25 +337,36 @@ class RateLimiter:
         is_waiting = seconds < math.inf
         queue.timer = self._clock.call_later(seconds, lambda: self._serve(queue)) if is_waiting else None
 
-    def _ready_at(self, queue: _Queue, priority: Priority, now: float) -> float:
+    def _ready_at(self, queue: _Queue, waiter: _Waiter, now: float) -> float:
+        """When the request may be sent, or looked at again; infinite if others must be sent or answers end before."""
+        priority = waiter.priority
         leaves_room = priority.is_preview and queue.has_finals
-        return queue.windows.ready_at(
+        ready_at = queue.windows.ready_at(
             now,
             lambda window: self._share(queue, window),
-            (lambda window: self._reserve(queue, window, priority, now)) if leaves_room else None,
+            (lambda window: self._reserve(queue, window, waiter, now)) if leaves_room else None,
             is_preview=leaves_room and priority is Priority.PREVIEW,
         )
+        long_answer_at = waiter.since + LONG_ANSWER_SECONDS
+        if priority is Priority.FIRST_TEXT and now < long_answer_at:
+            return min(ready_at, long_answer_at)
+        return ready_at
 
-    def _reserve(self, queue: _Queue, window: Window, priority: Priority, now: float) -> int:
-        """How many requests a preview leaves to final messages and to the first texts of new answers."""
+    def _reserve(self, queue: _Queue, window: Window, waiter: _Waiter, now: float) -> int:
+        """How many requests a preview leaves to final messages and to new answers; all of `window`: it must wait."""
         if queue is self._account_queue:
-            return 1 if priority is Priority.PREVIEW else 0
+            return min(1, window.count - 1) if waiter.priority is Priority.PREVIEW else 0
         chat = queue.chat
         most = int(window.count * min(1.0, window.seconds / LONG_WINDOW_SECONDS))
-        if priority is Priority.FIRST_TEXT:
-            return min(chat.open_answers, most)
-        new_answers = sum(time > now - window.seconds for time in chat.opened_at)
-        return min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, most))
+        if waiter.priority is Priority.PREVIEW:
+            new_answers = sum(time > now - window.seconds for time in chat.opened_at)
+            needed = min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, most))
+        elif now < waiter.since + LONG_ANSWER_SECONDS:
+            # Whoever gets an answer soon often asks again: the window also has room for that answer.
+            return min(2 * chat.open_answers, most)
+        else:
+            needed = min(chat.open_answers, most)
+        return min(needed, window.count - 1)
 
     def _grant(self, waiter: _Waiter, now: float) -> None:
         queue = waiter.queue

@@ -88,7 +88,7 @@ class SlidingWindows:
         """When the next request may be sent; infinite if others must be sent or open answers end before.
 
         `share`: how many requests of a window this process may use. `reserve`: how many of these the request leaves
-        to others.
+        to others; at least one is its own, unless all of the window are reserved.
         """
         return max((self._ready_at(window, now, share, reserve, is_preview) for window in self.rate_limit), default=0.0)
 
@@ -101,7 +101,8 @@ class SlidingWindows:
         is_preview: bool,
     ) -> float:
         count = max(1, int(share(window) * self.slowdown.count_factor(now)))
-        room = count - self.pending - (min(reserve(window), count - 1) if reserve is not None else 0)
+        reserved = reserve(window) if reserve is not None else 0
+        room = count - self.pending - (min(reserved, count - 1) if reserved < window.count else reserved)
         if room <= 0:
             return math.inf
         ready_at = self._times[-room] + window.seconds if len(self._times) >= room else 0.0

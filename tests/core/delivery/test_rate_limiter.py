@@ -16,6 +16,7 @@ from bots.discord.adapter import CAPABILITIES as DISCORD
 from bots.telegram.adapter import ACCOUNT_RATE_LIMIT as TELEGRAM_ACCOUNT
 from bots.telegram.adapter import DRAFT_RATE_LIMIT, GROUP_RATE_LIMIT, PRIVATE_RATE_LIMIT
 from core.delivery.rate_limiter import (
+    LONG_ANSWER_SECONDS,
     MAX_TRACKED_CHATS,
     WHOLE_ACCOUNT,
     WIDE_REFUSAL_CHATS,
@@ -145,15 +146,47 @@ async def test_previews_leave_reserve_to_finals(requests: Requests, limiter: Rat
             task.cancel()
 
 
-async def test_first_texts_leave_a_place_to_each_final(requests: Requests, limiter: RateLimiter) -> None:
+async def test_first_texts_leave_a_place_to_each_final(
+    requests: Requests, limiter: RateLimiter, clock: FakeClock
+) -> None:
     minute = limited(20, 60.0)
     with ExitStack() as answers:
         for _ in range(12):
             answers.enter_context(limiter.expect_final("a"))
         await requests.add_many(12, minute, priority=Priority.FIRST_TEXT)
+        await clock.advance(LONG_ANSWER_SECONDS)
         assert len(requests.granted) == 8
         await requests.add_many(12, minute)
         assert len(requests.granted) == 20
+
+
+async def test_short_answers_of_a_busy_chat_are_shown_complete_only(
+    requests: Requests, limiter: RateLimiter, clock: FakeClock
+) -> None:
+    """Ten people ask twice within a minute, in which 20 requests are allowed."""
+    minute = limited(20, 60.0)
+    for _ in range(2):
+        with ExitStack() as answers:
+            for _ in range(10):
+                answers.enter_context(limiter.expect_final("a"))
+            for number in range(10):
+                await requests.add(f"first {number}", minute, priority=Priority.FIRST_TEXT)
+            await clock.advance(LONG_ANSWER_SECONDS - 1)
+            for number in range(10):
+                requests.tasks.pop(f"first {number}").cancel()
+            await requests.add_many(10, minute)
+    assert len(requests.granted) == 20
+    assert all(name.startswith(Priority.FINAL.name) for name in requests.granted)
+
+
+async def test_first_texts_are_shown_at_once_in_a_chat_with_few_answers(
+    requests: Requests, limiter: RateLimiter
+) -> None:
+    with ExitStack() as answers:
+        for _ in range(4):
+            answers.enter_context(limiter.expect_final("a"))
+        await requests.add_many(4, limited(20, 60.0), priority=Priority.FIRST_TEXT)
+        assert len(requests.granted) == 4
 
 
 async def test_first_texts_use_a_short_window_fully(requests: Requests, limiter: RateLimiter) -> None:
@@ -169,6 +202,7 @@ async def test_end_of_answer_frees_its_place(requests: Requests, limiter: RateLi
     with limiter.expect_final("a"):
         with limiter.expect_final("a"):
             await requests.add_many(3, limited(3, 60.0), priority=Priority.FIRST_TEXT)
+            await requests.clock.advance(LONG_ANSWER_SECONDS)
             assert len(requests.granted) == 1
         await requests.clock.settle()
         assert len(requests.granted) == 2
