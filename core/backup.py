@@ -19,8 +19,7 @@ async def back_up(store: Store, path: Path) -> Manifest:
 
     Raises `ConfigurationError` and `StoreError`.
     """
-    if store.is_embedded and not store.path.exists():
-        raise ConfigurationError(f"There is no database at {store.path}.")
+    store.check_exists()
     with _new_file(path) as partial:
         await store.open(migrates=False)
         return await store.read_snapshot(write_backup, partial)

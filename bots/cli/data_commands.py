@@ -13,7 +13,6 @@ from bots.cli.common import (
     closing_store,
     create_console,
     load,
-    open_store,
 )
 
 app = typer.Typer()
@@ -74,7 +73,9 @@ def export_data(person: PersonArgument, config_file: ConfigFile = None) -> None:
     from core.personal_data import export_subject
 
     async def show() -> None:
-        async with open_store(config_file) as store:
+        async with closing_store(config_file) as store:
+            store.check_exists()
+            await store.open(migrates=False)
             sys.stdout.buffer.write(await export_subject(store, person) + b"\n")
 
     asyncio.run(show())
@@ -102,7 +103,9 @@ def forget(
 
     async def erase() -> None:
         settings = load(config_file).core
-        async with open_store(config_file) as store:
+        async with closing_store(config_file) as store:
+            store.check_exists()
+            await store.open(migrates=False)
             erased = await erase_subject(store, settings, person)
             copies = find_copies(store)
         console = create_console()

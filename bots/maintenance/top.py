@@ -15,7 +15,6 @@ from core.conversation.ledger import Ledger, QuotaStatus, key_id_of
 from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
-from core.errors import ConfigurationError
 from core.settings import Settings
 from core.store.database import Store
 from core.store.model_pauses import StoredPause
@@ -56,8 +55,7 @@ async def show_top(
     store: Store, settings: Settings, console: Console, *, interval: float, once: bool, clock: Clock
 ) -> None:
     """Redraw every `interval` seconds until cancelled, or print one view. Raises `ConfigurationError`, `StoreError`."""
-    if store.is_embedded and not store.path.exists():
-        raise ConfigurationError(f"There is no database at {store.path}.")
+    store.check_exists()
     await store.open(migrates=False)
     monitor = Monitor(store, settings)
     if once:

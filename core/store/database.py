@@ -112,6 +112,11 @@ class Store:
         while not await asyncio.to_thread(_enable_wal, self.path) and self._clock.monotonic() < deadline:
             await self._clock.sleep(self._timings.sqlite_poll_interval)
 
+    def check_exists(self) -> None:
+        """For commands that look for something in the database: `open` would create it. Raises `ConfigurationError`."""
+        if self.is_embedded and not self.path.exists():
+            raise ConfigurationError(f"There is no database at {self.path}.")
+
     async def compact(self) -> None:
         """Leave no trace of deleted rows in an embedded database's file, and shrink it. Writes wait meanwhile.
 

@@ -266,6 +266,14 @@ def test_damaged_database_is_named(parley: Parley, tmp_path: Path, kind: str, co
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("command", ["export", "forget"])
+def test_person_is_looked_for_only_in_an_existing_database(parley: Parley, tmp_path: Path, command: str) -> None:
+    result = parley(command, "telegram:person:5")
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert "There is no database" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_ctrl_c_prints_one_line(parley: Parley, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
