@@ -17,16 +17,21 @@ from core.store.schema import (
     messages,
     personal_keys,
     preferences,
+    reasoning,
     summaries,
     turns,
 )
 
 
-class ExportedMessage(msgspec.Struct, frozen=True):
+class ExportedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     role: str
     text: str
     time: str
     """ISO 8601, UTC."""
+    pictures: str = ""
+    """Where the platform has them, as it is stored: JSON."""
+    reasoning: str = ""
+    """Of the model, as long as it is stored."""
 
 
 class ExportedEntry(msgspec.Struct, frozen=True):
@@ -78,8 +83,8 @@ class PersonData(msgspec.Struct, frozen=True):
 
 def export_person(connection: Connection, person: Person) -> PersonData:
     known = find_conversations(connection, person)
-    exported = [_conversation(connection, person, id_, key, is_shared=False) for id_, key in known.own.items()]
-    exported += [_conversation(connection, person, id_, key, is_shared=True) for id_, key in known.shared.items()]
+    exported = [_conversation(connection, person, id_, key, is_shared=False) for key, id_ in known.own.items()]
+    exported += [_conversation(connection, person, id_, key, is_shared=True) for key, id_ in known.shared.items()]
     has_key = select(personal_keys.c.person_key).where(personal_keys.c.person_key == person.key)
     return PersonData(
         person.key,
@@ -95,7 +100,12 @@ def export_person(connection: Connection, person: Person) -> PersonData:
 def _conversation(
     connection: Connection, person: Person, id_: int, key: str, *, is_shared: bool
 ) -> ExportedConversation:
-    written = select(messages.c.role, messages.c.text, messages.c.created_at).where(messages.c.conversation_id == id_)
+    is_reasoning = (reasoning.c.turn_id == messages.c.turn_id) & (messages.c.role == "assistant")
+    written = (
+        select(messages, reasoning.c.text.label("reasoning"))
+        .outerjoin(reasoning, is_reasoning)
+        .where(messages.c.conversation_id == id_)
+    )
     stored = select(memory_entries).where(memory_entries.c.conversation_key == key)
     if is_shared:
         written = written.where(messages.c.person_key == person.key)
@@ -108,7 +118,10 @@ def _conversation(
     return ExportedConversation(
         key,
         is_shared,
-        [ExportedMessage(row.role, row.text, _iso(row.created_at)) for row in rows],
+        [
+            ExportedMessage(row.role, row.text, _iso(row.created_at), row.images_json or "", row.reasoning or "")
+            for row in rows
+        ],
         [ExportedEntry(row.kind, row.name, _iso(row.created_at), _texts(connection, row.id)) for row in entries],
         summary or "",
     )
