@@ -32,7 +32,7 @@ async def remember_reply(request: CommandRequest) -> Reply:
     conversation_key = await request.services.store.read(get_conversation_key, request.conversation_id)
     try:
         stored = await request.services.memory.add_note(
-            api_key, conversation_key, request.argument, person=request.person_key
+            api_key, conversation_key, request.argument, person=request.person_key, turn_id=request.turn_id
         )
     except DocumentError as error:
         is_too_long = error.failure is DocumentFailure.TOO_LARGE

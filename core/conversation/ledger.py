@@ -259,7 +259,7 @@ class Ledger:
 
     async def _settle_charge(self, subjects: Iterable[str], day: str, difference: int) -> None:
         try:
-            await self._store.write(token_usage.add_daily_usage, subjects, day, difference, 0)
+            await self._store.write(token_usage.adjust_daily_usage, subjects, day, difference)
         except StoreError as error:
             log.warning("quota.charge_not_settled", difference=difference, error=str(error))
 

@@ -84,8 +84,12 @@ class Summariser:
             older = await self.store.read(
                 load_messages_between, conversation_id, summary.up_to_message, before_id, MAX_HISTORY_MESSAGES
             )
-            new_summary = await self._summarise(model, summary, [*answered_exchanges(older), *left_out], api_key)
-            is_stored = await self.store.write(save_summary, conversation_id, new_summary, model, summary.up_to_message)
+            summarised = [*answered_exchanges(older), *left_out]
+            new_summary = await self._summarise(model, summary, summarised, api_key)
+            ids = [message.id for message in summarised]
+            is_stored = await self.store.write(
+                save_summary, conversation_id, new_summary, model, summary.up_to_message, ids
+            )
             log.info("memory.history_summarised", conversation=conversation_id, model=model, is_stored=is_stored)
         except (ModelError, StoreError) as error:
             log.info("memory.summary_failed", conversation=conversation_id, error=str(error))

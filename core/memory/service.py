@@ -95,16 +95,27 @@ class MemoryService:
         self._reader = reader or FileReader(timings=timings)
 
     async def add_note(
-        self, account: ApiKey, conversation_key: str, text: str, *, person: str | None = None
+        self,
+        account: ApiKey,
+        conversation_key: str,
+        text: str,
+        *,
+        person: str | None = None,
+        turn_id: int | None = None,
     ) -> StoredEntry:
-        """Store a note of `person`. Raises `DocumentError` if it is too long or the memory is full."""
+        """Store a note of `person`, who sent it by this turn.
+
+        Raises `DocumentError` if it is too long or the memory is full, and `LostLeaseError` if the turn is deleted.
+        """
         text = text.strip()
         if len(text) > MAX_NOTE_CHARS:
             raise DocumentError("The note is too long", DocumentFailure.TOO_LARGE)
         note = FileDocument(FileKind.TEXT, (Section(text, "note"),))
         name = " ".join(text.split())
         chunks = list(split_document(note))
-        return await self._store_chunks(account, conversation_key, person, NOTE_KIND, name, text.encode(), chunks)
+        return await self._store_chunks(
+            account, conversation_key, person, NOTE_KIND, name, text.encode(), chunks, turn_id=turn_id
+        )
 
     async def add_file(
         self,
@@ -115,8 +126,12 @@ class MemoryService:
         on_progress: ProgressCallback,
         *,
         person: str = "",
+        turn_id: int | None = None,
     ) -> StoredEntry:
-        """Read and store a file that `person` sent. Raises `DocumentError`."""
+        """Read and store a file that `person` sent by this turn.
+
+        Raises `DocumentError`, and `LostLeaseError` if the turn is deleted.
+        """
         name = safe_filename(name)
         existing = await self._store.read(memories.find_by_digest, conversation_key, self._digest(content))
         if existing is not None:
@@ -132,7 +147,7 @@ class MemoryService:
 
         file = await self._reader.read(name, content, on_read, person=person, max_chunks=self._limits.max_chunks)
         stored = await self._store_chunks(
-            account, conversation_key, person or None, file.kind, name, content, file.chunks, on_embed
+            account, conversation_key, person or None, file.kind, name, content, file.chunks, on_embed, turn_id=turn_id
         )
         return replace(stored, page_count=file.page_count, blank_page_count=file.blank_page_count)
 
@@ -146,6 +161,8 @@ class MemoryService:
         content: bytes,
         chunks: list[Chunk],
         on_progress: ProgressCallback | None = None,
+        *,
+        turn_id: int | None = None,
     ) -> StoredEntry:
         import numpy as np
 
@@ -170,6 +187,7 @@ class MemoryService:
             chunks=[NewChunk(chunk.label, chunk.text) for chunk in chunks],
             vectors=vectors,
             person_key=person,
+            turn_id=turn_id,
             limits=self._limits,
         )
         if entry is None:

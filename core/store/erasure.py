@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, up
 from core.scopes import ScopeKind
 from core.store.incoming_codec import decode_incoming
 from core.store.memories import ChunkKind
-from core.store.people import Person, find_conversations, member_scopes
+from core.store.people import NO_ROW, Person, find_conversations, member_scopes
 from core.store.schema import (
     access_requests,
     answer_parts,
@@ -67,11 +67,13 @@ def erase_person(
     later. `keeps_access`: they may go on using the bot.
     """
     known = find_conversations(connection, person)
+    own_ids, shared_ids = ([id_ for id_ in ids if id_ != NO_ROW] for ids in (known.own.values(), known.shared.values()))
+    _lock_conversations(connection, [*own_ids, *shared_ids])
     _erase_names(connection, person)
     chosen_by_them = conversations.c.next_parent_by == person.key
     connection.execute(update(conversations).where(chosen_by_them).values(next_parent=None, next_parent_by=None))
-    erased = _erase_content(connection, person, list(known.own), list(known.own.values()), list(known.shared))
-    _erase_turns(connection, person, list(known.own), except_turn)
+    erased = _erase_content(connection, person, own_ids, list(known.own), shared_ids)
+    _erase_turns(connection, person, own_ids, except_turn)
     _erase_settings(connection, person, known.private_chats, keeps_access=keeps_access)
     for table in (token_usage, model_pauses, reservations):
         connection.execute(delete(table).where(table.c.key_id.in_(key_ids)))
@@ -102,11 +104,24 @@ def finish_erasures(connection: Connection) -> int:
     return finished
 
 
+def _lock_conversations(connection: Connection, ids: Sequence[int]) -> None:
+    """Let nobody store anything in these conversations that this transaction would not see.
+
+    Whoever does so locks the conversation, too, before they look at what is stored.
+    """
+    connection.execute(
+        select(conversations.c.id).where(conversations.c.id.in_(ids)).order_by(conversations.c.id).with_for_update()
+    )
+
+
 def _erase_names(connection: Connection, person: Person) -> None:
     """Where the person has changed a setting for others, their name stands beside it."""
     rows = connection.scalars(select(turns.c.incoming_json).where(turns.c.person_key == person.key))
     events = map(decode_incoming, rows)
-    names = {incoming.sender.name for incoming in events if incoming is not None and incoming.sender.name}
+    names = {incoming.sender.name for incoming in events if incoming is not None}
+    for table in (grants, access_requests):
+        names |= set(connection.scalars(select(table.c.name).where(table.c.subject == person.subject)))
+    names.discard("")
     connection.execute(update(preferences).where(preferences.c.set_by.in_(names)).values(set_by=""))
     connection.execute(update(access_requests).where(access_requests.c.decided_by.in_(names)).values(decided_by=""))
 

@@ -7,7 +7,7 @@ the path that leads to its end:
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal
@@ -94,6 +94,13 @@ SELECT_SUMMARY = (
         summaries.c.up_to_message > conversations.c.history_after,
     )
 )
+
+LOCK_CONVERSATION = (
+    select(conversations.c.id)
+    .where(conversations.c.id == bindparam("conversation_id"))
+    .with_for_update(read=True, key_share=True)
+)
+"""Against an erasure (`core.store.erasure`), which locks it for itself."""
 
 
 def load_history(
@@ -197,14 +204,26 @@ def count_answers_before(connection: Connection, conversation_id: int, message_i
 
 
 def save_summary(
-    connection: Connection, conversation_id: int, summary: ConversationSummary, model: str, replaces_up_to: int
+    connection: Connection,
+    conversation_id: int,
+    summary: ConversationSummary,
+    model: str,
+    replaces_up_to: int,
+    made_from: Collection[int] = (),
 ) -> bool:
     """Store `summary`, unless another process has meanwhile stored one that covers at least as many messages.
 
-    Nor is it stored if the conversation has meanwhile continued from an exchange that the summary covers.
-    `replaces_up_to` is the `up_to_message` of the summary that it continues; 0 if there was none.
+    Nor is it stored if the conversation has meanwhile continued from an exchange that the summary covers, or if what
+    it was made from has been deleted: the messages `made_from`, and the summary that it continues, whose
+    `up_to_message` is `replaces_up_to`; 0 if there was none.
     """
+    connection.execute(LOCK_CONVERSATION, {"conversation_id": conversation_id})
     if not _leads_over(summary.up_to_message, _walk_after(connection, conversation_id, summary.up_to_message)):
+        return False
+    existing = select(func.count()).select_from(messages).where(messages.c.id.in_(made_from))
+    if made_from and connection.scalar(existing) != len(made_from):
+        return False
+    if replaces_up_to and connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first() is None:
         return False
     values = {
         "up_to_message": summary.up_to_message,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.buttons import ButtonAction, parse_action
+from core.buttons import ButtonAction, encode_action, parse_action
 from core.port import EventKind, Incoming
 
 
@@ -72,6 +72,8 @@ def erase_content(encoded: str) -> str:
         return encoded
     action = incoming.text if incoming.kind is EventKind.BUTTON else ""
     press = parse_action(action)
+    if press is not None and press.action in (ButtonAction.APPROVE, ButtonAction.REFUSE):
+        action = encode_action(press.action, "")  # the argument is a person, not the one who pressed
     is_toggle = press is not None and press.action is ButtonAction.SHOW_REASONING
     return encode_incoming(
         StoredIncoming(

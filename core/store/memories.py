@@ -27,7 +27,8 @@ from sqlalchemy import (
 )
 
 from core.store.dialect import advisory_lock
-from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages
+from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages, turns
+from core.store.turns import LostLeaseError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +160,12 @@ def _is_message(conversation_key: ColumnElement[str] | str) -> ColumnElement[boo
     return and_(memory_chunks.c.conversation_key == conversation_key, memory_chunks.c.kind == ChunkKind.MESSAGE)
 
 
+LOCK_CONVERSATION = (
+    select(conversations.c.id)
+    .where(conversations.c.key == bindparam("conversation_key"))
+    .with_for_update(read=True, key_share=True)
+)
+"""Against an erasure (`core.store.erasure`), which locks it for itself."""
 SELECT_KEY = select(conversations.c.key).where(conversations.c.id == bindparam("conversation_id"))
 IS_NOTE = memory_entries.c.kind == NOTE_KIND
 CONVERSATION_KEY: ColumnElement[str] = bindparam("conversation_key")
@@ -205,9 +212,16 @@ def add_entry(
     chunks: Sequence[NewChunk],
     vectors: Vectors,
     person_key: str | None = None,
+    turn_id: int | None = None,
     limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> MemoryEntry | None:
-    """Store a person's note or file, unless it is already stored. None if the conversation's memory is full."""
+    """Store a person's note or file, unless it is already stored. None if the conversation's memory is full.
+
+    Raises `LostLeaseError` if the turn by which they sent it has been deleted: they have had their data erased.
+    """
+    connection.execute(LOCK_CONVERSATION, {"conversation_key": conversation_key})
+    if turn_id is not None and connection.scalar(select(turns.c.id).where(turns.c.id == turn_id)) is None:
+        raise LostLeaseError(f"Turn {turn_id} has been deleted")
     # Concurrent transactions could use the same number or exceed the limits.
     advisory_lock(connection, func.hashtextextended(f"memory:{conversation_key}", 0))
     if (existing := find_by_digest(connection, conversation_key, digest)) is not None:
@@ -325,7 +339,12 @@ def _list_unindexed_chunks(connection: Connection, conversation_key: str, limit:
 def index_chunks(connection: Connection, model: str, chunks: Sequence[UnindexedChunk], vectors: Vectors) -> None:
     """Store the vectors of chunks that had none."""
     for chunk, vector in zip(chunks, vectors, strict=True):
-        is_chunk = (memory_chunks.c.id == chunk.id, func.length(memory_chunks.c.vector) == 0)
+        # With its text, because SQLite gives the IDs of deleted chunks to others.
+        is_chunk = (
+            memory_chunks.c.id == chunk.id,
+            memory_chunks.c.text == chunk.text,
+            func.length(memory_chunks.c.vector) == 0,
+        )
         connection.execute(update(memory_chunks).where(*is_chunk).values(model=model, vector=vector.tobytes()))
 
 
@@ -361,7 +380,14 @@ def index_messages(
     vectors: Vectors,
     limits: MemoryLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Store the vectors of messages, whose texts are stored already; beyond the limit, the oldest are deleted."""
+    """Store the vectors of messages, whose texts are stored already; beyond the limit, the oldest are deleted.
+
+    Messages that were deleted meanwhile, or may no longer be recalled, get none.
+    """
+    connection.execute(LOCK_CONVERSATION, {"conversation_key": conversation_key})
+    recallable = _recallable_messages(connection, conversation_key, [message.id for message in texts])
+    if not recallable:
+        return
     columns = {
         "conversation_key": conversation_key,
         "kind": ChunkKind.MESSAGE,
@@ -375,6 +401,7 @@ def index_messages(
         [
             {**columns, "message_id": message.id, "text": "", "vector": vector.tobytes()}
             for message, vector in zip(texts, vectors, strict=True)
+            if message.id in recallable
         ],
     )
     first_surplus = connection.scalar(
@@ -387,6 +414,15 @@ def index_messages(
     if first_surplus is not None:
         is_surplus = memory_chunks.c.message_id <= first_surplus
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key), is_surplus))
+
+
+def _recallable_messages(connection: Connection, conversation_key: str, ids: Collection[int]) -> set[int]:
+    """Those of the messages that are stored and may be recalled."""
+    mode, recall_after = _recall_settings(connection, conversation_key)
+    if mode is not RecallMode.WITH_MESSAGES:
+        return set()
+    is_recallable = (messages.c.id.in_(ids), messages.c.id > recall_after)
+    return set(connection.scalars(select(messages.c.id).where(*is_recallable)))
 
 
 def list_vector_ids(

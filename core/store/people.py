@@ -4,14 +4,14 @@ A conversation is a person's own if its key names them, or if nobody else has wr
 the questions that they asked, the answers to them, and their notes and files are theirs.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from core.scopes import ScopeKind, grant_subject
 from core.store.incoming_codec import decode_incoming
-from core.store.schema import conversations, memory_entries, messages, preferences, turns
+from core.store.schema import conversations, memory_entries, messages, preferences, rate_limits, turns
 from core.store.token_usage import UsageKind
 
 
@@ -41,16 +41,20 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationIds:
-    own: dict[int, str]
-    """The keys of their own conversations."""
-    shared: dict[int, str]
-    """The keys of those in which others have written, too."""
+class PersonConversations:
+    """Conversations by their keys, with their IDs; `NO_ROW`: only notes and files are left of it."""
+
+    own: dict[str, int]
+    shared: dict[str, int]
+    """Those in which others have written, too."""
     private_chats: frozenset[str]
     """The keys of the person's private chats, as far as they are known."""
 
 
-def find_conversations(connection: Connection, person: Person) -> ConversationIds:
+NO_ROW = 0
+
+
+def find_conversations(connection: Connection, person: Person) -> PersonConversations:
     private = _private_conversations(connection, person)
     has_written = or_(
         exists().where(messages.c.conversation_id == conversations.c.id, messages.c.person_key == person.key),
@@ -64,17 +68,52 @@ def find_conversations(connection: Connection, person: Person) -> ConversationId
     rows = connection.execute(
         select(conversations.c.id, conversations.c.key).where(of_platform, or_(names_person, has_written))
     ).all()
-    own: dict[int, str] = {}
-    shared: dict[int, str] = {}
-    for row in rows:
-        owner = _owner(row.key)
-        is_own = row.id in private or owner == person.user
-        if is_own or (not owner and not _has_other_people(connection, row.id, row.key, person)):
-            own[row.id] = row.key
+    ids = {row.key: row.id for row in rows} | dict.fromkeys(_memories_without_conversation(connection, person), NO_ROW)
+    own: dict[str, int] = {}
+    shared: dict[str, int] = {}
+    for key, id_ in ids.items():
+        owner = _owner(key)
+        is_own = id_ in private or owner == person.user or _is_chat_of(key, person)
+        if is_own or (not owner and not _has_other_people(connection, id_, key, person)):
+            own[key] = id_
         elif not owner:
-            shared[row.id] = row.key
-    private_chats = frozenset(":".join(own[id_].split(":")[:3]) for id_ in private & own.keys())
-    return ConversationIds(own, shared, private_chats)
+            shared[key] = id_
+    in_private = {_chat_of(key) for key, id_ in own.items() if id_ in private}
+    return PersonConversations(own, shared, frozenset(in_private | _private_chats_with_settings(connection, person)))
+
+
+def _memories_without_conversation(connection: Connection, person: Person) -> Sequence[str]:
+    """The keys of conversations of which only notes and files are left, and perhaps some are the person's."""
+    key = memory_entries.c.conversation_key
+    is_theirs = or_(memory_entries.c.person_key == person.key, key.contains(f":{person.user}", autoescape=True))
+    return connection.scalars(
+        select(key)
+        .distinct()
+        .where(key.startswith(f"{person.platform}:", autoescape=True), is_theirs)
+        .where(~exists().where(conversations.c.key == key))
+    ).all()
+
+
+def _private_chats_with_settings(connection: Connection, person: Person) -> set[str]:
+    """Private chats that have the person's ID, as on Telegram, even if no conversation is left in them."""
+    chat = f"{person.platform}:%:{person.user}"
+    scope = preferences.c.scope
+    of_chat = or_(scope.like(f"{ScopeKind.CHAT}:{chat}"), scope.like(f"{ScopeKind.THREAD}:{chat}:%"))
+    scopes = connection.scalars(select(scope).distinct().where(of_chat))
+    of_account = rate_limits.c.account_key.startswith(f"{person.platform}:", autoescape=True)
+    waits = connection.execute(select(rate_limits).where(of_account, rate_limits.c.chat == person.user))
+    keys = [scope.partition(":")[2] for scope in scopes] + [f"{row.account_key}:{row.chat}" for row in waits]
+    return {_chat_of(key) for key in keys if _is_chat_of(key, person)}
+
+
+def _chat_of(key: str) -> str:
+    """The key of the chat in which a conversation or thread is."""
+    return ":".join(key.split(":")[:3])
+
+
+def _is_chat_of(key: str, person: Person) -> bool:
+    """Whether the key is that of a chat with the person's ID, or of a conversation or thread in it."""
+    return key.split(":")[2] == person.user
 
 
 def _owner(key: str) -> str:
@@ -97,7 +136,7 @@ def _private_conversations(connection: Connection, person: Person) -> set[int]:
     # On Telegram, a private chat has its person's ID.
     by_chat = conversations.c.key.like(f"{person.platform}:%:{person.user}:%")
     rows = connection.execute(select(conversations.c.id, conversations.c.key).where(by_chat))
-    return private | {row.id for row in rows if row.key.split(":")[2] == person.user}
+    return private | {row.id for row in rows if _is_chat_of(row.key, person)}
 
 
 def _has_other_people(connection: Connection, conversation_id: int, key: str, person: Person) -> bool:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select, update
 
 from core.store.dialect import InsertFactory, insert_factory, sum_statement, upsert
 from core.store.schema import daily_usage, database_now, reservations, token_usage, turns
@@ -186,6 +186,13 @@ def charge_daily_usage(connection: Connection, limits: Mapping[str, int], day: s
         return False
     add_daily_usage(connection, limits, day, tokens, 0)
     return True
+
+
+def adjust_daily_usage(connection: Connection, subjects: Iterable[str], day: str, difference: int) -> None:
+    """Correct what `charge_daily_usage` has counted. A row that was deleted meanwhile does not come back."""
+    for subject in subjects:
+        is_row = (daily_usage.c.subject == subject, daily_usage.c.day == day)
+        connection.execute(update(daily_usage).where(*is_row).values(tokens=daily_usage.c.tokens + difference))
 
 
 def get_daily_usage(connection: Connection, subjects: Sequence[str], day: str) -> dict[str, DailyUsage]:

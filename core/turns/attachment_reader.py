@@ -91,7 +91,13 @@ class AttachmentReader:
             if is_image(content):
                 return await self._take_image(attachment, name, content)
             file = await self.memory.add_file(
-                self.api_key, conversation_key, attachment.name, content, show_progress, person=self.claimed.person_key
+                self.api_key,
+                conversation_key,
+                attachment.name,
+                content,
+                show_progress,
+                person=self.claimed.person_key,
+                turn_id=turn_id,
             )
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)

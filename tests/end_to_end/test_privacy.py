@@ -22,7 +22,9 @@ SECRETS = ("heron-4711", "walrus-note", "gannet-in-group", "puffin-note", "Annab
 
 
 def all_rows(connection: Connection) -> list[str]:
-    return [f"{table.name} {row!r}" for table in metadata.sorted_tables for row in connection.execute(select(table))]
+    return [
+        f"{table.name} {tuple(row)!r}" for table in metadata.sorted_tables for row in connection.execute(select(table))
+    ]
 
 
 async def read_rows(url: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import Connection, insert
 
 from bots.sandbox.model import ModelStandIn
 from core.api.catalogue import Model
@@ -31,6 +32,7 @@ from core.conversation.tokens import TokenWeights
 from core.settings import Settings
 from core.store.database import Store
 from core.store.history import ConversationHistory, ConversationSummary, StoredMessage, load_history, save_summary
+from core.store.schema import messages
 from core.store.token_usage import get_daily_usage
 from tests.core.faulty_store import FaultyStore
 from tests.core.store.many_rows import insert_messages
@@ -92,6 +94,7 @@ class SummariserHarness:
         """The summary that is stored after a request left out these messages."""
         summariser = await self.start(models)
         conversation_id = await self.create_conversation()
+        await self._turns.write(insert_left_out, conversation_id, texts)
         if summary.up_to_message:
             await self.store.write(save_summary, conversation_id, summary, "m", 0)
         writing = asyncio.create_task(self.store.wait_for_writes(save_summary))
@@ -99,6 +102,12 @@ class SummariserHarness:
         summariser.summarise_if_needed(conversation_id, composed_without(*texts, summary=summary), self.api_key)
         await writing
         return (await self.store.read(load_history, conversation_id, None, 10)).summary
+
+
+def insert_left_out(connection: Connection, conversation_id: int, texts: Sequence[str]) -> None:
+    """Those of `composed_without`."""
+    columns = {"conversation_id": conversation_id, "turn_id": 1, "role": "user", "created_at": 0}
+    connection.execute(insert(messages), [{"id": id_, "text": text, **columns} for id_, text in enumerate(texts, 1)])
 
 
 @pytest.fixture
@@ -119,10 +128,10 @@ async def harness(tmp_path: Path) -> AsyncIterator[SummariserHarness]:
 
 def composed_without(*texts: str, summary: ConversationSummary = NO_SUMMARY) -> ComposedRequest:
     """A request that left these messages out; those up to `summary.up_to_message` are already summarised."""
-    messages = tuple(
+    left_out = tuple(
         StoredMessage(number, "user" if number % 2 else "assistant", text) for number, text in enumerate(texts, 1)
     )
-    history = ConversationHistory((*messages, StoredMessage(len(texts) + 1, "user", "in the request")), summary)
+    history = ConversationHistory((*left_out, StoredMessage(len(texts) + 1, "user", "in the request")), summary)
     prompt = FittedPrompt((), len(texts), 100, 10)
     return ComposedRequest(ChatRequest("m", ()), prompt, history, ESTIMATOR, WINDOW, has_summary=bool(summary.text))
 

@@ -144,6 +144,7 @@ async def test_cleared_messages_are_not_recalled(store: Store) -> None:
 
 async def test_oldest_messages_are_dropped(store: Store) -> None:
     ids = await store.write(add_messages, ANN, 6)
+    await store.write(memories.set_recall_mode, ANN, RecallMode.WITH_MESSAGES)
     indexed = [UnindexedMessage(id_, "words") for id_ in ids]
     await store.write(
         memories.index_messages,

@@ -309,6 +309,7 @@ def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(token_usage.get_usage_by_model, MODEL.key_id, MODEL.day, [])
     run(token_usage.get_daily_usage, ["person:telegram:5"], MODEL.day)
     run(token_usage.charge_daily_usage, {"person:telegram:5": 1000}, MODEL.day, 1)
+    run(token_usage.adjust_daily_usage, ["person:telegram:5"], MODEL.day, 1)
     run(token_usage.tokens_on_other_keys, MODEL.key_id, MODEL.day)
     run(token_usage.usage_since, PERSON, 0.0)
     run(token_usage.mark_exhausted, MODEL)
