@@ -449,13 +449,14 @@ class Adapter(Protocol):
         key: str,
         reply_to: str | None = None,
         interaction_token: str | None = None,
+        person: str = "",
         ephemeral: bool = False,
     ) -> str:
         """Send a new message and return its ID.
 
         `key` is an idempotency key of at most 25 characters: the core repeats it when it sends a message again.
-        `reply_to` is a message of this place; if it no longer exists, send without it. `ephemeral`: only the
-        person who caused the event should see the message, where the platform can do that.
+        `reply_to` is a message of this place; if it no longer exists, send without it. `person` caused the event.
+        `ephemeral`: only they should see the message, where the platform can do that.
         """
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:

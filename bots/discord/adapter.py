@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from bots.discord.backfill import BackfillSources
 from bots.discord.cards import CARD_FLAG, CardSupport, card_components, text_components
@@ -205,6 +206,7 @@ class DiscordAdapter:
         reply_to: str | None = None,
         interaction_token: str | None = None,
         ephemeral: bool = False,
+        **_: Any,  # the interaction says who sees an ephemeral message
     ) -> str:
         if not interaction_token:
             return await self._cards.send(part, lambda current: self._post_or_notify(place, current, key, reply_to))

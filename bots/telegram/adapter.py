@@ -19,11 +19,13 @@ from bots.telegram.buttons import inline_keyboard
 from bots.telegram.commands import publish_commands
 from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
+from bots.telegram.ephemeral import EphemeralMessages
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
 from bots.telegram.foreign_messages import ForeignMessages, is_guest
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.identity import PLATFORM
 from bots.telegram.inline_queries import InlineQueries
+from bots.telegram.message_ids import is_ephemeral_key, message_parameters
 from bots.telegram.polling import MAX_CONFLICTS, Poller
 from bots.telegram.profile import BotProfile, publish_profile
 from bots.telegram.reactions import Reactions
@@ -75,6 +77,8 @@ DRAFT_RATE_LIMIT: RateLimit = (Window(16, 5.0), Window(36, 30.0))
 # Telegram allows 30 a second. The shorter window spreads requests, because they bunch up on a busy machine.
 ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.15), Window(6, 0.22))
 UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
+MAX_EPHEMERAL_AGE = 24 * 3600.0
+"""Telegram does not say when an ephemeral message expires."""
 MAX_BACKGROUND_TASKS = 100
 MAX_CACHED_MEMBERS = 1_000
 MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
@@ -130,6 +134,7 @@ class TelegramAdapter:
         self._bot = create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
         self._foreign_messages = ForeignMessages(self._bot, self._rich_messages)
+        self._ephemeral = EphemeralMessages(self._bot)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
         self._reactions = Reactions(self._bot, seen_reaction, timings.clock)
@@ -175,6 +180,8 @@ class TelegramAdapter:
                 preview_mode=preview_mode,
                 slow_preview_after_chars=2000,
                 hears_mentions=self._hears_mentions,
+                has_ephemeral_messages=self._ephemeral.is_supported(place),
+                max_ephemeral_age=MAX_EPHEMERAL_AGE,
             )
         if preview_mode is PreviewMode.DRAFT:
             return Capabilities(
@@ -246,6 +253,7 @@ class TelegramAdapter:
         async def receive(incoming: Incoming) -> None:
             if is_guest(incoming.place) and not self._foreign_messages.allows_guests:
                 return
+            self._ephemeral.observe(incoming.place, incoming.message_id)
             await inbox(incoming)
             if title := self._topics.title_of(incoming):
                 self._start_background(self._topics.rename(incoming, title))
@@ -327,22 +335,23 @@ class TelegramAdapter:
         key: str,
         reply_to: str | None = None,
         interaction_token: str | None = None,
-        **_: Any,  # Telegram shows a message to everybody in the chat
+        person: str = "",
+        ephemeral: bool = False,
     ) -> str:
         if place.is_foreign:
             return await self._send_to_foreign_chat(part, interaction_token or "")
+        receiver = person if ephemeral and not place.is_private else ""
         reply = None
-        if reply_to is not None:
+        if reply_to is not None and not is_ephemeral_key(reply_to):
             reply = ReplyParameters(int(reply_to), allow_sending_without_reply=True)
         try:
             async with self._request():
-                message_id = await _in_topic(place, lambda place: self._create_message(place, part, reply))
+                return await _in_topic(place, lambda place: self._create_message(place, part, reply, receiver))
         except DeliveryError as error:
             if error.failure is DeliveryFailure.UNKNOWN:
                 # A private chat has its person's ID.
                 log.warning("telegram.send_uncertain", key=key, chat="private" if place.is_private else place.chat)
             raise
-        return str(message_id)
 
     async def _send_to_foreign_chat(self, part: Part, token: str) -> str:
         try:
@@ -354,7 +363,8 @@ class TelegramAdapter:
             # Sending twice is safe: an inline message exists, and Telegram accepts one answer to a guest query.
             raise DeliveryError(str(error), DeliveryFailure.TRANSIENT) from error
 
-    async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None) -> int:
+    async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None, receiver: str) -> str:
+        """`receiver` alone should see a message of text; empty: everybody. Files are for everybody."""
         if part.file is None:
             target = {
                 "chat_id": int(place.chat),
@@ -364,9 +374,11 @@ class TelegramAdapter:
             }
             if rich_content(part) is not None:
                 message = await self._rich_messages.call("sendRichMessage", part, target)
+            elif receiver:
+                return await self._ephemeral.send(place, receiver, target | _text_parameters(part))
             else:
                 message = await call_method(self._bot, "sendMessage", target | _text_parameters(part))
-            return int(message["message_id"])
+            return str(message["message_id"])
         document_message = await self._bot.send_document(
             int(place.chat),
             InputFile(part.file.content, filename=part.file.name),
@@ -377,7 +389,7 @@ class TelegramAdapter:
             reply_markup=inline_keyboard(part),
             api_kwargs={"caption_entities": msgspec.to_builtins(part_entities(part)) or None},
         )
-        return document_message.message_id
+        return str(document_message.message_id)
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
@@ -385,15 +397,12 @@ class TelegramAdapter:
                 await self._foreign_messages.edit(message_id, part)
                 return
             try:
-                target = {
-                    "chat_id": int(place.chat),
-                    "message_id": int(message_id),
-                    "reply_markup": _keyboard_parameter(part),
-                }
+                kind, message = message_parameters(message_id)
+                target = {"chat_id": int(place.chat), **message, "reply_markup": _keyboard_parameter(part)}
                 if rich_content(part) is not None:
-                    await self._rich_messages.call("editMessageText", part, target)
+                    await self._rich_messages.call(f"edit{kind}Text", part, target)
                 else:
-                    await call_method(self._bot, "editMessageText", target | _text_parameters(part))
+                    await call_method(self._bot, f"edit{kind}Text", target | _text_parameters(part))
             except BadRequest as error:
                 if not is_not_modified(error):
                     raise
@@ -401,8 +410,9 @@ class TelegramAdapter:
     async def delete(self, place: Place, message_id: str, **_: Any) -> None:
         if place.is_foreign:
             raise DeliveryError("Telegram lets bots delete no message of another chat", DeliveryFailure.REJECTED)
+        kind, message = message_parameters(message_id)
         async with self._request():
-            await self._bot.delete_message(int(place.chat), int(message_id))
+            await call_method(self._bot, f"delete{kind}", {"chat_id": int(place.chat), **message})
 
     async def show_typing(self, place: Place) -> None:
         if place.is_foreign:

@@ -9,6 +9,7 @@ from telegram import (
     Chat,
     ChatMember,
     ChatMemberUpdated,
+    MaybeInaccessibleMessage,
     Message,
     MessageEntity,
     MessageOrigin,
@@ -21,6 +22,7 @@ from bots.telegram.content import extract_attachments, read_additions, read_text
 from bots.telegram.foreign_messages import foreign_place, guest_token, inline_token
 from bots.telegram.identity import PLATFORM, sender_of
 from bots.telegram.inline_queries import translate_chosen
+from bots.telegram.message_ids import message_key
 from bots.telegram.quotes import quote_forward, replied_files, replied_message, translate_quotes
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
@@ -118,8 +120,12 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
         place=_place(message.chat.id, me, thread, is_private=_is_private(message.chat)),
         sender=sender_of(query.from_user),
         text=query.data,
-        message_id=str(message.message_id),
+        message_id=_pressed_message(message, query.from_user),
     )
+
+
+def _pressed_message(message: MaybeInaccessibleMessage, user: User) -> str:
+    return message_key(message, user.id) if isinstance(message, Message) else str(message.message_id)
 
 
 def _translate_message(message: Message, me: User, commands: Collection[str], key: str) -> Incoming | None:

@@ -70,7 +70,7 @@ async def start_reply(request: CommandRequest) -> Reply:
 async def added_reply(request: CommandRequest) -> Reply:
     """The greeting in a group or on a server to which the bot was added."""
     model = request.services.models.display_name(request.preferences.model)
-    return Reply(texts.added_greeting(model, hears_mentions=request.capabilities.hears_mentions))
+    return Reply(texts.added_greeting(model, hears_mentions=request.capabilities.hears_mentions), is_public=True)
 
 
 def _example_buttons(*, is_private: bool) -> tuple[Button, ...]:

@@ -310,6 +310,7 @@ class Outbox:
             key=f"{key}f" if part.file else key,  # not the key of a preview that was at this position
             reply_to=self._reply_to if part.file or position == 0 else None,
             interaction_token=self._interaction_token,
+            person=self.turn.incoming.sender.user,
             ephemeral=self.is_ephemeral,
         )
 

@@ -145,6 +145,7 @@ class QuestionHandler:
             await self._stop(claimed)
         except QuestionRefused as refusal:
             claimed.outbox.reply_to_question()
+            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
             await claimed.reply_and_finish(Reply(str(refusal)))
         else:
             if prompt is None:

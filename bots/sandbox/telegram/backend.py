@@ -15,7 +15,9 @@ from core.clock import Clock, SystemClock
 DRAFT_LIFETIME_SECONDS = 30.0
 TYPING_SECONDS = 5.0
 GENERAL_TOPIC_ID = 1
-LIMITED_METHODS = frozenset({"sendmessage", "sendrichmessage", "senddocument", "editmessagetext"})
+LIMITED_METHODS = frozenset(
+    {"sendmessage", "sendrichmessage", "senddocument", "editmessagetext", "editephemeralmessagetext"}
+)
 DRAFT_METHODS = frozenset({"sendmessagedraft", "sendrichmessagedraft"})
 
 
@@ -46,6 +48,9 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         self.profile: dict[str, str] = {}
         """What people read about the bot."""
         self.has_rich_messages = True
+        self.has_ephemeral_messages = True
+        """False: like an older server, which ignores the parameter that it does not know."""
+        self._ephemeral_ids = itertools.count(1)
         """False: an older Bot API server, without their methods."""
         self.supports_inline = True
         """The bot has inline queries (/setinline)."""
@@ -144,6 +149,7 @@ class Backend(ChatStandIn[Chat, Message, Call]):
         reply_markup: Json | None = None,
         extra_fields: Json | None = None,
         rich: RichMessage | None = None,
+        receiver: User | None = None,
     ) -> Message:
         """Add a message. It ends the draft, and a message of the bot the typing, in its chat and topic."""
         target = chat.find_message(reply_to_id)
@@ -163,6 +169,8 @@ class Backend(ChatStandIn[Chat, Message, Call]):
             reply_thread_id,
             extra_fields or {},
             rich=rich,
+            receiver=receiver,
+            ephemeral_id=0 if receiver is None else next(self._ephemeral_ids),
         )
         chat.add_message(message)
         self.end_draft(chat, thread_id)

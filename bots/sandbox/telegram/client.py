@@ -188,6 +188,8 @@ class ClientBackend(Backend):
         """
         if not any(button.get("callback_data") == callback_data for button in message.buttons):
             raise ValueError(f"no button with {callback_data!r}")
+        if message.receiver not in (None, user):
+            raise ValueError(f"{user.name} does not see the message")
         if user not in message.chat.members:
             raise ValueError(f"{user.name} is not in {message.chat.title}")
         query_id = str(next(self._query_ids))

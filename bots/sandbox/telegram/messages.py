@@ -12,7 +12,7 @@ from bots.sandbox.telegram.client import MAX_UPLOAD_BYTES, CallbackAnswer, Clien
 from bots.sandbox.telegram.entities import parse_caption, parse_text, utf16_length
 from bots.sandbox.telegram.errors import ApiError, bad_request, forbidden, not_found
 from bots.sandbox.telegram.rich import parse_rich_message
-from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Message, RichMessage
+from bots.sandbox.telegram.state import BOT_API, Chat, Draft, MemberStatus, Message, RichMessage, User
 
 QUERY_LIFETIME_SECONDS = 60.0
 MAX_CALLBACK_TEXT_CHARS = 200
@@ -80,6 +80,7 @@ def _add_message(
 ) -> Message:
     chat = target_chat(backend, params)
     thread = target_thread(chat, params)
+    receiver = _receiver(backend, chat, params)
     if params.get("message_effect_id") and not chat.is_private:
         raise bad_request("message effects can be used only in private chats")
     reply_to_id = _reply_target(chat, params)
@@ -94,7 +95,27 @@ def _add_message(
         reply_markup=markup,
         extra_fields=fields,
         rich=rich,
+        receiver=receiver,
     )
+
+
+def _receiver(backend: ClientBackend, chat: Chat, params: Json) -> User | None:
+    """Who gets the message as an ephemeral one; None: everybody gets it."""
+    ephemeral = params.get("ephemeral_message_parameters")
+    if not ephemeral or not backend.has_ephemeral_messages:
+        return None
+    if not isinstance(ephemeral, dict):
+        raise bad_request("object expected as ephemeral message parameters")
+    if chat.is_private:
+        raise bad_request("ephemeral messages can be sent only to groups")
+    return _member(backend, chat, ephemeral)
+
+
+def _member(backend: ClientBackend, chat: Chat, params: Json) -> User:
+    user = backend.users.get(params.get("receiver_user_id") or 0)
+    if user is None or user not in chat.members:
+        raise bad_request("user not found")
+    return user
 
 
 def _reply_target(chat: Chat, params: Json) -> int | None:
@@ -159,6 +180,44 @@ def edit_message_text(backend: ClientBackend, params: Json) -> Json | bool:
         text, entities = parse_text(params)
     markup = inline_keyboard(params)
     message = target_message(backend, params, "edit")
+    _change_text(backend, message, text, entities, markup, rich)
+    return True if message.inline_id else message.json()
+
+
+def edit_ephemeral_message_text(backend: ClientBackend, params: Json) -> bool:
+    text, entities = parse_text(params)
+    markup = inline_keyboard(params)
+    _change_text(backend, _ephemeral_message(backend, params, "edit"), text, entities, markup, None)
+    return True
+
+
+def delete_ephemeral_message(backend: ClientBackend, params: Json) -> bool:
+    message = _ephemeral_message(backend, params, "delete")
+    message.is_deleted = True
+    backend.publish(message.chat, ChatEvent(ChatEventKind.DELETED, message))
+    return True
+
+
+def _ephemeral_message(backend: ClientBackend, params: Json, action: str) -> Message:
+    if not backend.has_ephemeral_messages:
+        raise not_found(": method not found")
+    chat = target_chat(backend, params)
+    receiver, id_ = _member(backend, chat, params), params.get("ephemeral_message_id")
+    found = (m for m in chat.messages if m.receiver is receiver and m.ephemeral_id == id_ and not m.is_deleted)
+    message = next(found, None)
+    if message is None:
+        raise bad_request(f"message to {action} not found")
+    return message
+
+
+def _change_text(
+    backend: ClientBackend,
+    message: Message,
+    text: str,
+    entities: list[Json],
+    markup: Json | None,
+    rich: RichMessage | None,
+) -> None:
     if message.sender is not backend.bot and not message.inline_id:
         raise bad_request("message can't be edited")
     if not message.text or message.has_media:
@@ -170,7 +229,6 @@ def edit_message_text(backend: ClientBackend, params: Json) -> Json | bool:
     message.text, message.entities, message.reply_markup, message.rich = text, entities, markup, rich
     message.edit_date = int(backend.clock.time())
     backend.publish(message.chat, ChatEvent(ChatEventKind.EDITED, message))
-    return True if message.inline_id else message.json()
 
 
 def delete_message(backend: ClientBackend, params: Json) -> bool:
@@ -235,6 +293,8 @@ MESSAGE_METHODS: dict[str, Callable[[ClientBackend, Json], object]] = {
     "sendrichmessage": send_rich_message,
     "sendrichmessagedraft": send_rich_message_draft,
     "editmessagetext": edit_message_text,
+    "editephemeralmessagetext": edit_ephemeral_message_text,
+    "deleteephemeralmessage": delete_ephemeral_message,
     "deletemessage": delete_message,
     "sendchataction": send_chat_action,
     "setmessagereaction": set_message_reaction,
@@ -288,7 +348,7 @@ def target_message(backend: Backend, params: Json, action: str) -> Message:
     if message_id <= 0:
         raise bad_request("message identifier is not specified")
     message = chat.find_message(message_id)
-    if message is None:
+    if message is None or message.receiver is not None:
         raise bad_request(f"message to {action} not found")
     return message
 

@@ -137,6 +137,9 @@ class Message:
     is_deleted: bool = False
     inline_id: str = ""
     """By which the bot can edit it, although it may not be in the chat."""
+    receiver: User | None = None
+    """Who alone sees it: it is ephemeral. Bots know it by `ephemeral_id`."""
+    ephemeral_id: int = 0
 
     @property
     def from_bot(self) -> bool:
@@ -180,6 +183,10 @@ class Message:
             payload["reply_markup"] = self.reply_markup
         if self.edit_date is not None:
             payload["edit_date"] = self.edit_date
+        if self.receiver is not None:
+            payload["message_id"] = 0
+            payload["ephemeral_message_id"] = self.ephemeral_id
+            payload["receiver_user"] = self.receiver.json()
         if include_reply:
             target = self.chat.find_message(self.reply_to_id) or self._topic_root()
             if target is not None:

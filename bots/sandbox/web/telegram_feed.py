@@ -117,7 +117,7 @@ class TelegramFeed:
         reactions: dict[str, list[int]] = {emoji: [self._server.bot.id] for emoji in message.reactions}
         for user_id, emoji in self._reactions.get((chat.id, message.id), {}).items():
             reactions.setdefault(emoji, []).append(user_id)
-        payload = message.json()
+        payload = message.json() | {"message_id": message.id}  # an ephemeral one has none for bots
         self._log.add(
             "telegram.message",
             f"{chat.id}/{message.id}",

@@ -45,6 +45,7 @@ class UnreliableAdapter(FakeAdapter):
         key: str,
         reply_to: str | None = None,
         interaction_token: str | None = None,
+        person: str = "",
         ephemeral: bool = False,
     ) -> str:
         message_id = await super().send(place, part, key=key, reply_to=reply_to)
@@ -72,6 +73,7 @@ class MigratingAdapter(FakeAdapter):
         key: str,
         reply_to: str | None = None,
         interaction_token: str | None = None,
+        person: str = "",
         ephemeral: bool = False,
     ) -> str:
         self._check(place)

@@ -116,6 +116,7 @@ class FakeAdapter:
         key: str,
         reply_to: str | None = None,
         interaction_token: str | None = None,
+        person: str = "",
         ephemeral: bool = False,
     ) -> str:
         method = "send" if part.file is None else "send_file"
