@@ -107,7 +107,7 @@ class Reply:
     files: tuple[File, ...] = ()
     """Sent under the text. If the chat refuses files, the reply only says so."""
     removed_turn: StoredTurn | None = None
-    """The turn whose messages are deleted instead of sending a reply."""
+    """The turn whose messages are deleted first; without a text, that is all."""
     shown_turn: int | None = None
     """The turn whose stored answer this is. The messages that show it then belong to that turn."""
     replaced_turn: int | None = None

@@ -109,9 +109,11 @@ class Outbox:
 
     async def remove_messages(self, removed_turn: StoredTurn) -> None:
         """Delete the messages of another turn."""
-        self._interaction_token = removed_turn.incoming.interaction_token or self._interaction_token
+        token = self._interaction_token
+        self._interaction_token = removed_turn.incoming.interaction_token or token
         await self.take_over(removed_turn.id)
         await self.drop_after(-1)
+        self._interaction_token = token
 
     async def hand_over(self, shown_turn: int) -> None:
         """The messages show the answer of another turn, whose buttons need them."""

@@ -161,21 +161,26 @@ async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
-    """Show the reasoning, or hide it again."""
+    """Show the reasoning. Where everybody sees it, the next press hides it.
+
+    Nobody knows whether a person has dismissed an ephemeral message, so a press shows it anew.
+    """
     is_private = request.incoming.place.is_private
     is_ephemeral = request.capabilities.has_ephemeral_messages and not is_private
     # Others do not see an ephemeral message.
     user = request.incoming.sender.user if is_ephemeral else None
     find = partial(find_shown_press, text=request.incoming.text, before_turn=request.turn_id, user=user)
     shown_by = await request.services.store.read(find, request.conversation_id)
-    if shown_by is not None and not (is_ephemeral and shown_by.age_seconds > request.capabilities.max_ephemeral_age):
+    if shown_by is not None and not is_ephemeral:
         return Reply("", removed_turn=shown_by)
+    if shown_by is not None and shown_by.age_seconds > request.capabilities.max_ephemeral_age:
+        shown_by = None
     reasoning = (await request.services.store.read(get_reasoning, turn.id) or "").strip()
     if not reasoning:
         return Reply(gettext(texts.REASONING_NOT_STORED))
     excerpt = reasoning[:MAX_SHOWN_REASONING_CHARS]
     text = excerpt + ("…" if len(reasoning) > MAX_SHOWN_REASONING_CHARS else "")
-    return Reply(text, is_collapsed=True, is_public=is_private)
+    return Reply(text, is_collapsed=True, is_public=is_private, removed_turn=shown_by)
 
 
 async def _show_model_menu(request: CommandRequest, press: ButtonPress) -> Reply:

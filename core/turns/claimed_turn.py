@@ -292,16 +292,20 @@ class ClaimedTurn:
 
     async def reply_and_finish(self, reply: Reply) -> None:
         """Send the bot's own reply and finish the turn. Raises `DeliveryError`."""
-        message_id = self.turn.incoming.message_id
         if reply.removed_turn is not None:
             await self.outbox.remove_messages(reply.removed_turn)
-        elif reply.edits_message and message_id is not None:
+        if reply.removed_turn is None or reply.text:
+            await self._show_reply(reply)
+        await self.finish(TurnState.DONE)
+
+    async def _show_reply(self, reply: Reply) -> None:
+        message_id = self.turn.incoming.message_id
+        if reply.edits_message and message_id is not None:
             await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:
             await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))
         else:
             await self._deliver_reply(reply)
-        await self.finish(TurnState.DONE)
 
     async def _deliver_reply(self, reply: Reply) -> None:
         if reply.files:

@@ -3,11 +3,10 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons
-from tests.end_to_end.harness import Harness
+from tests.end_to_end.harness import Harness, bot_texts
 
 REASONING = "only pretends to think"
 
@@ -22,9 +21,8 @@ def reasoning_count(chat: ChatWithButtons) -> int:
 
 
 @PLATFORMS
-@pytest.mark.parametrize("others", [(), ("Bob",)])
-async def test_reasoning_is_shown_and_hidden_again(harness: Harness, platform: str, others: tuple[str, ...]) -> None:
-    chat = ChatWithButtons(harness, platform, others=others)
+async def test_reasoning_is_shown_and_hidden_again(harness: Harness, platform: str) -> None:
+    chat = ChatWithButtons(harness, platform)
     await chat.write("think")
     await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
     await harness.wait_until_stored(NO_OPEN_TURN)
@@ -36,7 +34,41 @@ async def test_reasoning_is_shown_and_hidden_again(harness: Harness, platform: s
         assert chat.answers[0] == answer
 
 
-async def test_reasoning_in_a_channel_is_for_one_person_and_hidden_after_a_restart(harness: Harness) -> None:
+async def test_reasoning_is_hidden_again_where_everybody_sees_it(harness: Harness) -> None:
+    harness.telegram.has_ephemeral_messages = False
+    chat = ChatWithButtons(harness, "telegram", others=("Bob",))
+    await chat.write("think")
+    await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    for expected in (1, 0, 1):
+        await press_reasoning(chat)
+        await chat.server.wait_for(lambda: reasoning_count(chat) == expected, 30)  # noqa: B023
+        await harness.wait_until_stored(NO_OPEN_TURN)
+
+
+def reasoning_messages(chat: ChatWithButtons) -> list[Any]:
+    messages = chat.server.messages(chat.chat)
+    return [message for message in messages if message.from_bot and REASONING in bot_texts([message])[0]]
+
+
+@PLATFORMS
+async def test_dismissed_reasoning_is_shown_again(harness: Harness, platform: str) -> None:
+    """The platform may know that a person has dismissed the message, or not."""
+    chat = ChatWithButtons(harness, platform, others=("Bob",))
+    await chat.write("think")
+    await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    shown: list[Any] = []
+    for is_known in (False, True, False):
+        await press_reasoning(chat)
+        await chat.server.wait_for(lambda: reasoning_messages(chat) not in ([], shown), 30)  # noqa: B023
+        await harness.wait_until_stored(NO_OPEN_TURN)
+        shown = reasoning_messages(chat)
+        assert len(shown) == 1, "the earlier one is gone"
+        shown[0].is_deleted = is_known
+
+
+async def test_reasoning_in_a_channel_is_for_one_person_and_replaced_after_a_restart(harness: Harness) -> None:
     chat = ChatWithButtons(harness, "discord", others=("Bob",))
     await chat.write("think")
     await chat.server.wait_for(lambda: "Reasoning" in chat.buttons(), 30)
@@ -44,10 +76,12 @@ async def test_reasoning_in_a_channel_is_for_one_person_and_hidden_after_a_resta
     await press_reasoning(chat)
     await chat.server.wait_for(lambda: reasoning_count(chat) == 1, 30)
     assert REASONING not in chat.server.transcript(chat.chat, chat.others[0])
+    shown = reasoning_messages(chat)
     await harness.stop()
     await harness.start()
     await press_reasoning(chat)
-    await chat.server.wait_for(lambda: reasoning_count(chat) == 0, 30)
+    await chat.server.wait_for(lambda: reasoning_messages(chat) not in ([], shown), 30)
+    assert reasoning_count(chat) == 1
 
 
 async def test_reasoning_that_can_no_longer_be_hidden_is_shown_again(harness: Harness, tmp_path: Path) -> None:
