@@ -6,6 +6,7 @@
     │   └── StoreError         the database cannot be read or written
     │       └── DamagedStoreError  its file is damaged; exit code 78
     ├── AccessDeniedError      the sender may not use the bot
+    │   └── PressRefusedError  the sender may use the bot, but not this button
     ├── DeliveryError          a platform refused a request; see `DeliveryFailure`
     │   └── ChatMovedError     the chat has a new ID
     ├── ModelError             a model did not answer; see `ModelFailure`
@@ -46,6 +47,10 @@ class DamagedStoreError(StoreError):
 
 class AccessDeniedError(ParleyError):
     """The sender may not use the bot, or sends too fast. Nothing was stored."""
+
+
+class PressRefusedError(AccessDeniedError):
+    """The sender may use the bot, but not this button. The text, for them alone, says why. Nothing was stored."""
 
 
 class DeliveryFailure(StrEnum):

@@ -220,7 +220,8 @@ class Inbox(Protocol):
         Raises `StoreError` if the event could not be stored: let the platform deliver it again, or call again.
         Raises `AccessDeniedError` if the sender may not use the bot, or, for events with an interaction token,
         sends too fast: the event is done; show the error's text only to the sender, or nothing. If the error has no
-        text, the sender is banned: do no more than the platform demands.
+        text, the sender is banned: do no more than the platform demands. `PressRefusedError` is one of them: show its
+        text to the sender of a press in a foreign place.
         """
 
 

@@ -170,7 +170,8 @@ class TelegramAdapter:
         if place.is_foreign:
             return Capabilities(
                 rate_limit=PRIVATE_RATE_LIMIT,
-                preview_mode=preview_mode,
+                # Telegram waits only so long for the answer to a guest: the preview creates the message.
+                preview_mode=PreviewMode.EDIT if is_guest(place) else preview_mode,
                 deduplicates_sends=True,
                 has_one_message=True,
             )
@@ -212,7 +213,7 @@ class TelegramAdapter:
                 self._with_reactions(inbox),
                 me,
                 frozenset(command.name for command in self._commands),
-                lambda query_id: self._start_background(self._answer_callback_query(query_id)),
+                lambda query_id, text: self._start_background(self._answer_callback_query(query_id, text)),
                 ThrottledLog(clock=self._timings.clock),
                 self._topics.observe,
                 self._inline_queries,
@@ -286,9 +287,9 @@ class TelegramAdapter:
         finally:
             self._transport = None
 
-    async def _answer_callback_query(self, query_id: str) -> None:
+    async def _answer_callback_query(self, query_id: str, text: str) -> None:
         try:
-            await self._bot.answer_callback_query(query_id)
+            await self._bot.answer_callback_query(query_id, text=text or None, show_alert=bool(text) or None)
         except BadRequest:  # too old, or answered before Telegram delivered it again
             log.debug("telegram.callback_query_expired")
 

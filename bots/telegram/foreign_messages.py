@@ -6,6 +6,7 @@ bot to a chat that it is not in, and the first request, `answerGuestQuery`, crea
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TypeGuard
 
 import structlog
 from telegram import Bot, User
@@ -22,6 +23,7 @@ from core.errors import DeliveryError, DeliveryFailure
 from core.port import Part, Place
 
 INLINE, GUEST = "inline", "guest"
+MAX_ID_CHARS = 100
 NO_LINK_PREVIEW = {"is_disabled": True}
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,11 @@ def inline_token(inline_message_id: str) -> str:
 
 def guest_token(guest_query_id: str) -> str:
     return f"{GUEST}:{guest_query_id}"
+
+
+def is_message_id(id_: str | None) -> TypeGuard[str]:
+    """Whether this is the ID of an inline message or of a guest query, which become parts of keys in the database."""
+    return id_ is not None and 0 < len(id_) <= MAX_ID_CHARS
 
 
 def foreign_place(token: str, user: User, me: User) -> Place:

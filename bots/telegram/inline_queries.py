@@ -15,7 +15,7 @@ from telegram import Bot, ChosenInlineResult, InlineQuery, User
 from telegram.error import TelegramError
 
 from bots.telegram.errors import redact_token
-from bots.telegram.foreign_messages import foreign_place, inline_token, message_content
+from bots.telegram.foreign_messages import foreign_place, inline_token, is_message_id, message_content
 from bots.telegram.http_client import call_method
 from bots.telegram.identity import sender_of
 from bots.telegram.timings import TelegramTimings
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 def translate_chosen(chosen: ChosenInlineResult, me: User) -> Incoming | None:
     """The question that a person has placed; None for a finished text."""
-    if chosen.result_id != ASK_RESULT or chosen.inline_message_id is None or chosen.from_user.is_bot:
+    if chosen.result_id != ASK_RESULT or not is_message_id(chosen.inline_message_id) or chosen.from_user.is_bot:
         return None
     return _question(
         foreign_place(inline_token(chosen.inline_message_id), chosen.from_user, me),

@@ -6,7 +6,6 @@ stored, or need not be. All other updates are delivered again.
 
 import traceback
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,8 +16,8 @@ from bots.telegram.errors import UpdateNotStoredError
 from bots.telegram.inline_queries import InlineQueries
 from bots.telegram.translate import translate
 from core.bounded_dict import BoundedDict
-from core.errors import AccessDeniedError, StoreError
-from core.port import Inbox
+from core.errors import AccessDeniedError, PressRefusedError, StoreError
+from core.port import Inbox, Incoming
 from core.throttled_log import ThrottledLog
 
 MAX_ATTEMPTS = 3
@@ -39,7 +38,8 @@ class UpdateReceiver:
     inbox: Inbox
     me: User
     command_names: Collection[str]
-    answer_callback_query: Callable[[str], None]
+    answer_callback_query: Callable[[str, str], None]
+    """Ends the client's spinner after a press; called with the query's ID and what to tell the person, or nothing."""
     throttled_log: ThrottledLog
     observe: Callable[[Update], object] = lambda _update: None
     """Called with every update before it is translated."""
@@ -73,18 +73,29 @@ class UpdateReceiver:
 
     async def _handle_update(self, update: Update) -> None:
         self.observe(update)
-        if update.callback_query is not None:
-            self.answer_callback_query(update.callback_query.id)
+        query = update.callback_query
+        if query is not None and query.inline_message_id is None:
+            self.answer_callback_query(query.id, "")
         if update.inline_query is not None and self.inline_queries is not None:
             self.inline_queries.receive(update.inline_query)
         incoming = translate(update, self.me, self.command_names)
         if incoming is not None and self.inline_queries is not None:
             incoming = self.inline_queries.find_question(incoming) or incoming
-        if incoming is not None:
-            with suppress(AccessDeniedError):  # the core has logged it; the sender gets no answer
-                await self.inbox(incoming)
+        refusal = await self._store(incoming) if incoming is not None else ""
+        if query is not None and query.inline_message_id is not None:
+            self.answer_callback_query(query.id, refusal)  # the bot cannot reply in this chat
         if update.my_chat_member is not None:
             self._log_membership(update.my_chat_member)
+
+    async def _store(self, incoming: Incoming) -> str:
+        """Returns what to tell the person who pressed a button; empty for nothing."""
+        try:
+            await self.inbox(incoming)
+        except PressRefusedError as refusal:
+            return str(refusal)
+        except AccessDeniedError:
+            pass  # the core has logged it; the sender gets no answer
+        return ""
 
     def _log_membership(self, membership: ChatMemberUpdated) -> None:
         """Anyone can add and remove the bot."""

@@ -19,7 +19,7 @@ from telegram import (
 from telegram.constants import ChatType
 
 from bots.telegram.content import extract_attachments, read_additions, read_text
-from bots.telegram.foreign_messages import foreign_place, guest_token, inline_token
+from bots.telegram.foreign_messages import foreign_place, guest_token, inline_token, is_message_id
 from bots.telegram.identity import PLATFORM, sender_of
 from bots.telegram.inline_queries import translate_chosen
 from bots.telegram.message_ids import message_key
@@ -99,7 +99,7 @@ def _translate_button(query: CallbackQuery, me: User, key: str) -> Incoming | No
     message = query.message
     if query.data is None:
         return None
-    if query.inline_message_id is not None and message is None:
+    if message is None and is_message_id(query.inline_message_id):
         token = inline_token(query.inline_message_id)
         return Incoming(
             EventKind.BUTTON,
@@ -170,7 +170,7 @@ def _translate_guest(message: Message, me: User) -> Incoming | None:
     chat has no other ID.
     """
     user = message.from_user
-    if message.guest_query_id is None or user is None or user.is_bot or message.sender_chat is not None:
+    if not is_message_id(message.guest_query_id) or user is None or user.is_bot or message.sender_chat is not None:
         return None
     content = _MessageText(message, me, is_private=False)
     token = guest_token(message.guest_query_id)

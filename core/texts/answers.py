@@ -63,6 +63,9 @@ ANSWER_EXPIRED = gettext_noop(
     "This answer is too old for its buttons: what they need was deleted. Send your question again."
 )
 NOT_YOUR_ANSWER = gettext_noop("This answer belongs to someone else.")
+NOT_YOUR_PRESS = gettext_noop(
+    "Only the person who asked can use this button, and only for a while. You can ask in a message of your own."
+)
 QUESTION_NOT_EDITABLE = gettext_noop("I can't show this question in a form. Ask it anew with /ask.")
 ANSWER_NOT_STORED = gettext_noop("This answer is no longer stored. Ask again.")
 REASONING_NOT_STORED = gettext_noop(

@@ -1,7 +1,7 @@
 """Questions from chats that the bot does not see (`Place.is_foreign`).
 
 The only message that the bot can write there is the answer. So a press counts only if it is on a button of an answer to
-the person who presses; anything else has no effect, because not even a refusal could be shown.
+the person who presses; anything else has no effect, because the reply would take the place of the answer.
 """
 
 from dataclasses import replace

@@ -15,7 +15,7 @@ from core.commands.declarations import REMOVE
 from core.conversation.preferences import load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
 from core.conversation.redaction import find_api_key, redact_service_keys
-from core.errors import AccessDeniedError
+from core.errors import AccessDeniedError, PressRefusedError
 from core.i18n.translation import gettext, load_catalogue, match_language, speaking
 from core.port import EventKind, Incoming, Quote
 from core.scopes import conversation_key, person_key
@@ -74,11 +74,7 @@ class EventInbox:
         incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
         await self._check_access(incoming)
         if incoming.place.is_foreign and incoming.kind is EventKind.BUTTON:
-            press = await press_on_own_answer(self.services.store, incoming)
-            if press is None:
-                log.info("turn.press_ignored", platform=incoming.place.platform)
-                return
-            incoming = press
+            incoming = await self._find_pressed_answer(incoming)
         incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)
@@ -101,6 +97,16 @@ class EventInbox:
             is_requested = await self.access_requests.register(incoming)
             with speaking(await load_catalogue(match_language(incoming.language))):
                 raise AccessDeniedError(gettext(ACCESS_REQUESTED if is_requested else texts.ACCESS_DENIED))
+
+    async def _find_pressed_answer(self, incoming: Incoming) -> Incoming:
+        """The press in a foreign chat, in the place of the question. Raises `PressRefusedError`."""
+        press = await press_on_own_answer(self.services.store, incoming)
+        if press is not None:
+            return press
+        log.info("turn.press_ignored", platform=incoming.place.platform)
+        preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
+        with speaking(await load_catalogue(preferences.language)):
+            raise PressRefusedError(gettext(texts.NOT_YOUR_PRESS))
 
     async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
         """Raise `AccessDeniedError` for an event that has no turn."""

@@ -52,9 +52,12 @@ class InlinePerson:
     def messages(self) -> list[Message]:
         return self.telegram.messages(self.chat)
 
-    async def press(self, message: Message, label: str, user: Any = None) -> None:
+    async def press(self, message: Message, label: str, user: Any = None) -> str:
+        """Returns what the person is told about it."""
         data = next(button["callback_data"] for button in message.buttons if button["text"] == label)
         user = user or self.user
         if user not in self.chat.members:
             self.chat.members.append(user)
-        await self.telegram.press_button(user, message, data)
+        query = await self.telegram.press_button(user, message, data)
+        await self.telegram.wait_for(lambda: query in self.telegram.callback_answers)
+        return self.telegram.callback_answers[query].text

@@ -27,6 +27,41 @@ async def test_summoned_bot_answers_in_one_message(harness: Harness) -> None:
     assert harness.telegram.calls_to("sendChatAction") == []
 
 
+TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+async def test_table_is_a_rich_message(harness: Harness) -> None:
+    harness.model.answer = lambda _body: TABLE
+    ann = InlinePerson(harness)
+    await ann.summon("a table")
+    await harness.telegram.wait_for(lambda: len(ann.messages) == 2, 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert ann.messages[-1].rich is not None
+
+
+async def test_table_is_text_where_the_server_has_no_rich_messages(harness: Harness) -> None:
+    harness.telegram.has_rich_messages = False
+    harness.model.answer = lambda _body: TABLE
+    ann = InlinePerson(harness)
+    await ann.summon("a table")
+    await harness.telegram.wait_for(lambda: len(ann.messages) == 2, 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert ann.messages[-1].rich is None
+    assert "│" in ann.messages[-1].text
+
+
+@pytest.mark.parametrize("preview", ["off", "edit"])
+async def test_guest_message_exists_before_the_answer_does(harness: Harness, preview: str) -> None:
+    await harness.stop()
+    await harness.start(telegram_preview=preview)
+    harness.model.answer = lambda _body: "word " * 500
+    harness.model.tokens_per_second = 5
+    ann = InlinePerson(harness)
+    await ann.summon("a question")
+    await harness.telegram.wait_for(lambda: len(ann.messages) == 2, 30)
+    assert harness.telegram.calls_to("answerGuestQuery")
+
+
 async def test_growing_answer_edits_the_guest_message(harness: Harness) -> None:
     harness.model.answer = lambda _body: "word " * 200
     harness.model.tokens_per_second = 100

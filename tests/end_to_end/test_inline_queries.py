@@ -56,6 +56,22 @@ async def test_typing_costs_no_tokens_and_stores_nothing(harness: Harness, tmp_p
     assert count_turns(tmp_path) == 0
 
 
+async def test_suggestions_are_in_the_persons_language(harness: Harness) -> None:
+    ann = InlinePerson(harness)
+    ann.user.language = "de"
+    assert (await ann.type("")).button == {"text": "Chat mit mir öffnen", "start_parameter": "inline"}
+
+
+async def test_button_of_another_process_says_that_it_no_longer_works(harness: Harness) -> None:
+    harness.telegram.has_inline_feedback = False
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    await harness.stop()
+    await harness.start()
+    assert await ann.press(message, ASK_BUTTON) == texts.NOT_YOUR_PRESS
+    assert len(harness.model.requests) == 0
+
+
 async def test_empty_query_offers_the_private_chat(harness: Harness) -> None:
     ann = InlinePerson(harness)
     offer = await ann.type("")
@@ -83,10 +99,10 @@ async def test_button_asks_where_feedback_is_off(harness: Harness) -> None:
     harness.model.answer = lambda _body: "blue whales"
     ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
     message = await ann.place("a question")
-    await ann.press(message, ASK_BUTTON, eve.user)
+    assert await ann.press(message, ASK_BUTTON, eve.user) == texts.NOT_YOUR_PRESS
     await settle(eve)
     assert "Waiting" in message.text
-    await ann.press(message, ASK_BUTTON)
+    assert await ann.press(message, ASK_BUTTON) == ""
     await ann.wait_for(message, "blue whales")
     assert len(harness.model.requests) == 1
 
@@ -149,10 +165,10 @@ async def test_only_the_person_who_asked_stops_the_answer(harness: Harness) -> N
     ann, eve = InlinePerson(harness), InlinePerson(harness, "Eve")
     message = await ann.place("a question")
     await harness.telegram.wait_for(lambda: "word" in message.text and message.buttons, 30)
-    await ann.press(message, "Stop", eve.user)
+    assert await ann.press(message, "Stop", eve.user) == texts.NOT_YOUR_PRESS
     await settle(eve)
     assert message.buttons, "still growing"
-    await ann.press(message, "Stop")
+    assert await ann.press(message, "Stop") == ""
     await ann.wait_for(message, texts.STOPPED)
     assert ann.messages == [message]
 

@@ -93,6 +93,10 @@ async def valid_updates(core: CheckedCore) -> list[Json]:
         {"message": message(GROUP, migrate_to_chat_id=-1009)},
         *(callback(GROUP, data, core) for data in core.actions),
         *(callback(BOBS_CHAT, data, core) for data in core.actions[::3]),
+        *(pressed_inline(data) for data in (*core.actions[::3], "ask:1")),
+        {"chosen_inline_result": {"result_id": "ask", "from": BOB, "query": "why?", "inline_message_id": "x1"}},
+        {"guest_message": mention_message(GROUP, "@parley_bot why?", guest_query_id="g1", **BY_BOB)},
+        {"inline_query": {"id": "1", "from": BOB, "query": "why?", "offset": ""}},
         *({"stopped_message_generation": {"chat": BOBS_CHAT, "draft_id": id_}} for id_ in core.draft_ids),
         {
             "my_chat_member": {
@@ -136,6 +140,11 @@ def callback(chat: Json, data: str, core: CheckedCore) -> Json:
     """A press on Ada's answer."""
     pressed = message(chat, "An answer.", message_id=int(list(core.adapter.messages)[-1]), **BY_BOT)
     return {"callback_query": {"id": "9", "from": BOB, "chat_instance": "c", "data": data, "message": pressed}}
+
+
+def pressed_inline(data: str) -> Json:
+    """A press in a chat that the bot is not in."""
+    return {"callback_query": {"id": "9", "from": BOB, "chat_instance": "c", "data": data, "inline_message_id": "x1"}}
 
 
 async def stand_in_updates() -> list[Json]:
@@ -194,7 +203,7 @@ async def run_block(core: CheckedCore, numbers: list[int], random_source: random
     mutator = JsonMutator(random_source, interesting_values(core), is_parsable=True)
     feed = UpdateFeed()
     bot = Bot(TOKEN, request=feed, get_updates_request=feed)
-    receiver = UpdateReceiver(core.inbox, ME, {c.name for c in COMMANDS}, lambda _id: None, ThrottledLog())
+    receiver = UpdateReceiver(core.inbox, ME, {c.name for c in COMMANDS}, lambda *_: None, ThrottledLog())
     polling = asyncio.create_task(Poller(bot, receiver.receive, TIMINGS).run())
     updates = await valid_updates(core)
     update_ids = itertools.count(1000, 10)

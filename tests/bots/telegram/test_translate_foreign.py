@@ -28,7 +28,14 @@ def test_chosen_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"result_id": "text-1"}, {"inline_message_id": None}, {"from": OTHER_BOT}, {"result_id": ""}]
+    "fields",
+    [
+        {"result_id": "text-1"},
+        {"inline_message_id": None},
+        {"from": OTHER_BOT},
+        {"result_id": ""},
+        {"inline_message_id": "x" * 101},
+    ],
 )
 def test_other_choices_ask_nothing(fields: Json) -> None:
     payload = {key: value for key, value in chosen(**fields).items() if value is not None}
@@ -82,6 +89,7 @@ def test_files_of_guests_are_not_read_but_pictures_are_seen() -> None:
     "fields",
     [
         {"guest_query_id": None},
+        {"guest_query_id": "g" * 101},
         {"from": None, "sender_chat": GROUP},
         {"sender_chat": GROUP},
         {"from": OTHER_BOT},
