@@ -73,7 +73,7 @@ class EventInbox:
             return
         incoming = _encrypt_api_key(_as_key_command(_sanitise(incoming)), self.services.api_keys.vault)
         await self._check_access(incoming)
-        if incoming.place.is_foreign and incoming.kind is EventKind.BUTTON:
+        if _is_foreign_press(incoming):
             incoming = await self._find_pressed_answer(incoming)
         incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
@@ -85,6 +85,8 @@ class EventInbox:
         if incoming.interaction_token is not None:  # the platform shows that it waits for a response
             await self._refuse_at_once(incoming, accepted)
         self.on_stored(incoming, accepted)
+        if accepted is AcceptResult.RATE_LIMITED and _is_foreign_press(incoming):
+            raise PressRefusedError(await self._too_fast_notice(incoming))
 
     async def _check_access(self, incoming: Incoming) -> None:
         """Raises `AccessDeniedError` if the sender may not use the bot; without a text if they are banned."""
@@ -112,11 +114,17 @@ class EventInbox:
         """Raise `AccessDeniedError` for an event that has no turn."""
         if accepted not in (AcceptResult.MERGED, AcceptResult.DROPPED):
             return
+        if accepted is AcceptResult.DROPPED:
+            notice = await self._too_fast_notice(incoming)
+            raise PressRefusedError(notice) if _is_foreign_press(incoming) else AccessDeniedError(notice)
         preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
         with speaking(await load_catalogue(preferences.language)):
-            if accepted is AcceptResult.MERGED:
-                raise AccessDeniedError(gettext(texts.ALREADY_STOPPING))
-            raise AccessDeniedError(await too_fast_notice(self.services, incoming))
+            raise AccessDeniedError(gettext(texts.ALREADY_STOPPING))
+
+    async def _too_fast_notice(self, incoming: Incoming) -> str:
+        preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
+        with speaking(await load_catalogue(preferences.language)):
+            return await too_fast_notice(self.services, incoming)
 
     async def _take_forward(self, incoming: Incoming) -> None:
         """Add a forwarded message to the question before it, or keep it for the one after it."""
@@ -238,6 +246,10 @@ def is_stop_request(incoming: Incoming) -> bool:
 def _is_press(incoming: Incoming, *actions: ButtonAction) -> bool:
     press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
     return press is not None and press.action in actions
+
+
+def _is_foreign_press(incoming: Incoming) -> bool:
+    return incoming.place.is_foreign and incoming.kind is EventKind.BUTTON
 
 
 def _may_have_forwards(incoming: Incoming) -> bool:
