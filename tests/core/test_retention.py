@@ -19,7 +19,7 @@ from core.store.answer_parts import PartState, SentPart, save_part
 from core.store.answers import store_answer
 from core.store.claims import claim_turns
 from core.store.database import Store
-from core.store.schema import conversations, memory_entries, messages, metadata, summaries, turns
+from core.store.schema import conversations, daily_usage, memory_entries, messages, metadata, summaries, turns
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState, finish_turn
 from core.texts import answers as texts
@@ -151,6 +151,17 @@ def test_content_is_deleted_at_its_age(tmp_path: Path) -> None:
         assert connection.scalars(select(memory_entries.c.name).order_by("id")).all() == ["19", "11", "9"]
         sweep_all(connection, Settings(history_days=0, memory_days=0), EPOCH + 1000 * DAY_SECONDS)
         assert connection.scalars(select(summaries.c.text)).all() == ["9"]
+    engine.dispose()
+
+
+def test_usage_figures_are_deleted_at_their_age(tmp_path: Path) -> None:
+    engine = create_engine(sqlite_url(tmp_path))
+    with engine.begin() as connection:
+        for days in (41, 40, 39):
+            day = datetime.fromtimestamp(EPOCH - days * DAY_SECONDS, UTC).date().isoformat()
+            add_daily_usage(connection, ["person:telegram:1"], day, days, 1)
+        sweep_all(connection, Settings(usage_days=40), EPOCH)
+        assert sorted(connection.scalars(select(daily_usage.c.tokens))) == [39, 40]
     engine.dispose()
 
 
