@@ -1,9 +1,12 @@
 """An API key that somebody sends as a message is treated as `/key`: no model and no database sees it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from core.texts import commands
+from tests.end_to_end.chat_with_buttons import PLATFORMS, ChatWithButtons
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 
 SERVICE_KEY = "io-v2-" + "eyJhbGciOiJSUzI1NiJ9." * 3 + "c2ln"
@@ -58,3 +61,18 @@ async def test_code_with_a_foreign_key_is_a_question(tmp_path: Path) -> None:
         chat = telegram.open_private_chat(ann)
         await telegram.send_message(ann, chat, f"repeat: client = OpenAI(api_key='{OTHER_KEY}')")
         await telegram.wait_for(lambda: "client = OpenAI" in "".join(bot_texts(telegram.messages(chat))))
+
+
+@PLATFORMS
+@pytest.mark.parametrize("secret_key", ["a passphrase", None], ids=["accepted", "refused"])
+async def test_key_in_a_group_is_warned_of(tmp_path: Path, platform: str, secret_key: str | None) -> None:
+    async with running_harness(tmp_path) as harness:
+        harness.model.add_account(SERVICE_KEY)
+        await harness.start(secret_key=secret_key)
+        chat = ChatWithButtons(harness, platform, others=["Bob"])
+        reason = commands.KEY_IN_GROUP if secret_key else commands.KEYS_DISABLED
+        warnings = (reason, commands.KEY_EXPOSED, commands.KEY_MESSAGE_REMAINS)
+        await chat.ask(f"My key: {SERVICE_KEY}", re.escape(" ".join(warnings)))
+        await chat.ask("repeat: mine", "mine")
+        assert harness.model.requests[-1].api_key == harness.model.api_key
+        await assert_key_is_used_and_hidden(harness, tmp_path, SERVICE_KEY)
