@@ -11,6 +11,7 @@ tags is Markdown; a dialect decides which addresses become links, as for Markdow
 """
 
 import re
+from html import unescape
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
@@ -21,11 +22,12 @@ from core.markdown.tex_symbols import to_script
 TAG_PATTERN = re.compile(r"<([a-z]{1,7})\s{0,4}/?>", re.IGNORECASE)
 OTHER_ATTRIBUTES = r"(?:\s{1,4}(?!href\b)[a-z-]{1,20}\s?=\s?(?:\"[^\"<>]{0,200}\"|'[^'<>]{0,200}')){0,8}"
 LINK_PATTERN = re.compile(
-    rf"<(a){OTHER_ATTRIBUTES}\s{{1,4}}href\s?=\s?(?:\"([^\"<>\s]{{1,2000}})\"|'([^'<>\s]{{1,2000}})')"
+    rf"<(a){OTHER_ATTRIBUTES}\s{{1,4}}href\s?=\s?"
+    rf"(?:\"\s{{0,4}}([^\"<>\s]{{1,2000}})\s{{0,4}}\"|'\s{{0,4}}([^'<>\s]{{1,2000}})\s{{0,4}}'|([^\"'<>=`\s]{{1,2000}}))"
     rf"{OTHER_ATTRIBUTES}\s{{0,4}}>",
     re.IGNORECASE,
 )
-BREAK_PATTERN = re.compile(r"<br\s{0,4}/?>", re.IGNORECASE)
+BREAK_PATTERN = re.compile(r"<(?:/br|br\s{0,4}/?)>", re.IGNORECASE)
 ITEM_PATTERN = re.compile(r"\s{0,100}<(/?)li>\s{0,100}", re.IGNORECASE)
 MARKUP = {
     "b": "strong",
@@ -99,14 +101,14 @@ def _pair_rule(state: StateInline, silent: bool) -> bool:
         return False
     if name in RAW_TAGS:
         content = state.src[tag.end() : end]
-        if not content.strip() or "<" in content:
+        if not content.strip() or ("<code" if name == "code" else "<") in content.lower():
             return False
         if not silent:
             _push_raw(state, name, content)
     elif name == "details" and not SUMMARY_PATTERN.match(state.src, tag.end(), end):
         return False
     elif not silent:
-        _push_pair(state, name, link[2] or link[3] if link else "", tag.end(), end)
+        _push_pair(state, name, link[2] or link[3] or link[4] if link else "", tag.end(), end)
         if name == "summary":
             state.push("hardbreak", "br", 0)
     state.pos = end + len(closer)
@@ -127,7 +129,7 @@ def _find_closer(state: StateInline, closer: str, start: int) -> int:
 
 def _push_raw(state: StateInline, name: str, content: str) -> None:
     if name == "code":
-        state.push("code_inline", "code", 0).content = content
+        state.push("code_inline", "code", 0).content = unescape(content)
     else:
         state.push("text", "", 0).content = to_script(content, SCRIPTS[name])
 

@@ -37,6 +37,8 @@ from core.markdown.document import (
 from core.markdown.plain_text import plain_paragraph
 from core.markdown.text_table import format_grid, is_grid, table_records
 
+MARK_CHARS = ("*", "_", "~", "|", "`")
+INVISIBLE_SPACE = "\u200b"
 BACKTICKS_PATTERN = re.compile("`+")
 BLOCK_START_PATTERN = re.compile(r"^([ \t]*+)(?:(\d{1,9})([.)])(?=\s|$)|(>|[#+-](?=[\s#-]|$)))", re.MULTILINE)
 
@@ -86,7 +88,16 @@ class MarkdownWriter:
         return BLOCK_START_PATTERN.sub(_escape_block_start, self.write_inlines(children, frozenset()))
 
     def write_inlines(self, children: Iterable[Inline], marks: frozenset[str]) -> str:
-        return "".join(self._write_inline(node, marks) for node in children)
+        pieces: list[str] = []
+        last_mark = ""
+        for node in children:
+            piece = self._write_inline(node, marks)
+            has_marks = not isinstance(node, Text)
+            if has_marks and last_mark and piece.startswith(last_mark):
+                pieces.append(INVISIBLE_SPACE)  # `**a***b*` would mean something else
+            pieces.append(piece)
+            last_mark = piece[-1:] if has_marks and piece.endswith(MARK_CHARS) else ""
+        return "".join(pieces)
 
     def _write_inline(self, node: Inline, marks: frozenset[str]) -> str:
         written = ""

@@ -301,6 +301,8 @@ async def _deliver_answer(
     claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
 ) -> None:
     replaced = await _find_replaced_answer(claimed) if not text and claimed.outbox.has_taken_over else None
+    if not text:
+        claimed.outbox.reply_to_question()  # its answer may be expected after those of others that wait
     try:
         shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
         shown_text = claimed.heading + shown_text if claimed.heading else shown_text

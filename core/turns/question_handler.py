@@ -144,9 +144,7 @@ class QuestionHandler:
         except TranscriptionStopped:
             await self._stop(claimed)
         except QuestionRefused as refusal:
-            claimed.outbox.reply_to_question()
-            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
-            await claimed.reply_and_finish(Reply(str(refusal)))
+            await _refuse(claimed, str(refusal))
         else:
             if prompt is None:
                 await claimed.finish(TurnState.MERGED)
@@ -212,6 +210,8 @@ class QuestionHandler:
             await self._stop(claimed)
             return None
         if files.has_failed or not (prompt.text or files.images):
+            if files.has_failed:
+                claimed.outbox.reply_to_question()
             await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
             return None
         return files
@@ -250,7 +250,7 @@ class QuestionHandler:
             else:
                 failure = ""
         if failure:
-            await claimed.reply_and_finish(Reply(escape_markdown(failure)))
+            await _refuse(claimed, escape_markdown(failure))
             return None
         if loaded is None:
             await self._stop(claimed)
@@ -269,7 +269,7 @@ class QuestionHandler:
             if prompt.has_text:
                 return _ImageInput(notes=() if prompt.has_only_quoted_images else (gettext(image_texts.NO_VISION),))
             kinds = sorted({image.kind for image in prompt.images})
-            await claimed.reply_and_finish(Reply(texts.unreadable_attachments(kinds)))
+            await _refuse(claimed, texts.unreadable_attachments(kinds))
             return None
         names = models.display_name(preferences.model), models.display_name(vision_model)
         action = encode_action(ButtonAction.RETRY_WITH, f"{claimed.turn.id}:{short_digest(vision_model)}")
@@ -303,3 +303,10 @@ def _retry_button(turn_id: int) -> Button:
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
+
+
+async def _refuse(claimed: ClaimedTurn, text: str) -> None:
+    """Say why the question is not answered, in reply to it; where the platform can, only to the person who asked."""
+    claimed.outbox.reply_to_question()
+    claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
+    await claimed.reply_and_finish(Reply(text))

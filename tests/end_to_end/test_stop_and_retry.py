@@ -1,5 +1,6 @@
 """Retry answers the question that it is under, and /stop says what it did, on both platforms."""
 
+from bots.sandbox.model.faults import http_error
 from core.texts import answers
 from core.texts import commands as texts
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons, conversation
@@ -50,3 +51,18 @@ async def test_refusal_in_a_private_chat_replies_to_its_question(harness: Harnes
     assert chat.server.messages(chat.chat)[-1].reply_to_id == question.id
     answered = [message.reply_to_id for message in chat.server.messages(chat.chat) if message.from_bot]
     assert answered == [None, question.id], "an answer follows its question anyway"
+
+
+@PLATFORMS
+async def test_failed_question_in_a_private_chat_is_replied_to(harness: Harness, platform: str) -> None:
+    chat = ChatWithButtons(harness, platform)
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    refused = await chat.server.send_message(chat.person, chat.chat, "repeat: one")
+    await chat.wait_for(".*rejected this request.*")
+    await chat.ask("repeat: two", "two")
+    await chat.ask("/model AceMath-7B-Instruct", "Model: .*")
+    long = await chat.server.send_message(chat.person, chat.chat, "1234567890" * 199)
+    await chat.wait_for(".*AceMath-7B-Instruct has room for.*")
+    replies = [message.reply_to_id for message in chat.server.messages(chat.chat) if message.from_bot]
+    assert [reply for reply in replies if reply is not None] == [refused.id, long.id]
+    assert replies[-1] == long.id

@@ -68,6 +68,19 @@ def test_inline_marks_are_kept() -> None:
     assert render("`` a`b ``") == "`` a`b ``"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("**a***b*", "**a**\u200b*b*"),
+        ("<b>a</b><b>b</b>", "**a**\u200b**b**"),
+        ("<code>a</code><code>b</code>", "`a`\u200b`b`"),
+        ("<i>a</i><u>b</u><s>c</s>", "*a*__b__~~c~~"),
+    ],
+)
+def test_neighbouring_marks_stay_apart(text: str, shown: str) -> None:
+    assert render(text) == shown
+
+
 def test_deep_headings_are_bold() -> None:
     assert render("### a\n\nb") == "### a\nb"
     assert render("#### a") == "**a**"

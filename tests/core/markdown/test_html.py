@@ -6,7 +6,7 @@ from telegram import MessageEntity
 from tests.bots.formatted_text import BOLD, discord_text, telegram_part, telegram_texts, terminal_text
 
 CASES = {
-    "a<br>b<br/>c<BR />d": "a\nb\nc\nd",
+    "a<br>b<br/>c<BR />d</br>e": "a\nb\nc\nd\ne",
     "H<sub>2</sub>O, x<sup>2</sup>, x<sub>AB</sub>": "H₂O, x², x_(AB)",
     "<ul><li>a</li><li>b</li></ul>": "• a\n• b",
     "| Step | Do |\n|---|---|\n| 1 | a<br>b |": "Step | Do\n-----+---\n1    | a\n     | b",
@@ -21,6 +21,9 @@ CASES = {
     '<b onclick="x">y</b>': '<b onclick="x">y</b>',
     '<a target="_blank">y</a>': '<a target="_blank">y</a>',
     "`<b>x</b>`": "<b>x</b>",
+    "<code>List<String></code>": "List<String>",
+    "<code>a &lt; b</code>": "a < b",
+    "<code>a <code>b": "<code>a <code>b",
 }
 
 
@@ -48,7 +51,8 @@ def test_other_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    "attributes", ['href="{}" target="_blank" rel="x y"', "class='c' HREF = '{}'", 'href="{}" title=""']
+    "attributes",
+    ["href={}", "href=' {} '", 'href="{}" target="_blank" rel="x y"', "class='c' HREF = '{}'", 'href="{}" title=""'],
 )
 def test_other_attributes_of_link_are_ignored(attributes: str) -> None:
     text = f"see <a {attributes.format('https://x.y/_a_')}>*t*</a>"
