@@ -144,6 +144,7 @@ class QuestionHandler:
         except TranscriptionStopped:
             await self._stop(claimed)
         except QuestionRefused as refusal:
+            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
             await _refuse(claimed, str(refusal))
         else:
             if prompt is None:
@@ -306,7 +307,6 @@ def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
 
 
 async def _refuse(claimed: ClaimedTurn, text: str) -> None:
-    """Say why the question is not answered, in reply to it; where the platform can, only to the person who asked."""
+    """Say why the question is not answered, in reply to it."""
     claimed.outbox.reply_to_question()
-    claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
     await claimed.reply_and_finish(Reply(text))
