@@ -43,6 +43,7 @@ from bots.discord.thread_creator import ThreadCreator
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
+from bots.discord.waiting_reactions import WaitingReactions
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
@@ -156,6 +157,7 @@ class DiscordAdapter:
         self._forbidden_channels = ForbiddenChannels(self._http, timings)
         self._cards = CardSupport()
         self._typing_paused = ExpiringSet(timings.clock)
+        self._waiting_reactions = WaitingReactions(self._http, timings)
         self._thread_creator = ThreadCreator(self._http, self.account)
         self._thread_start_reader = ThreadStartReader(self._http, self.account)
 
@@ -301,6 +303,11 @@ class DiscordAdapter:
     async def open_private_chat(self, user: str) -> Place:
         channel = await self._http.call("POST", "/users/@me/channels", {"recipient_id": user})
         return Place(PLATFORM, self.account, str(channel["id"]), is_private=True)
+
+    async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
+        """See `core.port.SupportsWaitingMarks`."""
+        change = self._waiting_reactions.add if is_waiting else self._waiting_reactions.remove
+        await change(place, message_id)
 
     async def create_thread(
         self, place: Place, title: str, *, interaction_token: str | None = None, is_repeated: bool = False

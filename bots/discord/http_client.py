@@ -228,7 +228,12 @@ def _uses_bot_token(path: str) -> bool:
 
 
 def _bucket(method: str, path: str) -> str:
-    """The route with its major parameters, because Discord counts all messages of a channel together."""
+    """The route with its major parameters, because Discord counts all messages of a channel together.
+
+    Adding and removing reactions count together, and apart from messages.
+    """
+    if "/reactions/" in path:
+        method = "REACTION"
     return f"{method} {'/'.join(path.partition('?')[0].split('/')[:4])}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.harness import Harness, bot_texts
+from tests.end_to_end.spec_checks import spec_violations
 
 FIRST, SECOND, THIRD = "tell me a long story", "who wrote it", "and when"
 
@@ -37,22 +38,29 @@ async def test_kill_loses_and_repeats_no_joined_question(harness: Harness, platf
     assert sum(SECOND in text for text in answers) == 1
 
 
-async def test_waiting_question_is_marked_until_its_answer_starts_on_telegram(harness: Harness) -> None:
-    model, telegram = harness.model, harness.telegram
-    ann = telegram.create_user("Ann")
-    chat = telegram.open_private_chat(ann)
+def reaction_calls(server: Any) -> int:
+    calls = [getattr(call, "path", call.method) for call in server.calls]
+    return sum("reaction" in call.lower() for call in calls)
+
+
+@pytest.mark.parametrize(("platform", "mark"), [("telegram", "👀"), ("discord", "⏳")])
+async def test_waiting_question_is_marked_until_its_answer_starts(harness: Harness, platform: str, mark: str) -> None:
+    model, server = harness.model, getattr(harness, platform)
+    ann = server.create_user("Ann")
+    chat = server.open_private_chat(ann) if platform == "telegram" else server.open_dm(ann)
     model.tokens_per_second = 20
     model.answer = lambda body: "word " * (60 if FIRST in body["messages"][-1]["content"] else 1)
-    await telegram.send_message(ann, chat, FIRST)
+    await server.send_message(ann, chat, FIRST)
     await model.wait_for(lambda: len(model.requests) == 1)
-    second = await telegram.send_message(ann, chat, SECOND)
-    third = await telegram.send_message(ann, chat, THIRD)
-    await telegram.wait_for(lambda: second.reactions == ["👀"])
+    second = await server.send_message(ann, chat, SECOND)
+    third = await server.send_message(ann, chat, THIRD)
+    await server.wait_for(lambda: second.reactions == [mark])
     await model.wait_for(lambda: len(model.requests) == 2, 30)
-    await telegram.wait_for(lambda: second.reactions == [])
+    await server.wait_for(lambda: second.reactions == [])
     await harness.wait_until_stored("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM turns WHERE finished_at IS NULL)")
-    assert len(telegram.calls_to("setMessageReaction")) == 2
+    assert reaction_calls(server) == 2
     assert third.reactions == []
+    assert not spec_violations(harness)
 
 
 async def test_stop_removes_the_mark_on_telegram_and_answers_later_questions(harness: Harness) -> None:

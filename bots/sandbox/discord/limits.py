@@ -15,6 +15,7 @@ BUCKET_PATTERNS = (
     ("create", r"POST channels/(\d+)/messages"),
     ("edit", r"PATCH channels/(\d+)/messages/\d+"),
     ("delete", r"DELETE channels/(\d+)/messages/\d+"),
+    ("reaction", r"\w+ channels/(\d+)/messages/\d+/reactions/.*"),
     ("typing", r"\w+ channels/(\d+)/typing"),
     ("webhook", r"\w+ webhooks/\d+/(\w+).*"),
     ("webhook", r"\w+ (interactions/.*)"),
@@ -37,6 +38,7 @@ class Limits:
     create: FixedWindow | None = FixedWindow(5, 5)
     edit: FixedWindow | None = FixedWindow(5, 5)
     delete: FixedWindow | None = FixedWindow(5, 1)
+    reaction: FixedWindow | None = FixedWindow(1, 0.25)
     typing: FixedWindow | None = FixedWindow(5, 5)
     webhook: FixedWindow | None = FixedWindow(5, 2)
     old_edit: FixedWindow | None = FixedWindow(30, 60)
@@ -45,7 +47,7 @@ class Limits:
 
     @classmethod
     def off(cls) -> "Limits":
-        return cls(None, None, None, None, None, None, None)
+        return cls(None, None, None, None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)

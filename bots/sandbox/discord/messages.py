@@ -16,6 +16,7 @@ from bots.sandbox.discord.errors import (
     unreadable_reference,
 )
 from bots.sandbox.discord.state import (
+    ADD_REACTIONS,
     ATTACH_FILES,
     COMPONENTS_V2,
     LOADING,
@@ -42,6 +43,17 @@ class MessageRoutes:
 
     def start_typing(self, _call: Call, channel: Channel) -> None:
         self._backend.publish(channel, ChatEvent(ChatEventKind.TYPING))
+
+    def react(self, call: Call, channel: Channel, message_id: str, emoji: str) -> None:
+        """Add or remove a reaction of the bot."""
+        message = channel.find_message(message_id)
+        if message is None:
+            raise not_found("message")
+        is_new = call.method == "PUT"
+        if is_new and not channel.bot_has_permission(ADD_REACTIONS | READ_MESSAGE_HISTORY):
+            raise missing_permissions()
+        others = [each for each in message.reactions if each != emoji]
+        message.reactions = [*others, emoji] if is_new else others
 
     async def create(self, call: Call, channel: Channel) -> Json:
         body = call.body

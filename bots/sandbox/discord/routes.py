@@ -60,6 +60,8 @@ class Routes:
             "POST channels/{channel}/threads": self._create_thread,
             "GET guilds/{guild_id}/threads/active": self._list_active_threads,
             r"\w+ channels/{channel}/messages/{message_id}": messages.route,
+            "PUT channels/{channel}/messages/{message_id}/reactions/{emoji}/@me": messages.react,
+            "DELETE channels/{channel}/messages/{message_id}/reactions/{emoji}/@me": messages.react,
             "POST interactions/{interaction_id}/{token}/callback": interactions.respond,
             "POST webhooks/[^/]+/{token}": interactions.follow_up,
             r"\w+ webhooks/[^/]+/{token}/messages/{message_id}": interactions.route_message,

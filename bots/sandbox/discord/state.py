@@ -15,11 +15,12 @@ from bots.sandbox.stand_in import Json, RecordedCall
 
 DISCORD_EPOCH_MS = 1_420_070_400_000
 VIEW_CHANNEL, SEND_MESSAGES = 1 << 10, 1 << 11
-EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 14, 1 << 15, 1 << 16
+ADD_REACTIONS, EMBED_LINKS, ATTACH_FILES, READ_MESSAGE_HISTORY = 1 << 6, 1 << 14, 1 << 15, 1 << 16
 CREATE_PUBLIC_THREADS, SEND_MESSAGES_IN_THREADS = 1 << 35, 1 << 38
 DEFAULT_PERMISSIONS = (
     VIEW_CHANNEL
     | SEND_MESSAGES
+    | ADD_REACTIONS
     | EMBED_LINKS
     | ATTACH_FILES
     | READ_MESSAGE_HISTORY
@@ -262,6 +263,8 @@ class Message:
     interaction: "Interaction | None" = None
     """The interaction it responds to."""
     is_deleted: bool = False
+    reactions: list[str] = field(default_factory=list)
+    """Of the bot."""
     ephemeral_to: int | None = None
     extra_fields: Json = field(default_factory=dict)
 

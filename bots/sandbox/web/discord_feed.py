@@ -78,6 +78,7 @@ class DiscordFeed:
         if call.path.endswith("/commands") and call.method == "PUT" and call.status == 200:
             self._log.add("discord.commands", "commands", commands=self._server.commands)
         path = call.path.removeprefix("/")
+        self._announce_reaction(call)
         response = call.result if isinstance(call.result, dict | list) else {}
         CallReport(
             platform="discord",
@@ -95,8 +96,15 @@ class DiscordFeed:
         if re.fullmatch(r"/channels/\d+(/threads)?", call.path):
             self.announce_world()
 
+    def _announce_reaction(self, call: Call) -> None:
+        match = re.fullmatch(r"/channels/(\d+)/messages/(\d+)/reactions/.*", call.path)
+        channel = self._server.channels.get(match[1]) if match and call.status == 204 else None
+        message = channel.find_message(match[2]) if match and channel is not None else None
+        if channel is not None and message is not None:
+            self._announce_message(channel, message)
+
     def _announce_message(self, channel: Channel, message: Message) -> None:
-        reactions: dict[str, list[str]] = {}
+        reactions = {emoji: [str(self._server.bot.id)] for emoji in message.reactions}
         for emoji, user_id in self._reactions.get((channel.id, message.id), []):
             reactions.setdefault(emoji, []).append(user_id)
         self._log.add(
