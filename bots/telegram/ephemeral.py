@@ -44,9 +44,10 @@ class EphemeralMessages:
         """
         # Somebody who writes as the group cannot get such a message.
         if self._is_known and self._is_accepted.get(place.chat, True) and person.isdecimal():
-            receiver = {"receiver_user_id": int(person)}
+            # Without the reply: Telegram refuses it if the message no longer exists, such as that of a deleted API key.
+            changes = {"reply_parameters": None, "ephemeral_message_parameters": {"receiver_user_id": int(person)}}
             try:
-                message = await self._send({**parameters, "ephemeral_message_parameters": receiver})
+                message = await self._send({**parameters, **changes})
             except BadRequest as error:
                 if is_topic_gone(error):
                     raise

@@ -59,6 +59,18 @@ async def test_personal_commands_are_answered_for_the_person_alone(harness: Harn
     assert not spec_violations(harness)
 
 
+async def test_reply_to_a_deleted_message_is_for_the_person_alone(harness: Harness) -> None:
+    """The message with the API key is deleted before the reply to it."""
+    await harness.stop()
+    await harness.start(secret_key="a passphrase")
+    group = Group(harness)
+    await harness.telegram.promote_bot(group.ann, group.chat)
+    reply = await group.say(group.bob, "/key wrong-key-123456")
+    assert "Replace the key" in reply.text
+    assert reply.receiver is group.bob
+    assert "wrong-key-123456" not in harness.telegram.transcript(group.chat)
+
+
 async def test_panel_is_changed_in_place_and_others_see_what_concerns_them(harness: Harness) -> None:
     group = Group(harness)
     panel = await group.say(group.bob, "/settings")

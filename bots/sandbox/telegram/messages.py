@@ -129,7 +129,7 @@ def _reply_target(chat: Chat, params: Json) -> int | None:
         raise bad_request('field "message_id" must be of type Number')
     if chat.find_message(target) is not None:
         return target
-    if reply.get("allow_sending_without_reply"):
+    if reply.get("allow_sending_without_reply") and not params.get("ephemeral_message_parameters"):
         return None
     raise bad_request("message to be replied not found")
 
