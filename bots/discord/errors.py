@@ -48,8 +48,8 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
         50083: gettext_noop("The thread is archived"),
         50278: gettext_noop("This person does not accept direct messages from me"),
         160005: gettext_noop("The thread is locked"),
-        160009: gettext_noop("I may not read the messages of this channel"),
-        160010: gettext_noop("I may not reply to this message"),
+        160009: gettext_noop("I am not allowed to read the messages of this channel"),
+        160010: gettext_noop("I am not allowed to reply to this message"),
     },
     DeliveryFailure.REJECTED: {
         40005: gettext_noop("The message is too large for Discord"),

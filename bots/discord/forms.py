@@ -72,7 +72,7 @@ class Forms:
                 str(interaction.id),
                 title=gettext(ASK_ABOUT_MESSAGE),
                 label=gettext("Your question"),
-                placeholder=gettext("Empty: I answer the message itself."),
+                placeholder=gettext("Leave empty, and I'll answer the message itself."),
             )
         await self._open(interaction, incoming, modal)
 
@@ -98,7 +98,7 @@ class Forms:
                 "",
                 title=gettext("The model's instructions"),
                 label=gettext("Instructions"),
-                placeholder=gettext("Empty: the default."),
+                placeholder=gettext("Leave empty for the default."),
                 text=current,
             )
         await self._open(interaction, incoming, modal)

@@ -111,7 +111,7 @@ async def models_table(services: Services, search: str) -> Table:
     """
     models = search_models(services.models, search)
     quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
-    table = Table("model", "context", "reasoning", "images", "daily quota", "remaining", "")
+    table = Table("model", "context", "reasoning", "pictures", "daily quota", "remaining", "")
     for model in models:
         quota = quotas[model.id]
         table.add_row(

@@ -141,8 +141,8 @@ _OTHERS = (
         (Argument("search", gettext_noop("Part of a name")),),
         details=gettext_noop(
             "Shows each model's context window, its features and the tokens left of today's quota. `/models reasons` "
-            "lists those that reason, `/models vision` those that see pictures, `/models 128k` those with at least so "
-            "large a context window."
+            "lists those that reason, `/models vision` those that see pictures, `/models 128k` those with at least "
+            "that large a context window."
         ),
         example="/models llama 128k",
     ),
@@ -155,7 +155,7 @@ _OTHERS = (
             Argument("question", gettext_noop("Your question; without it, your last one")),
         ),
         details=gettext_noop(
-            "Both answers are written side by side. The button under each makes its model the one that answers here."
+            "Both answers are written side by side. The button under each one chooses its model for this chat."
         ),
         example="/compare phi-4 llama-3.3 Why is the sky blue?",
         ephemeral=False,
@@ -199,7 +199,7 @@ _OTHERS = (
         gettext_noop("Show or set the model's instructions"),
         (Argument("text", gettext_noop("The instructions, or reset")),),
         details=gettext_noop(
-            "The instructions apply to this chat, in a group to your messages unless you manage it. "
+            "The instructions apply to this chat; in a group, only to your own messages unless you manage it. "
             "`/system reset` goes back to the default."
         ),
         example="/system Answer in one sentence.",
@@ -224,7 +224,7 @@ _OTHERS = (
         "remember",
         gettext_noop("Store a note"),
         (Argument("text", gettext_noop("What to remember"), is_required=True),),
-        details=gettext_noop("The model sees the note whenever it fits a question in this conversation."),
+        details=gettext_noop("The model sees the note whenever it is relevant to a question in this conversation."),
         example="/remember My bicycle is green.",
     ),
     Command(
@@ -250,8 +250,8 @@ _OTHERS = (
     ),
     Command(
         "import",
-        gettext_noop("Go on with an exported conversation"),
-        (Argument("file", gettext_noop("The file that /export made"), is_file=True),),
+        gettext_noop("Continue an exported conversation"),
+        (Argument("file", gettext_noop("The file from /export"), is_file=True),),
         details=gettext_noop(
             "Send the file with this command, or reply to it. I ask before I replace this conversation."
         ),
@@ -298,7 +298,7 @@ _LANGUAGE = Command(
     (
         Argument(
             "name",
-            gettext_noop("A language, or auto for that of your app"),
+            gettext_noop("A language, or auto for your app's language"),
             choices=(AUTOMATIC_LANGUAGE, *LANGUAGES),
             choice_labels=(AUTOMATIC_LANGUAGE, *LANGUAGES.values()),
         ),

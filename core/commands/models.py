@@ -28,7 +28,7 @@ MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
 
 REASONING_WORDS = ("reasons", "reasoning")
-VISION_WORDS = ("vision", "images")
+VISION_WORDS = ("vision", "pictures", "pictures")
 WINDOW_PATTERN = re.compile(r"(\d{1,6})k")
 
 T = TypeVar("T")
@@ -51,16 +51,16 @@ def suggest_models(registry: ModelRegistry, query: str) -> list[Suggestion]:
 
 
 def search_models(registry: ModelRegistry, search: str) -> list[Model]:
-    """The models that every word of `search` fits: a part of the ID, or an ability.
+    """The models that every word of `search` matches: by a part of the ID, or an ability.
 
-    `reasons` and `vision` are abilities, `128k` is a context window of at least so many tokens.
+    `reasons` and `vision` are abilities, `128k` is a context window of at least that many tokens.
     """
     words = search.casefold().split()
     models = (*registry.chat_models(), *registry.embedding_models())
-    return [model for model in models if all(_fits(model, word) for word in words)]
+    return [model for model in models if all(_matches(model, word) for word in words)]
 
 
-def _fits(model: Model, word: str) -> bool:
+def _matches(model: Model, word: str) -> bool:
     if word in REASONING_WORDS and model.has_reasoning:
         return True
     if word in VISION_WORDS and model.has_vision:

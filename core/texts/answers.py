@@ -28,21 +28,23 @@ BACK_BUTTON = gettext_noop("Back")
 THINKING = gettext_noop("Thinking…")
 
 STOPPED = gettext_noop("Stopped.")
-PLATFORM_WAIT = gettext_noop("This answer comes late because I may write only so many messages here in a minute.")
+PLATFORM_WAIT = gettext_noop(
+    "This answer is late because I can send only a limited number of messages per minute here."
+)
 ALREADY_STOPPING = gettext_noop("I'm already stopping.")
 HISTORY_TRIMMED = gettext_noop(
     "Older messages no longer fit this model's context window. /context shows what the model still sees."
 )
-ONLY_REASONING = gettext_noop("The model ended inside its reasoning, without an answer. This is what it wrote.")
-ANSWER_HAS_GAP = gettext_noop("A piece of this answer arrived damaged and is missing.")
+ONLY_REASONING = gettext_noop("The model stopped while it was reasoning, without an answer. This is what it wrote.")
+ANSWER_HAS_GAP = gettext_noop("Part of this answer arrived damaged and is missing.")
 MAX_LENGTH_REACHED = gettext_noop("The answer reached its maximum length.")
 LONG_ANSWER = gettext_noop("The answer is long. This file has all of it.")
 ANSWER_CUT = gettext_noop("The answer is too long for one message. Ask me in our private chat to get all of it.")
-DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I sent this. Parts of it may be missing.")
-PREVIEW_ORPHANED = gettext_noop("I was restarted while I wrote this. See the messages below for the answer.")
+DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I was sending this. Parts of it may be missing.")
+PREVIEW_ORPHANED = gettext_noop("I was restarted while I was writing this. See the messages below for the answer.")
 ANSWER_REFUSED = gettext_noop(
-    "I wrote an answer, but it was refused here, perhaps by a filter of this chat. Press Retry for another answer, or "
-    "ask in other words."
+    "I wrote an answer, but it was refused here, perhaps by a filter in this chat. Press Retry for another "
+    "answer, or ask in other words."
 )
 INTERNAL_ERROR = gettext_noop("Something went wrong on my side. Try again later.")
 
@@ -51,7 +53,7 @@ TOO_FAST = gettext_noop("You're sending messages too fast.")
 QUEUE_FULL = gettext_noop("Too many of your messages are waiting. Wait for the next answer, then send this one again.")
 QUESTION_OUTDATED = gettext_noop("I was offline when you sent this. Send /retry to have it answered now.")
 QUESTION_OUTDATED_HERE = gettext_noop("I was offline when you asked this. Press Retry to have it answered now.")
-EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question and a model answers it.")
+EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question, and a model will answer it.")
 NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
 ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
@@ -66,7 +68,7 @@ NOT_YOUR_ANSWER = gettext_noop("This answer belongs to someone else.")
 NOT_YOUR_PRESS = gettext_noop(
     "Only the person who asked can use this button, and only for a while. You can ask in a message of your own."
 )
-QUESTION_NOT_EDITABLE = gettext_noop("I can't show this question in a form. Ask it anew with /ask.")
+QUESTION_NOT_EDITABLE = gettext_noop("I can't show this question in a form. Ask it again with /ask.")
 ANSWER_NOT_STORED = gettext_noop("This answer is no longer stored. Ask again.")
 REASONING_NOT_STORED = gettext_noop(
     "The model's reasoning for this answer is not stored, or was deleted after some days."
@@ -85,7 +87,7 @@ FAILURE_TEXTS: dict[ModelFailure, str] = {
         "The model service does not serve the country where this bot runs. Only the bot's operator can fix that."
     ),
     ModelFailure.BLOCKED: gettext_noop(
-        "A firewall keeps this bot from the model service. Only the bot's operator can fix that."
+        "A firewall blocks this bot's access to the model service. Only the bot's operator can fix that."
     ),
     ModelFailure.WRONG_ADDRESS: gettext_noop(
         "This bot has a wrong address for its model service. Only the bot's operator can fix that."
@@ -146,14 +148,12 @@ PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: gettext_noop(
         "The model service rejected your API key. Change or remove it with /key."
     ),
-    ModelFailure.CREDIT: gettext_noop(
-        "The account of your API key has no credit left. Change or remove the key with /key."
-    ),
+    ModelFailure.CREDIT: gettext_noop("Your API key's account has no credit left. Change or remove the key with /key."),
     ModelFailure.PAYMENT: gettext_noop(
         "This model needs a higher plan than your API key has. Choose another with /model."
     ),
     ModelFailure.QUOTA: gettext_noop(
-        "Today's quota of your API key for this model is used up. Choose another with /model."
+        "Your API key's quota for this model is used up for today. Choose another with /model."
     ),
 }
 

@@ -13,7 +13,7 @@ EXAMPLE_QUESTIONS = (
 )
 """A press on a button with one asks it."""
 NOTHING_TO_STOP = gettext_noop("Nothing to stop.")
-PRIVATE_HINT = gettext_noop("Write to me and a model answers.")
+PRIVATE_HINT = gettext_noop("Write to me, and a model will answer.")
 MUTED_GROUP_HINT = gettext_noop(
     "Use /ask or reply to one of my messages: I don't see others here. To mention me, make me an administrator, or "
     "have my operator turn off the bot's privacy mode and add me again."
@@ -55,14 +55,14 @@ def example_questions() -> list[str]:
 
 
 def model_suggested() -> str:
-    return gettext("The link that brought you here suggests a model. Press it to use it in this chat.")
+    return gettext("The link that brought you here suggests a model. Press its button to use it in this chat.")
 
 
 def added_greeting(model: str, *, hears_mentions: bool) -> str:
     """For everybody in a group or on a server to which the bot was added."""
-    hello = gettext("Hello! Ask me anything, and **{model}** answers.").format(model=markdown_name(model))
+    hello = gettext("Hello! Ask me anything, and **{model}** will answer.").format(model=markdown_name(model))
     how_to_ask = (
-        gettext("Use /ask, mention me or reply to one of my messages. I ignore what else is written here.")
+        gettext("Use /ask, mention me or reply to one of my messages. I ignore everything else written here.")
         if hears_mentions
         else gettext(MUTED_GROUP_HINT)
     )
@@ -73,11 +73,11 @@ def added_greeting(model: str, *, hears_mentions: bool) -> str:
 def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, hears_mentions: bool = True) -> str:
     hello = gettext("Hello, {name}.").format(name=markdown_name(name))
     how_to_ask = (
-        gettext("Write to me, and **{model}** answers.")
+        gettext("Write to me, and **{model}** will answer.")
         if is_private
-        else gettext("Use /ask, reply to me or mention me, and **{model}** answers.")
+        else gettext("Use /ask, reply to me or mention me, and **{model}** will answer.")
         if hears_mentions
-        else gettext("Use /ask or reply to me, and **{model}** answers.")
+        else gettext("Use /ask or reply to me, and **{model}** will answer.")
     ).format(model=markdown_name(model))
     operator = [gettext("You are now an operator of this bot.")] if is_new_operator else []
     what_else = gettext(
@@ -135,7 +135,7 @@ def context_usage(model: str, context_tokens: int, chart: str) -> str:
 
 
 def memory_beside_context(notes: int, files: int) -> str:
-    return gettext("Not counted: {entries}, of which the model gets what fits a question. See /memory.").format(
+    return gettext("Not counted: {entries}. The model sees what is relevant to a question. See /memory.").format(
         entries=count_entries(notes, files)
     )
 

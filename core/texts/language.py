@@ -8,7 +8,7 @@ AUTOMATIC = gettext_noop("Language of your app")
 
 def current_language(language: str, *, is_automatic: bool) -> str:
     text = (
-        gettext("Language: **{language}**, that of your app. Choose another:")
+        gettext("Language: **{language}**, your app's language. Choose another:")
         if is_automatic
         else gettext("Language: **{language}**. Choose another:")
     )
@@ -17,7 +17,9 @@ def current_language(language: str, *, is_automatic: bool) -> str:
 
 def language_changed(language: str, *, is_automatic: bool) -> str:
     text = (
-        gettext("Language: **{language}**, that of your app.") if is_automatic else gettext("Language: **{language}**")
+        gettext("Language: **{language}**, your app's language.")
+        if is_automatic
+        else gettext("Language: **{language}**")
     )
     return text.format(language=LANGUAGES[language])
 

@@ -32,8 +32,8 @@ RECALL_STATUS = {
 }
 RECALL_CHANGED = {
     RecallMode.WITH_MESSAGES: gettext_noop(
-        "Recall: on. I also recall your past messages in this conversation when they fit a question, even those from "
-        "before /new. A note under the answer says so. Turn recall off with `/memory off`."
+        "Recall: on. I also recall your past messages in this conversation when they are relevant to a question, "
+        "even those from before /new. A note under the answer says so. Turn recall off with `/memory off`."
     ),
     RecallMode.OFF: gettext_noop("Recall: off. Notes and files stay until you delete them."),
     RecallMode.NOTES_AND_FILES: gettext_noop("Recall reset. Notes and files are recalled, past messages are not."),
@@ -62,8 +62,8 @@ FETCH_FAILURE_TEXTS = {
     DeliveryFailure.REJECTED: gettext_noop(
         "It is too large, or not meant for bots. Send a smaller part of it, or its text."
     ),
-    DeliveryFailure.FORBIDDEN: gettext_noop("I may not read files here. Ask somebody who manages this chat."),
-    DeliveryFailure.GONE: gettext_noop("It is no longer there. Send it again."),
+    DeliveryFailure.FORBIDDEN: gettext_noop("I'm not allowed to read files here. Ask somebody who manages this chat."),
+    DeliveryFailure.GONE: gettext_noop("It no longer exists. Send it again."),
 }
 
 
@@ -86,15 +86,15 @@ def _found_by_words(failure: ModelFailure) -> str:
     match failure:
         case ModelFailure.QUOTA:
             return gettext(
-                "Today's quota of the embedding model does not suffice for it, so I find it by its words only."
+                "Today's quota for the embedding model is too small for it, so I can find it only by its words."
             )
         case ModelFailure.ALLOWANCE:
             return gettext(
-                "It needs more embedding tokens than today's limit leaves you (see /usage), so I find it by its words "
-                "only."
+                "It needs more embedding tokens than today's limit leaves you (see /usage), so I can find it "
+                "only by its words."
             )
         case _:
-            return gettext("The embedding model is unavailable, so I find it by its words only.")
+            return gettext("The embedding model is unavailable, so I can find it only by its words.")
 
 
 def file_stored(name: str, file: StoredEntry) -> str:
@@ -183,7 +183,7 @@ def _searched_by_words(failure: ModelFailure) -> str:
     match failure:
         case ModelFailure.QUOTA:
             return gettext(
-                "Your notes and files were searched by words only: today's quota of the embedding model is used up."
+                "Your notes and files were searched by words only: today's quota for the embedding model is used up."
             )
         case ModelFailure.ALLOWANCE:
             return gettext("Your notes and files were searched by words only: today's limit is used up.")

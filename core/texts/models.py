@@ -32,7 +32,7 @@ REASONING_MARK, VISION_MARK = "🧠", "👁"
 def model_features(model: Model) -> list[str]:
     features = (
         (model.has_reasoning, gettext("reasoning")),
-        (model.has_vision, gettext("images")),
+        (model.has_vision, gettext("pictures")),
         (model.is_embedding_model, gettext("embeddings only")),
     )
     return [label for has_feature, label in features if has_feature]
@@ -82,7 +82,7 @@ def model_missing(scope_name: str) -> str:
 
 
 def quota_used_up(seconds_until_reset: float) -> str:
-    return gettext("No tokens are left of its quota for today. Quotas reset in {duration}.").format(
+    return gettext("Its quota for today is used up. Quotas reset in {duration}.").format(
         duration=format_duration(seconds_until_reset)
     )
 

@@ -14,8 +14,8 @@ CONFIRMATION = gettext_noop(
     "to them, and your notes and files. It cannot be undone."
 )
 ERASED = gettext_noop(
-    "I have deleted your data. The last traces disappear within a day. You may still use me, and the messages in our "
-    "chats stay there until you delete them."
+    "I have deleted your data. The last traces disappear within a day. You can still use me, and the messages in "
+    "our chats stay there until you delete them."
 )
 EXPORTED = gettext_noop("This file contains everything that I store about you.")
 EXPORT_TOO_LARGE = gettext_noop("Your data is too large for a file here. Ask my operator for it.")
@@ -41,7 +41,7 @@ def privacy_page(settings: Settings, service: str) -> str:
                 settings.inactive_days,
             ).format(count=format_number(settings.inactive_days))
         )
-    blocks.append(gettext("I do not store pictures and recordings."))
+    blocks.append(gettext("I do not store pictures or recordings."))
     blocks.append(
         gettext("Your questions go to the model service {service}, which has rules of its own.").format(
             service=code_span(service)

@@ -15,8 +15,8 @@ NOT_SHARED = gettext_noop("Share: off. Everyone here has their own conversation 
 SHARE_IN_PRIVATE = gettext_noop("Share is for groups; this chat is private.")
 NO_SERVER = gettext_noop("This chat isn't on a server.")
 ANONYMOUS = gettext_noop(
-    "You write as the group, so I can't tell you from its other anonymous administrators. Turn anonymity off to "
-    "change your own settings."
+    "You are writing as the group, so I can't tell you apart from its other anonymous administrators. Turn "
+    "anonymity off to change your own settings."
 )
 RESET_BUTTON = gettext_noop("Reset")
 CHANGE_BUTTON = gettext_noop("Change")

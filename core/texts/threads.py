@@ -5,9 +5,9 @@ from core.texts.formatting import isolate, markdown_name
 
 NO_THREADS = gettext_noop("There are no threads here. Start a new conversation with /new.")
 IN_THREAD = gettext_noop("This is a thread already, with its own conversation. Use /thread in its channel.")
-PERSON_MAY_NOT = gettext_noop("You may not create threads here.")
+PERSON_MAY_NOT = gettext_noop("You're not allowed to create threads here.")
 BOT_MAY_NOT = gettext_noop(
-    "I may not create threads here. Somebody who manages the server can allow it: the permission is "
+    "I'm not allowed to create threads here. Somebody who manages the server can allow it: the permission is "
     "**Create Public Threads**."
 )
 NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")

@@ -10,9 +10,9 @@ NOTHING_TO_EXPORT = gettext_noop("This conversation has no messages yet.")
 NO_UPLOADS = gettext_noop("I can't send files here.")
 EXPORT_TOO_LARGE = gettext_noop("This conversation is too long for a file. Start a new one with /new.")
 
-IMPORT_USAGE = gettext_noop("Send the file that /export made together with /import, or reply to it with /import.")
+IMPORT_USAGE = gettext_noop("Send the file from /export together with /import, or reply to it with /import.")
 FILE_NOT_FETCHED = gettext_noop("I couldn't download the file. Try again later.")
-NO_TRANSCRIPT = gettext_noop("This is not a conversation that /export made. Send `conversation.json`.")
+NO_TRANSCRIPT = gettext_noop("This is not a file from /export. Send `conversation.json`.")
 REPLACE_BUTTON = gettext_noop("Replace")
 IMPORT_EXPIRED = gettext_noop("This import is no longer stored. Send the file again with /import.")
 

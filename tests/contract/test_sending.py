@@ -213,5 +213,5 @@ async def test_bot_writes_to_a_person_in_private(platform: PlatformHarness, adap
     ann = (await platform.inbox.wait_for("hello")).sender
     place = await adapter.open_private_chat(ann.user)
     assert place == platform.private_place
-    await adapter.send(place, Part("Somebody asks to use this bot"), key="1-0")
-    assert [message.text for message in platform.messages(place)] == ["Somebody asks to use this bot"]
+    await adapter.send(place, Part("Somebody wants to use this bot"), key="1-0")
+    assert [message.text for message in platform.messages(place)] == ["Somebody wants to use this bot"]

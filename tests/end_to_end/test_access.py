@@ -27,7 +27,7 @@ async def test_operator_lets_a_stranger_in_on_telegram(tmp_path: Path) -> None:
             await telegram.send_message(eve, chat, text)
         await telegram.wait_for(lambda: bot_texts(telegram.messages(operators_chat)))
         (request,) = telegram.messages(operators_chat)
-        assert request.text == f"Eve asks to use this bot: telegram:person:{eve.id}"
+        assert request.text == f"Eve wants to use this bot: telegram:person:{eve.id}"
         assert [button["text"] for button in request.buttons] == ["Approve", "Refuse"]
         await telegram.press_button(olga, request, request.buttons[0]["callback_data"])
         await telegram.wait_for(lambda: ACCESS_GRANTED in "".join(bot_texts(telegram.messages(chat))))

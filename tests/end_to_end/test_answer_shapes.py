@@ -87,7 +87,7 @@ async def test_another_model_answers_after_comments_only(harness: Harness, chat:
     ("name", "message"),
     [
         ("region", "does not serve the country"),
-        ("proxy", "A firewall keeps this bot"),
+        ("proxy", "A firewall blocks this bot"),
         ("content", "Rephrase your question"),
         ("credit", "has no credit left"),
         ("balance", "has no credit left"),

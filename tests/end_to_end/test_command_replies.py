@@ -53,7 +53,7 @@ async def test_choice_of_a_model_without_quota_says_so(harness: Harness, platfor
     chat = PrivateChat(harness, platform)
     await reply_to(chat, "/model phi-4", "Model: phi-4")
     await chat.ask("repeat: hello", "hello")
-    assert "No tokens are left of its quota for today." in await reply_to(chat, "/model phi-4", "Model: phi-4")
+    assert "Its quota for today is used up." in await reply_to(chat, "/model phi-4", "Model: phi-4")
     assert "No tokens" not in await reply_to(chat, "/model llama-3.3", "Model: Llama-3.3")
 
 

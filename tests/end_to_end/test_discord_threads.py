@@ -116,7 +116,7 @@ async def test_thread_needs_a_channel_and_permissions(harness: Harness) -> None:
     aside = discord.create_thread(channel, "aside")
     assert (await use_thread(harness, ann, aside)).startswith("This is a thread already")
     channel.denied_permissions[ann.id] = CREATE_PUBLIC_THREADS
-    assert await use_thread(harness, ann, channel) == "You may not create threads here."
+    assert await use_thread(harness, ann, channel) == "You're not allowed to create threads here."
     channel.denied_permissions.clear()
     await discord.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~CREATE_PUBLIC_THREADS)
     assert "**Create Public Threads**" in await use_thread(harness, ann, channel)

@@ -18,7 +18,7 @@ def set_client_language(chat: ChatWithButtons, language: str) -> None:
 async def test_person_chooses_a_language(harness: Harness, platform: str) -> None:
     answer_by_count(harness)
     chat = ChatWithButtons(harness, platform)
-    await chat.ask("/language", "Language: .*English.*, that of your app. Choose another:")
+    await chat.ask("/language", "Language: .*English.*, your app's language. Choose another:")
     await chat.ask("/language de", "Sprache: .*Deutsch.*")
     await chat.ask("hello", "answer 1")
     assert chat.answer_buttons() == ["Nochmal"]
@@ -27,7 +27,7 @@ async def test_person_chooses_a_language(harness: Harness, platform: str) -> Non
     assert chat.answer_buttons()[-2:] == ["Nochmal", "Anderes Modell"]
     await chat.ask("/language uk", "Мова: .*Українська.*")
     await chat.ask("/memory", "Нотаток і файлів поки немає.*")
-    await chat.ask("/language auto", "Language: .*English.*, that of your app.")
+    await chat.ask("/language auto", "Language: .*English.*, your app's language.")
     await chat.ask("/new", "New conversation with .*")
 
 

@@ -130,7 +130,7 @@ async def test_search_pages_keep_query(harness: Harness) -> None:
     assert message.text.startswith(count[0]), "the next page is of the same search"
     await telegram.send_message(ann, chat, "/models qwen vl")
     await telegram.wait_for(lambda: "Qwen2.5-VL" in last_text(harness, chat))
-    line = "Qwen2.5-VL-32B-Instruct · 32k · images"
+    line = "Qwen2.5-VL-32B-Instruct · 32k · pictures"
     assert line in last_text(harness, chat)
     await telegram.send_message(ann, chat, "/models no such thing")
     await telegram.wait_for(lambda: "No model matches “no such thing”." in last_text(harness, chat))

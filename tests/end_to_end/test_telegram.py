@@ -329,7 +329,9 @@ async def test_administrators_of_a_group_change_settings_for_everyone(harness: H
     asked = [int(call.params["user_id"]) for call in telegram.calls if call.method.lower() == "getchatmember"]
     assert sorted(asked) == sorted([bob.id, owner.id]), "once for each, not for each command"
     as_group: dict[str, Any] = {"sender_chat": chat.json(), "from": {"id": 1, "is_bot": True, "first_name": "Group"}}
-    assert (await reply_to(owner, "/model phi-4 me", **as_group)).startswith("You write as the group, so I can't tell")
+    assert (await reply_to(owner, "/model phi-4 me", **as_group)).startswith(
+        "You are writing as the group, so I can't tell"
+    )
     assert "(this chat)" in await reply_to(owner, "/model phi-4", **as_group)
 
 

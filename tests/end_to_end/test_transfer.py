@@ -104,7 +104,7 @@ async def test_last_imported_question_can_be_asked_again(harness: Harness, platf
 )
 async def test_other_files_are_refused(harness: Harness, platform: str, content: bytes) -> None:
     chat = ChatWithButtons(harness, platform)
-    await send_import(chat, content, "This is not a conversation that /export made.*")
+    await send_import(chat, content, "This is not a file from /export.*")
 
 
 @PLATFORMS
@@ -148,4 +148,4 @@ async def test_file_is_imported_by_a_reply(harness: Harness) -> None:
 async def test_empty_conversation_and_missing_file_are_explained(harness: Harness, platform: str) -> None:
     chat = ChatWithButtons(harness, platform)
     await chat.ask("/export", "This conversation has no messages yet.")
-    await chat.ask("/import", "Send the file that /export made.*")
+    await chat.ask("/import", "Send the file from /export.*")

@@ -62,7 +62,7 @@ def wrong_country(status: int, body: Any) -> ServiceError:
 
 
 def blocked(status: int, body: Any, content_type: str = "application/json") -> ServiceError:
-    person, operator = "A firewall keeps this bot", "A proxy or a firewall answered"
+    person, operator = "A firewall blocks this bot", "A proxy or a firewall answered"
     return ServiceError(status, body, ModelFailure.BLOCKED, person, operator, content_type=content_type)
 
 

@@ -119,7 +119,7 @@ async def test_notes_and_files_are_counted(tmp_path: Path, model: ModelStandIn) 
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/remember My dog is called Rex.")
         assert (await chat.ask("/context")).endswith(
-            "Not counted: 1 note, of which the model gets what fits a question. See /memory."
+            "Not counted: 1 note. The model sees what is relevant to a question. See /memory."
         )
         await chat.ask("/memory off")
         assert "beside" not in await chat.ask("/context")

@@ -91,7 +91,7 @@ async def test_note_is_stored_without_its_model(tmp_path: Path, model: ModelStan
     async with running_engine(tmp_path, model, person_tokens=10) as chat:
         reply = await chat.ask(f"/remember {'several words ' * 50}")
         assert reply.startswith(texts.note_stored(1))
-        assert reply.endswith("so I find it by its words only.")
+        assert reply.endswith("so I can find it only by its words.")
 
 
 async def test_delete_lists_what_can_be_deleted(tmp_path: Path, model: ModelStandIn) -> None:

@@ -71,7 +71,7 @@ async def test_answering_model_is_shown(tmp_path: Path, model: ModelStandIn) -> 
         reply = await chat.ask("/model")
         assert "Model: **phi-4** (" in reply
         assert "in place of Llama-3.3-70B, the default, which is no longer available" in reply
-        assert "**phi-4** answers" in await chat.ask("/start")
+        assert "**phi-4** will answer" in await chat.ask("/start")
         assert "Model: phi-4" in await chat.ask("/settings")
         assert "phi-4 · 16k · 499k tokens left" in await chat.ask("/models phi-4")
 

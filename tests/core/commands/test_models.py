@@ -199,7 +199,7 @@ async def test_model_without_quota_is_chosen_with_a_warning(tmp_path: Path, mode
     async with running_engine(tmp_path, model, quotas={PHI: 1}) as chat:
         await chat.ask("/model phi-4")
         await chat.ask("repeat: hello")
-        assert "\nNo tokens are left of its quota for today. Quotas reset in" in await chat.ask("/model phi-4")
+        assert "\nIts quota for today is used up. Quotas reset in" in await chat.ask("/model phi-4")
         assert "No tokens" not in await chat.ask("/model llama-3.3")
 
 

@@ -88,7 +88,7 @@ async def test_stranger_is_answered_once_and_let_in_by_the_operator(tmp_path: Pa
         for text in ("my secret question", "hello?", "hello??"):
             await adapter.write_as_stranger("77", text)
         await adapter.wait_for_text_in("77", texts.ACCESS_REQUESTED)
-        await adapter.wait_for_text_in(OPERATOR, "`Eve` asks to use this bot: `fake:person:77`")
+        await adapter.wait_for_text_in(OPERATOR, "`Eve` wants to use this bot: `fake:person:77`")
         request = adapter.last_message(OPERATOR)
         assert "secret" not in str(adapter.messages)
         await adapter.press(adapter.action(request, "Approve"), request, user=OPERATOR)
@@ -157,7 +157,7 @@ async def test_many_strangers_are_summarised(tmp_path: Path, model: ModelStandIn
         assert len(adapter.texts_in(OPERATOR)) == 1
         await adapter.store.write(shift_announcements, -Timings().request_notice_interval)
         await adapter.write_as_stranger("78", name="Eve 8")
-        await adapter.wait_for_text_in(OPERATOR, "9 people ask to use this bot")
+        await adapter.wait_for_text_in(OPERATOR, "9 people want to use this bot")
         summary = adapter.last_message(OPERATOR)
         assert [button.label for button in adapter.buttons[summary]] == [
             *("Approve 1", "Approve 2", "Approve 3"),
@@ -191,9 +191,9 @@ async def test_name_of_a_stranger_is_data(tmp_path: Path, model: ModelStandIn) -
     name = "**b** `x` [a](https://e.example) @all\u202e\n# ok" + "x" * 300
     async with private_bot(tmp_path, model, OPERATOR) as adapter:
         await adapter.write_as_stranger("77", name=name)
-        await adapter.wait_for_text_in(OPERATOR, "asks to use this bot")
+        await adapter.wait_for_text_in(OPERATOR, "wants to use this bot")
         (text,) = adapter.texts_in(OPERATOR)
-        assert text == "`**b** x [a](https://e.example) @all #` asks to use this bot: `fake:person:77`"
+        assert text == "`**b** x [a](https://e.example) @all #` wants to use this bot: `fake:person:77`"
 
 
 async def test_stranger_may_ask_again_after_the_request_has_expired(tmp_path: Path, model: ModelStandIn) -> None:
