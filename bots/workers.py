@@ -24,7 +24,7 @@ WORKER_VARIABLE = "PARLEY_WORKER"
 FIRST_RESTART_DELAY = 0.5
 MAX_RESTART_DELAY = 30.0
 STABLE_SECONDS = 60.0
-"""A worker that has run for so long is restarted without a longer delay."""
+"""A worker that has run for this long is restarted without a longer delay."""
 EXIT_DEADLINE = 30.0
 """Seconds after which a worker that was told to stop is killed. Workers have a shorter deadline of their own."""
 

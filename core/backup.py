@@ -70,7 +70,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 async def restore(store: Store, path: Path, *, replaces: bool) -> Manifest:
-    """Replace the content of the database by a backup's. Nothing is changed if this fails.
+    """Replace the content of the database with that of a backup. Nothing is changed if this fails.
 
     `replaces`: also if the database is not empty. Raises `ConfigurationError`, `StoreError` and `UnavailableError`.
     """

@@ -9,7 +9,7 @@ platforms and the database. Whoever reports it, over HTTP or to a supervisor, as
                           no platform is connected.
 
 A process that stands by, because others poll Telegram or serve all shards, is connected. These are no reasons to
-restart: a single platform that is away, because the others are served; a platform that lets nobody connect for a
+restart: one platform that is unavailable, because the others are served; a platform that lets nobody connect for a
 while; and a database that does not answer, because its turns wait for it.
 """
 
@@ -45,7 +45,7 @@ class Health:
         self._connected_at: dict[str, float] = {}
         """When each platform was last seen connected."""
         self._disconnected: set[str] = set()
-        """The platforms that have been away for so long that it was logged."""
+        """The platforms whose long disconnection has been logged."""
         self._store_answered_at: float | None = None
         self._is_stopping = False
 

@@ -15,7 +15,7 @@ class PlatformMetrics:
         """The platform refused a request for `seconds`, because there were too many."""
 
     def waited(self, priority: str, seconds: float) -> None:
-        """A request of this priority waited so long for the platform's rate limits."""
+        """A request of this priority waited this long for the platform's rate limits."""
 
     def first_text_shown(self, seconds: float) -> None:
         """So long after the question arrived, the person sees the first words."""
@@ -41,10 +41,10 @@ class Metrics:
         """Another model is asked. `reason`: the `ModelFailure` of the one before."""
 
     def tokens_used(self, model: str, kind: str, tokens: int) -> None:
-        """A request cost so many tokens. `kind`: a `UsageKind`."""
+        """A request cost `tokens`. `kind`: a `UsageKind`."""
 
     def transaction_ended(self, operation: str, seconds: float) -> None:
-        """A transaction took so long, including the wait for a connection. `operation`: read, write or maintenance."""
+        """A transaction took `seconds`, with the wait for a connection. `operation`: read, write or maintenance."""
 
     def loop_checked(self, lag: float) -> None:
         """A timer of the event loop was late by `lag` seconds."""

@@ -23,7 +23,7 @@ class SubjectErasure:
 
 
 async def export_subject(store: Store, subject: str) -> bytes:
-    """JSON. Raises `StoreError`."""
+    """Everything that is stored about the person, as JSON. Raises `StoreError`."""
     data = await store.read_snapshot(export_person, _person(subject))
     return data.encode()
 

@@ -333,7 +333,7 @@ class FastStart:
     interval: float
     """Seconds between two previews."""
     seconds: float
-    """For so long after the first text."""
+    """How long after the first text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Timings:
     tolerated_lateness: float = 0.05
     """How late the event loop may be on average before previews become rarer."""
     long_platform_wait: float = 20.0
-    """People are told why an answer waits so long for its platform."""
+    """People are told why an answer is late if it waits for its platform this long."""
     preview_finish_timeout: float = 10.0
     """For a preview that is being sent when the answer is complete."""
 
@@ -91,15 +91,15 @@ class Timings:
     """Between two looks at the adapters, which also measure how late the event loop is."""
     store_check_interval: float = 5.0
     event_loop_timeout: float = 30.0
-    """A process whose event loop did nothing for so long is not alive."""
+    """A process whose event loop did nothing for this long is not alive."""
     max_disconnection: float = 600.0
-    """Nor is one without connection to any platform for so long. Longer than the adapters' own recovery takes."""
+    """Nor is one without a connection to any platform for this long. Longer than the adapters' own recovery takes."""
     tolerated_disconnection: float = 15.0
     """How long a platform still counts as connected for traffic: a lost connection is usually back at once."""
     report_timeout: float = 5.0
     """How long the database may take for a report of all metrics."""
     store_silence_timeout: float = 20.0
-    """Without an answer of the database for so long, a process is not ready."""
+    """Without an answer of the database for this long, a process is not ready."""
 
     # Shutdown
     shutdown_grace: float = 12.0

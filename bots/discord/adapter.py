@@ -66,7 +66,7 @@ from core.port import (
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
-# Discord counts each channel's messages and edits apart. These hold until it reports its limits in headers.
+# Discord counts each channel's messages and edits separately. These hold until it reports its limits in headers.
 MESSAGE_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
 EDIT_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
 CAPABILITIES = Capabilities(

@@ -160,7 +160,7 @@ class EventIntake:
 
 
 async def translate_refusal(text: str, incoming: Incoming) -> str:
-    """In the language of the client or the server: the one that a person chose is in the database, which is away."""
+    """In the language of the client or the server: the one that a person chose is in the unavailable database."""
     with speaking(await load_catalogue(match_language(incoming.language))):
         return gettext(text)
 

@@ -60,7 +60,7 @@ class Forms:
             await self._edit_question(interaction, submission)
 
     async def open_question_about_message(self, interaction: Interaction) -> None:
-        """Whoever may not use the bot gets the same as for any other command."""
+        """People without access get the same reply as to any other command."""
         incoming = translate_message_command(interaction, self.account)
         if not await self.intake.may_use(incoming):
             await self.intake.store_interaction(incoming)

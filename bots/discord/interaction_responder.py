@@ -231,7 +231,7 @@ class InteractionResponder:
     async def announce(self, token: InteractionToken, body: Json, file: File | None = None) -> str:
         """Follow up for everyone to see, in place of the deferred response, which only the person sees.
 
-        Discord knows follow-ups by no key. The response is therefore filled before the follow-up and deleted after it:
+        Follow-ups have no idempotency key. The response is therefore filled before the follow-up and deleted after it:
         if an earlier process has filled it, the follow-up may exist and is not repeated, and the person keeps the
         response. Returns the message's ID; "" if an earlier process has done all.
         """

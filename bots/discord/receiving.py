@@ -58,7 +58,7 @@ class EventReceiver:
             await self._reply_not_stored(message, await translate_refusal(refusal, incoming))
 
     async def handle_edit(self, message: discord.Message, bot_id: int) -> None:
-        """An edit that cannot be stored changes nothing: the question keeps its text, and the person can write anew."""
+        """If an edit cannot be stored, the question keeps its text, and the person can edit it again."""
         incoming = translate_edit(message, self.account, bot_id)
         if incoming is not None:
             await self.intake.store(incoming)

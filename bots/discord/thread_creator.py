@@ -1,6 +1,6 @@
-"""Creates a thread for a command once, also if an earlier request for it may have arrived.
+"""Creates a thread for a command once, even if an earlier request for it may have arrived.
 
-Discord knows such requests by no key. A thread that the command has created is recognised by its title, its creator and
+Such requests have no idempotency key. A thread that the command has created is recognised by its title, its creator and
 its age: a later ID than the command's. If two commands in a channel ask for the same title at the same time and the
 process dies, both may get the same thread.
 """

@@ -1,4 +1,4 @@
-"""What the stand-ins share: a server on loopback, waiting for changes, ordered faults.
+"""What the stand-ins share: a server on loopback, waiting for changes, fault injection.
 
 `StandIn` is the base of all three, `ChatStandIn` of the two chat platforms. What a request means
 is up to each stand-in.
@@ -50,7 +50,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An ordered failure of a call. `seconds`: how long the bot must wait, or the delay."""
+    """An injected failure of a call. `seconds`: how long the bot must wait, or the delay."""
 
     kind: FaultKind
     seconds: float = 0.0
@@ -180,7 +180,7 @@ class ChatObserver(Protocol[ChatT_contra, MessageT, CallT_contra]):
 
 
 class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
-    """`fault_hook` sees each call first and may order it to fail; `script` holds replies that replace
+    """`fault_hook` sees each call first and may make it fail; `script` holds replies that replace
     the stand-in's own.
     """
 
@@ -194,7 +194,7 @@ class ChatStandIn(StandIn, Generic[ChatT, MessageT, CallT]):
         self._watchers: weakref.WeakSet[ChatWatcher[ChatT, MessageT]] = weakref.WeakSet()
 
     async def apply_fault(self, fault: Fault, request: web.Request) -> int | None:
-        """Delay the call or drop its connection, as `fault` says. Returns the status of an ordered error."""
+        """Delay the call or drop its connection, as `fault` says. Returns the status of an injected error."""
         match fault.kind:
             case FaultKind.DROP_BEFORE:
                 drop_connection(request)

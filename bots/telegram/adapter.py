@@ -70,9 +70,9 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 NO_LINK_PREVIEW = {"is_disabled": True}
 # Telegram allows about one message a second, and a few at once. Edits count as messages.
 PRIVATE_RATE_LIMIT: RateLimit = (Window(5, 5.3),)
-# And 20 in any minute in a group. The second more makes up for requests that arrive faster than earlier ones.
+# And 20 in any minute in a group. The extra second allows for requests that arrive faster than earlier ones.
 GROUP_RATE_LIMIT: RateLimit = (*PRIVATE_RATE_LIMIT, Window(20, 61.0, spacing=1.0))
-# Drafts do not count as messages: seen to pass are up to 20 in 5 and 40 in 30 seconds.
+# Drafts do not count as messages. In practice, up to 20 in 5 seconds and 40 in 30 seconds pass.
 DRAFT_RATE_LIMIT: RateLimit = (Window(16, 5.0), Window(36, 30.0))
 # Telegram allows 30 a second. The shorter window spreads requests, because they bunch up on a busy machine.
 ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.15), Window(6, 0.22))
@@ -249,7 +249,7 @@ class TelegramAdapter:
         return me
 
     def _with_reactions(self, inbox: Inbox) -> Inbox:
-        """`inbox`, and what follows at once when it has stored an event."""
+        """`inbox`, followed by the bot's reactions to an event that it has stored."""
 
         async def receive(incoming: Incoming) -> None:
             if is_guest(incoming.place) and not self._foreign_messages.allows_guests:

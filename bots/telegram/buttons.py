@@ -10,13 +10,13 @@ from core.texts.answers import COPY_CODE_BUTTON
 
 MAX_BUTTONS_PER_ROW = 3
 MAX_SHARED_ROW_CHARS = 24
-"""A phone cuts a longer label if it shares a row."""
+"""A phone truncates a longer label if it shares a row."""
 
 
 def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
     """One row for each menu item, then the buttons; None without either.
 
-    A complete message with one block of code gets a button that copies it. What grows has a destructive button: Stop.
+    A complete message with one block of code gets a button that copies it. A growing one has a destructive Stop button.
     """
     rows = [[_menu_button(item)] for item in part.menu]
     buttons = [_button(button) for button in part.buttons]

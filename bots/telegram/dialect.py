@@ -304,7 +304,7 @@ class _EntityWriter:
             self._write(f" ({link.url})")
 
     def _url(self, url: str) -> None:
-        """An address, which Telegram makes a link itself, unless it would make the wrong one."""
+        """A URL: Telegram makes it a link by itself. Where that would be the wrong link, it gets an entity."""
         is_in_link = any(span.kind == MessageEntity.TEXT_LINK for span in self._open_spans)
         if is_in_link or not CLICKABLE_URL.match(url):
             self._write(url)

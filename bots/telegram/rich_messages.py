@@ -1,4 +1,4 @@
-"""Sends rich messages, and remembers whether the server knows them."""
+"""Sends rich messages, and remembers whether the server supports them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from core.errors import DeliveryFailure, RichRejectedError
 from core.port import Part
 
 MAX_REFUSALS = 3
-"""A server that has refused so many rich messages, and accepted none, is one without typed blocks."""
+"""A server that has refused this many rich messages, and accepted none, is taken for one without typed blocks."""
 UNKNOWN_FIELD_TEXT = "message text is empty"
 """How a server answers that ignores `rich_message` in an edit."""
 NOT_EDITABLE_TEXT = "message can't be edited"
@@ -29,7 +29,7 @@ class RichMessages:
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
         self.is_supported = True
-        """False once the server has turned out not to know rich messages."""
+        """False once the server has turned out not to support rich messages."""
         self._has_succeeded = False
         self._refusals = 0
 

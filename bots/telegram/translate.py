@@ -26,8 +26,8 @@ from bots.telegram.message_ids import message_key
 from bots.telegram.quotes import quote_forward, replied_files, replied_message, translate_quotes
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Sender
 
-ABSENT = (ChatMember.LEFT, ChatMember.BANNED)
-WRITING = (ChatMember.MEMBER, ChatMember.ADMINISTRATOR)
+ABSENT_STATUSES = (ChatMember.LEFT, ChatMember.BANNED)
+WRITING_STATUSES = (ChatMember.MEMBER, ChatMember.ADMINISTRATOR)
 STOP_UPDATE_FIELD = "stopped_message_generation"
 MIN_SPLIT_UNITS = 3500
 """A message of at least this many UTF-16 units may be the first part of a longer text, because clients
@@ -76,7 +76,9 @@ def _translate_membership(membership: ChatMemberUpdated, me: User, key: str) -> 
     """Somebody added the bot to a group in which it may write; None for every other change."""
     chat, adder = membership.chat, membership.from_user
     is_group = chat.type in (ChatType.GROUP, ChatType.SUPERGROUP)
-    is_new = membership.old_chat_member.status in ABSENT and membership.new_chat_member.status in WRITING
+    is_new = (
+        membership.old_chat_member.status in ABSENT_STATUSES and membership.new_chat_member.status in WRITING_STATUSES
+    )
     if not (is_group and is_new) or adder.is_bot:
         return None
     return Incoming(EventKind.ADDED, key, _place(chat.id, me), sender_of(adder), "")

@@ -36,8 +36,14 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 (the name of a h
 MAX_UPDATE_BYTES = 1024 * 1024
 MAX_CONCURRENT_UPDATES = 100
 HEALTH_PATH = "/healthz"
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, web.RequestPayloadError, ConnectionError)
-"""What reading a body raises that is no JSON, is not encoded as its headers say, or ends too early."""
+UNREADABLE_BODY_ERRORS = (
+    msgspec.DecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    web.RequestPayloadError,
+    ConnectionError,
+)
+"""Raised for a body that is not JSON, is not encoded as its headers say, or ends too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class WebhookServer:
             try:
                 async with asyncio.timeout(self._timings.webhook_read_timeout):
                     payload = msgspec.json.decode(await request.read(), type=dict)
-            except UNREADABLE:
+            except UNREADABLE_BODY_ERRORS:
                 return web.Response(status=400)
             except TimeoutError:
                 return web.Response(status=408)

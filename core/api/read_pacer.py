@@ -20,7 +20,7 @@ class ReadPacer:
 
     @property
     def pause_seconds(self) -> float:
-        """The longest pause with so many streams."""
+        """The longest pause. It grows with the number of open streams."""
         return min(MAX_PAUSE, self._streams * PAUSE_PER_STREAM)
 
     @contextmanager

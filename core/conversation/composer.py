@@ -26,7 +26,7 @@ MAX_HISTORY_MESSAGES = 2000
 LOADED_FACTOR = 1.5
 """How much history is loaded, as a multiple of the tokens that fit: messages may have fewer tokens than estimated."""
 QUESTIONS_WITH_IMAGES = 2
-"""The last questions in the history that are sent with their pictures again."""
+"""How many of the last questions in the history are sent with their pictures again."""
 ImageLoader: TypeAlias = Callable[[Sequence[ImageReference]], Awaitable[Sequence[MessageImage | None]]]
 """Loads pictures of earlier questions; None in place of one that is gone."""
 SUMMARY_HEADING = "Summary of the earlier part of this conversation:\n"

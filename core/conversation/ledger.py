@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 QUOTA_WARNING_FRACTION = 0.8
 EMBEDDING_SHARE = 0.5
-"""Of the embedding model's quota: so much one person may spend a day on storing files."""
+"""The share of the embedding model's daily quota that one person may spend on storing files."""
 DAY_SECONDS = 86_400
 BILLED_FAILURES = frozenset(
     {ModelFailure.STALLED, ModelFailure.TRUNCATED, ModelFailure.MALFORMED, ModelFailure.EMPTY, ModelFailure.FILTERED}

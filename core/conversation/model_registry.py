@@ -35,7 +35,7 @@ class ModelRegistry:
         self._clock = timings.clock
         self._timings = timings
         self._settings = settings
-        # Until the list has come, other services are taken for one that offers the default model.
+        # Until its list arrives, another service is assumed to offer the built-in models if the default model is one.
         is_known = settings.uses_io_intelligence or settings.default_model in BUILTIN_MODELS
         self._known_models: Mapping[str, Model] = BUILTIN_MODELS if is_known else {}
         """Those that the service may offer without listing them."""
@@ -114,7 +114,7 @@ class ModelRegistry:
             log.error("model.account_refused", failure=problem.failure, advice=ADVICE[problem.failure])
 
     def set_models(self, models: Sequence[Model]) -> None:
-        """Take `models` for the list of the service."""
+        """Use `models` as the service's list."""
         is_io_intelligence = self._settings.uses_io_intelligence or any(m.is_from_io_intelligence for m in models)
         self._known_models = BUILTIN_MODELS if is_io_intelligence else {}
         table = BUILTIN_MODELS if is_io_intelligence else MODELS_WITHOUT_QUOTAS

@@ -100,7 +100,7 @@ class Preferences:
 
 
 def load_preferences(connection: Connection, incoming: Incoming, settings: Settings) -> Preferences:
-    """The preferences that hold for the sender of `incoming` in its place."""
+    """The preferences that apply to the sender of `incoming` in its place."""
     applicable = applicable_scopes(incoming.place, incoming.sender)
     preferences = list_preferences(connection, [scope.key for scope in applicable])
     defaults = {

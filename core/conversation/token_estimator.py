@@ -97,7 +97,7 @@ class TokenEstimators:
     ) -> None:
         """Learn from the service's count of a request and its answer. Raises `StoreError`.
 
-        Nothing is learnt from a request with images, because the count does not tell their part.
+        Nothing is learned from a request with images, because the count does not say how many tokens are theirs.
         """
         if usage.prompt_tokens <= 0 or any(message.images for message in messages):
             return

@@ -26,7 +26,7 @@ class _Transcript(msgspec.Struct, frozen=True):
 
 
 def encode_transcript(messages: Sequence[TranscriptMessage]) -> tuple[bytes, int]:
-    """The file, and how many of the newest messages it has: so many that it can be imported again."""
+    """The file, and how many of the newest messages it contains: only as many as can be imported again."""
     newest: list[TranscriptMessage] = []
     size = LAYOUT_BYTES
     for message in reversed(messages[-MAX_MESSAGES:]):

@@ -8,7 +8,7 @@ from core.settings import Settings
 
 DEFAULT_MODEL_SETTING = "PARLEY_DEFAULT_MODEL"
 EVERY_MODEL = "*"
-"""In `PARLEY_QUOTAS`: models without an own entry."""
+"""In `PARLEY_QUOTAS`: models without an entry of their own."""
 MAX_SUGGESTIONS = 3
 
 

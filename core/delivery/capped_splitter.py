@@ -36,7 +36,7 @@ class OneMessageDialect:
 
 
 def scale_max_parts(messages: int | None, plain: Dialect, dialect: Dialect) -> int | None:
-    """How many parts of `dialect` have about as much room as so many of `plain`."""
+    """How many parts of `dialect` hold about as much text as `messages` parts of `plain`."""
     return None if messages is None else max(1, round(messages * plain.limit / dialect.limit))
 
 

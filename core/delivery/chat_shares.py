@@ -20,12 +20,12 @@ from core.port import Window
 from core.store.rate_limits import MAX_IDLE_SECONDS, ChatActivity
 
 MAX_AGE_SECONDS = 2 * MAX_IDLE_SECONDS
-"""Longer than any window: what a process knows of a chat in which it has had no turn for so long is worthless."""
+"""Longer than any window: what a process knows of a chat in which it has had no turn for this long is outdated."""
 
 
 @dataclass(slots=True)
 class ChatShare:
-    """The part of this process in the limit of one chat."""
+    """This process's share of the limit of one chat."""
 
     joined_at: float
     """Since when the others have known that this process writes here."""
@@ -35,7 +35,7 @@ class ChatShare:
     """When it last had a turn here."""
     _others_seen_at: float = -math.inf
     _seen_with: dict[int, float] = field(default_factory=dict)
-    """When so many processes, with this one, were last active here."""
+    """By number of processes, including this one: when that many were last active here."""
 
     @classmethod
     def begin(cls, now: float) -> "ChatShare":

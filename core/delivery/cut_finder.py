@@ -116,9 +116,9 @@ class CutFinder:
         self._render = render
         self._parser = parser
         self.cost = 0
-        """What the search did cost, in characters of prose, if nothing had been parsed before."""
+        """What the search cost, in characters of prose, if nothing had been parsed before."""
         self.work = 0
-        """What it did cost, apart from the work of `parser`."""
+        """What it cost, apart from the work of `parser`."""
         self._dialect = dialect
         self._max_size = dialect.limit
         self._allowance = allowance

@@ -64,7 +64,7 @@ class PartParser:
         self._settled: list[Block] = []
         self._boundaries = [_Boundary(self._offset, self._offset, self._offset)]
         self.work = 0
-        """What all parsing so far did cost, in characters of prose."""
+        """What all parsing so far cost, in characters of prose."""
 
     def parse(self, text: str, end: int, suffix: str = "") -> ParsedPart:
         """The part if `text`, which may only grow from call to call, ended at `end` and `suffix` followed."""

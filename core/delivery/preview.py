@@ -42,7 +42,7 @@ MAX_SLOWED_INTERVAL = 5.0
 MAX_WAIT_WITH_PREVIEWS = 30.0
 """An answer has no further previews after the platform demanded to wait longer."""
 FRESH_TEXT_WAIT = 0.1
-"""The stream is read at intervals: a preview that is due waits so many seconds for what has arrived since."""
+"""Seconds that a preview which is due waits for new text, because the stream is read at intervals."""
 PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
 
 
@@ -201,13 +201,13 @@ class Preview:
             await self._wait_for_change(self._capabilities.draft_refresh_interval)
 
     def _seconds_until_sign_of_life(self) -> float:
-        """How long to wait for the first text before the person sees what happens."""
+        """How long to wait for the first text before the person sees that the bot is at work."""
         now, typing_from = self._clock.monotonic(), self._started_at + self._timings.typing_delay
         if self._shown_status is not None:
             is_changed = self._current_status() != self._shown_status
             wait = self._interval() if is_changed else self._capabilities.draft_refresh_interval
             return math.inf if wait is None else self._shown_at + wait - now
-        if self._status:  # news is shown at once, that the model reasons only if it does so for a moment
+        if self._status:  # shown at once, except that the model reasons: only if it does so for a moment
             return typing_from - now if self._status == self._thinking else 0.0
         typing_at = max(typing_from, self._typing_at + self._capabilities.typing_interval)
         return min(typing_at, self._started_at + self._timings.thinking_status_delay) - now

@@ -1,8 +1,8 @@
-"""How much a process can spend on previews: they become rarer when it is busy, and wait while questions start.
+"""Limits what a process spends on previews: they become rarer when it is busy, and wait while questions start.
 
-All previews of the process together are at most `MAX_PREVIEWS_PER_SECOND`: what many answers cost at once is mostly
-their previews. Besides, every preview measures how late its timer was. The event loop is late when it has too much to
-do: then all intervals grow in proportion, so that previews take only the time that answers leave.
+The process shows at most `MAX_PREVIEWS_PER_SECOND`, because previews are most of what many answers cost at once.
+Besides, every preview measures how late its timer was. When the event loop is late, it has too much to do: all
+intervals grow in proportion, so that previews take only the time that answers leave.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from core.clock import wait_for_event
 from core.timings import Timings
 
 LATENESS_WEIGHT = 0.1
-"""Of a new measurement in the average."""
+"""The weight of a new measurement in the average."""
 MAX_STRETCH = 10.0
 MAX_PREVIEWS_PER_SECOND = 55
 MAX_SHARED_INTERVAL = 5.0
-"""The longest interval for the sake of other answers: most answers end sooner."""
+"""In seconds: for the sake of other answers, previews become no rarer than this. Most answers end sooner."""
 MAX_START_SECONDS = 1.0
-"""Questions that take longer to start read files or wait for something else: previews need not wait for them."""
+"""Previews do not wait for questions that take longer to start: these read files or wait for something else."""
 
 
 class PreviewLoad:

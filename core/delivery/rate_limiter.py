@@ -2,16 +2,16 @@
 
 The limits are sliding windows (`core.delivery.sliding_windows`), for each chat and for the whole account. Waiting
 requests are granted by priority, then the one that has been waiting longest. Requests of low priority leave room for
-what is known to come: the final message of each open answer, and for as many new answers as there were lately (first
-texts, for at most `LONG_ANSWER_SECONDS`: for as many as are open). Example:
-a group with `Window(count=20, seconds=60)` and one open answer
+what is expected: the final message of each open answer, and as many new answers as there were lately (first texts: as
+many as are open, for at most `LONG_ANSWER_SECONDS`). Example: a group with `Window(count=20, seconds=60)` and one open
+answer
 
-    0 s     first text     granted: the answer's final message still has its place
+    0 s     first text     granted: there is still room for the answer's final message
     1 s     preview        granted
-    2 s     preview        waits until 2.4 s: the fewer requests are left, the rarer are previews
+    2 s     preview        waits until 2.4 s: the fewer requests are left, the rarer previews become
     5 s     final          granted at once
 
-What a final message needs is kept fully where the window is long, and hardly where it is short: there it can wait.
+A long window keeps all the room that final messages need. A short one keeps hardly any, because there they can wait.
 
 If the platform still refuses a request, `apply_retry_after` blocks the chat or the account for as long as the platform
 demands, and slows it down for some minutes. Other chats do not wait.
@@ -44,15 +44,15 @@ WHOLE_ACCOUNT = ""
 MAX_TRACKED_CHATS = 1000
 """Idle chats are forgotten when there are more."""
 LONG_WINDOW_SECONDS = 60.0
-"""Windows of this length or more keep a place for all that is known to come; shorter ones in proportion."""
+"""Windows of this length or more keep room for all that is expected; shorter ones in proportion."""
 REQUESTS_PER_ANSWER = 2
 """What a new answer needs at least: its first text and its final message."""
 LONG_ANSWER_SECONDS = 8.0
-"""In a busy chat, the first text of an answer waits so long: an answer that is complete by then needs no preview."""
+"""In a busy chat, the first text of an answer waits this long: an answer that is complete by then needs no preview."""
 WIDE_REFUSAL_CHATS = 3
 WIDE_REFUSAL_SECONDS = 600.0
-"""When so many chats were refused within this time, the platform's limits are lower than thought: new chats begin
-slowly."""
+"""When `WIDE_REFUSAL_CHATS` were refused within this time, the platform's limits are lower than assumed: new chats
+begin slowly."""
 
 
 class Priority(IntEnum):
@@ -184,7 +184,7 @@ class RateLimiter:
 
     @contextmanager
     def expect_final(self, chat: str) -> Iterator[None]:
-        """Keep a place for the final message of an answer, until the block ends."""
+        """Keep room for the final message of an answer, until the block ends."""
         state = self._chat(chat)
         state.open_answers += 1
         state.opened_at.append(self._clock.monotonic())

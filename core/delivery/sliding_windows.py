@@ -85,7 +85,7 @@ class SlidingWindows:
         *,
         is_preview: bool = False,
     ) -> float:
-        """When the next request may be sent; infinite if others must be sent or open answers end before.
+        """When the next request may be sent; infinite if that depends on other requests or on the end of open answers.
 
         `share`: how many requests of a window this process may use. `reserve`: how many of these the request leaves
         to others; at least one is its own, unless all of the window are reserved.

@@ -43,7 +43,7 @@ from core.port import Dialect, Part
 INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 MAX_INLINE_WORK = 40_000
-"""An update that adds more or probably costs more, a few milliseconds, runs in a thread."""
+"""An update that adds more characters, or probably costs more work (some milliseconds), runs in a thread."""
 MAX_SOURCE_RATIO = 8
 """A part is full with this many characters of source per unit of its limit, whatever they show."""
 MAX_GRAPHEME_CHARS = 256
@@ -83,7 +83,7 @@ class Splitter:
         self._text = ""
         self._source = ""
         self._open_work = 0
-        """What showing the open part did cost last time."""
+        """What showing the open part cost last time."""
         self.is_cancelled = False
         """Whether a split was abandoned, so that the splitter is of no more use."""
         self._finished_work = 0

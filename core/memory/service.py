@@ -208,7 +208,7 @@ class MemoryService:
             return await self._embed_chunks(account, chunks, on_progress, charge)
 
     async def _require_quota(self, account: ApiKey, tokens: int) -> None:
-        """Raise `ModelError` if today's quota does not suffice for so many tokens."""
+        """Raise `ModelError` if today's quota does not suffice for this many tokens."""
         quotas = await self._ledger.get_quotas(account.key_id, [self._model], UsageKind.EMBEDDINGS)
         remaining = quotas[self._model].remaining
         if remaining is not None and tokens > remaining - quotas[self._model].usage.reserved:

@@ -18,7 +18,7 @@ from core.store.incoming_codec import decode_incoming, encode_incoming
 from core.store.schema import access_requests, database_now, grants, turns
 
 MAX_PENDING = 200
-"""While so many wait for a decision, further strangers get nothing."""
+"""While this many wait for a decision, further strangers get nothing."""
 NO_LIMITS = InboundLimits()
 
 IS_PENDING = access_requests.c.decision.is_(None) & ~exists().where(grants.c.subject == access_requests.c.subject)

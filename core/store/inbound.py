@@ -257,7 +257,7 @@ def _ask_again(connection: Connection, asked: AskedQuestion, incoming: Incoming)
 
 
 def find_edited_question(connection: Connection, turn: Turn) -> AskedQuestion | None:
-    """The question that `turn`, an edit, asks anew."""
+    """The question that `turn`, an edit, asks again."""
     is_earlier = (turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq)
     return _find_question(connection, turn.incoming, *is_earlier)
 

@@ -31,7 +31,7 @@ def load_facts(connection: Connection, service: str) -> list[StoredFact]:
 
 
 def save_facts(connection: Connection, service: str, facts: list[Fact], seconds: float) -> None:
-    """Store facts for so many seconds from now."""
+    """Store facts for `seconds` from now."""
     connection.execute(delete(learned_facts).where(learned_facts.c.expires_at < database_now()))
     for fact in facts:
         key = {"service": service, "model": fact.model, "kind": fact.kind, "detail": fact.detail}

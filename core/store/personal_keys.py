@@ -24,7 +24,7 @@ def save_encrypted_key(connection: Connection, person_key: str, encrypted_key: s
 
 
 def replace_encrypted_key(connection: Connection, person_key: str, encrypted_key: str, replacement: str) -> None:
-    """Store the same key encrypted anew, unless the person has changed or deleted it."""
+    """Store the same key encrypted again, unless the person has changed or deleted it."""
     is_unchanged = (personal_keys.c.person_key == person_key, personal_keys.c.encrypted_key == encrypted_key)
     connection.execute(update(personal_keys).where(*is_unchanged).values(encrypted_key=replacement))
 

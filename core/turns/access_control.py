@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 PAIRING_STATE_KEY = "pairing"
 MAX_WRONG_GUESSES = 20
-"""After so many, a sender's codes are ignored until a new code is created. Others can still use this one."""
+"""After this many, a sender's codes are ignored until a new code is created. Others can still use this one."""
 MAX_TRACKED_GUESSERS = 1000
 MAX_NAME_CHARS = 200
 

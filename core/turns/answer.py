@@ -118,7 +118,7 @@ class AnswerPipeline:
                 if self._caller.answer.text:
                     return ModelOutcome(model, first_error, (self._failure_note(error),))
                 if not can_fail_over(error):
-                    first_error = error  # it concerns all models, also one that is paused for another reason
+                    first_error = error  # it affects all models, even one that is paused for another reason
                     break
                 first_error, previous_error = first_error or error, error
             except PromptTooLongError as error:
@@ -136,7 +136,7 @@ class AnswerPipeline:
         return ModelOutcome(chosen, failure_notes=tuple(notes))
 
     async def _handle_failure(self, model: str, error: ModelError) -> ModelError:
-        """Log the failure and return it as it is known after another look at the list of models."""
+        """Log the failure and return it. A fresh list of models tells a wrong address from a model that is gone."""
         if error.failure in (ModelFailure.UNKNOWN_MODEL, ModelFailure.WRONG_ADDRESS):
             is_address_right = await self._services.models.refresh()
             if is_address_right and error.failure is ModelFailure.WRONG_ADDRESS:

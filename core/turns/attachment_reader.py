@@ -1,4 +1,4 @@
-"""Fetches and stores the files of one message, and shows the person how far it is."""
+"""Fetches and stores the files of one message, and shows the person the progress."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -70,11 +70,11 @@ class ClaimedTurn:
     answer_messages: int | None = None
     """How many messages of text an answer may take before it is sent as a file; None: as many as it takes."""
     preview_load: PreviewLoad = field(default_factory=PreviewLoad)
-    """Of the process."""
+    """Shared by the previews of the process."""
     rich_mode: RichMode | None = None
-    """What the chat prefers; None: as the operator chose."""
+    """The chat's preference; None: the operator's setting applies."""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
-    """The person wants the answer to end."""
+    """Set when the person wants the answer to end."""
     heading: str = ""
     """Markdown above the answer; not a part of what is stored."""
     metrics: InitVar[PlatformMetrics] = NO_PLATFORM_METRICS
@@ -123,7 +123,7 @@ class ClaimedTurn:
         ).running()
 
     def _find_answer_dialect(self) -> Dialect:
-        """For the text of a model."""
+        """The dialect for a model's text."""
         if self._answer_dialect is None:
             dialect = self.adapter.dialect
             if isinstance(self.adapter, SupportsRichMessages):
@@ -135,7 +135,7 @@ class ClaimedTurn:
         return OneMessageDialect(dialect) if self.has_one_message else dialect
 
     def _use_plain_dialect(self) -> CappedSplitter:
-        """The platform rejected a rich message of this answer."""
+        """Continue without rich messages, because the platform rejected one of this answer."""
         self._answer_dialect = self._with_room_for_note(self.adapter.dialect)
         self._splitter = self._create_splitter(self._answer_dialect)
         return self._splitter
@@ -147,7 +147,7 @@ class ClaimedTurn:
         return CappedSplitter(dialect, scale_max_parts(max_messages, self.adapter.dialect, dialect))
 
     def expecting_final(self) -> AbstractContextManager[None]:
-        """Keep a place in the platform's limits for the answer, until the block ends."""
+        """Keep room in the platform's limits for the final message, until the block ends."""
         return self.rate_limiter.expect_final(self.outbox.place.chat)
 
     def platform_wait(self) -> float:
@@ -262,7 +262,7 @@ class ClaimedTurn:
         return replace(card, sections=sections)
 
     def _render_text(self, text: str) -> str:
-        """The bot's own text, which is short."""
+        """Render the bot's own text, which is short."""
         blocks = tuple(placed.block for placed in parse_blocks(normalise_text(text)))
         return self.adapter.dialect.render(Document(blocks)).text
 

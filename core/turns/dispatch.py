@@ -1,4 +1,4 @@
-"""Decides what a turn is (a refusal, a command, a button or a question), and has it handled to its end."""
+"""Decides what a turn is (a refusal, a command, a button or a question), and handles it to its end."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -51,16 +51,17 @@ from core.turns.waiting_marks import WaitingMarks
 log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 12
-"""A turn that so many processes could not finish is given up."""
+"""Parley gives up on a turn that this many processes could not finish."""
 MAX_TURNS_PER_CLAIM = 50
 MAX_EXTRA_COMMANDS = 20
-"""Commands that run although `turns_at_once` turns are busy: whoever wants to stop one must not wait for it."""
+"""Commands that may run besides `turns_at_once` busy turns: a request to stop an answer must not wait for it."""
 MIN_TURNS_PER_CHAT = 8
 MAX_CHAT_SHARE = 0.5
-"""Of `turns_at_once`: so many turns of one chat may run or wait, so that it cannot keep all others waiting. Beside them
-run `MIN_TURNS_PER_CHAT` of its commands."""
+"""The share of `turns_at_once` that the turns of one chat may take, so that it cannot keep all others waiting.
+`MIN_TURNS_PER_CHAT` of its commands may run besides."""
 WAITING_TURNS_FACTOR = 10
-"""Times `turns_at_once`: so many turns may wait for their platforms while others run."""
+"""How many turns a process may have, with those that only wait for their platforms, as a multiple of
+`turns_at_once`."""
 
 
 @dataclass(frozen=True, slots=True)

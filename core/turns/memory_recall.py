@@ -1,4 +1,4 @@
-"""What of a conversation's notes, files and old messages one question is answered with."""
+"""Finds the notes, files and old messages of a conversation that are relevant to one question."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from core.texts.memory import recall_note
 
 MAX_RECALL_TOKENS = 4000.0
 MAX_RECALL_FRACTION = 0.5
-"""Of the room that the question leaves: the conversation needs the rest."""
+"""The share of the room beside the question that recalled text may take: the conversation needs the rest."""
 ESTIMATE_MARGIN = 1.4
-"""How many times its estimate a request may have."""
+"""A request may be longer than its estimate by this factor."""
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from core.turns.streamed_answer import StreamedAnswer
 log = structlog.get_logger(__name__)
 
 FULL_WINDOW_FRACTION = 0.99
-"""A service that counts so much of the window as prompt has cut the prompt to fit."""
+"""A service that counts this share of the window as prompt has cut the prompt to fit."""
 MAX_SMALLER_REQUESTS = 2
 SETTINGS_BY_FIELD = {
     TEMPERATURE: PreferenceName.TEMPERATURE,

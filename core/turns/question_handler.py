@@ -1,4 +1,4 @@
-"""Answers the questions among the turns: reads files and pictures, has a model asked.
+"""Handles the turns that are questions: reads files and pictures, then has a model answer.
 
 `prompt_resolver` says what a turn asks, `answer` asks the model and delivers.
 """

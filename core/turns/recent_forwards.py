@@ -1,4 +1,4 @@
-"""Forwarded messages in shared chats, for the moment in which the comment on them may arrive."""
+"""Remembers forwarded messages in shared chats for the moment in which a comment on them may arrive."""
 
 from core.bounded_dict import BoundedDict
 from core.port import Incoming, Place

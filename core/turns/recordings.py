@@ -25,7 +25,7 @@ from core.turns.file_fetcher import fetch_file
 log = structlog.get_logger(__name__)
 
 MAX_RECORDINGS = 5
-"""Of one message."""
+"""Per message."""
 RECORDED_KINDS = (None, QuoteKind.REPLY, QuoteKind.FORWARD)
 
 

@@ -14,7 +14,7 @@ from core.api.events import (
 )
 
 MAX_ANSWER_CHARS = 400_000
-"""For models that never end."""
+"""Ends the answers of models that never stop."""
 MAX_REASONING_CHARS = 200_000
 CHARS_PER_TOKEN = 4
 """A rough average, for display."""

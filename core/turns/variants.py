@@ -40,7 +40,7 @@ from core.turns.answer_files import files_buttons
 from core.turns.question_buttons import edit_buttons, model_buttons
 
 MAX_CHOICES = 4
-"""Models under an answer; /model has all."""
+"""Models that are offered under an answer; /model lists all."""
 
 
 async def show_variant_reply(request: CommandRequest, turn: StoredTurn) -> Reply | None:
@@ -78,7 +78,7 @@ async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) ->
 
 
 async def use_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
-    """Make the model that gave this answer the one that answers here, and its answer the one in the history."""
+    """Choose the model that gave this answer for the chat, and keep its answer in the history."""
     store, models = request.services.store, request.services.models
     question = await store.read(get_question, turn.id)
     variants = await store.read(list_variants, question.first_turn) if question is not None else []

@@ -1,4 +1,4 @@
-"""The guilds, channels and messages, and the events that the bot gets of them."""
+"""The guilds, channels and messages, and the events about them that the bot gets."""
 
 import base64
 from collections.abc import Sequence

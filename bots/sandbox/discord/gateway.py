@@ -26,7 +26,7 @@ MAX_DISPATCHES = 10_000
 MAX_SESSIONS = 100
 MAX_PAYLOAD_BYTES = 4096
 MAX_FRAMES, FRAME_WINDOW_SECONDS = 120, 60.0
-"""So many frames may a client send within the window."""
+"""A client may send this many frames within the window."""
 MAX_SESSION_STARTS, DAY_SECONDS = 1000, 86_400.0
 """Discord resets the token of a bot that starts more sessions in a day."""
 
@@ -105,7 +105,7 @@ class Gateway:
         self.heartbeat_interval = HEARTBEAT_INTERVAL
         """Sent to new connections, in seconds."""
         self.remaining_refusals = 0
-        """So many connections to come are refused."""
+        """How many of the next connections are refused."""
         self.url = ""
         self.script = GatewayScript()
         self._token = token
@@ -298,7 +298,7 @@ class GatewayScript:
     close_code: int | None = None
     """Closes every connection that identifies."""
     malformed_readies: int = 0
-    """So many READY events to come lack the session ID."""
+    """How many of the next READY events lack the session ID."""
     withholds_guilds: bool = False
     """READY lists guilds that are never announced by GUILD_CREATE."""
     ignores_close: bool = False

@@ -1,4 +1,4 @@
-"""Faults of one request, ordered by a test.
+"""Faults that a test injects into one request.
 
 The functions here create a `Fault` for `ModelStandIn.fail_next` or `ModelStandIn.fault_hook`:
 

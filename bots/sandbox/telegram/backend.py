@@ -1,4 +1,4 @@
-"""The chats, their messages, drafts and typing, and the updates that the bot gets of them."""
+"""The chats, their messages, drafts and typing, and the updates about them that the bot gets."""
 
 import itertools
 from collections import deque

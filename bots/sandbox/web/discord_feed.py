@@ -12,7 +12,7 @@ from bots.sandbox.web.world import World
 from core.bounded_dict import BoundedDict
 
 TYPING_SECONDS = 10.0
-"""So long clients show it."""
+"""How long clients show it."""
 MAX_REACTED_MESSAGES = 1_000
 
 

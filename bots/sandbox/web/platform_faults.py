@@ -1,4 +1,4 @@
-"""Failures of the platforms, as the page orders them."""
+"""Failures of the platforms that somebody injects from the page."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ ALWAYS = 1_000_000
 
 @dataclass(slots=True)
 class PlatformFaults:
-    """A `ChatStandIn.fault_hook`. `kind` None: everything works. `remaining`: so many calls still fail."""
+    """A `ChatStandIn.fault_hook`. `kind` None: everything works. `remaining`: how many calls still fail."""
 
     kind: FaultKind | None = None
     seconds: float = 0.0
     remaining: int = 0
 
-    def order(self, kind: FaultKind | None, seconds: float, times: int | None) -> None:
+    def inject(self, kind: FaultKind | None, seconds: float, times: int | None) -> None:
         """Fail the next `times` calls (None: all)."""
         self.kind, self.seconds, self.remaining = kind, seconds, ALWAYS if times is None else times
 

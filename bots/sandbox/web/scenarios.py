@@ -132,7 +132,7 @@ async def telegram_says_wait(stage: Stage) -> None:
     checks = [await stage.ask_on_telegram(LONG_QUESTION), await stage.ask_on_discord(LONG_QUESTION)]
     await stage.wait_for_text(2)
     stage.step(f"Telegram refuses the next request: wait {TELEGRAM_WAIT_SECONDS} seconds.")
-    stage.faults["telegram"].order(FaultKind.RATE_LIMITED, TELEGRAM_WAIT_SECONDS, 1)
+    stage.faults["telegram"].inject(FaultKind.RATE_LIMITED, TELEGRAM_WAIT_SECONDS, 1)
     await stage.wait(checks[1])
     stage.step("Discord's answer is complete: nobody else waits.")
     await stage.wait(checks[0])

@@ -57,7 +57,7 @@ class ServiceActions:
 
     def fail_platform(self, action: protocol.ServiceFail) -> None:
         kind = FaultKind(action.kind) if action.kind else None
-        self.faults[action.platform].order(kind, action.seconds, action.times)
+        self.faults[action.platform].inject(kind, action.seconds, action.times)
         self.announce()
 
     def drop_connections(self, action: protocol.ServiceDrop) -> None:
@@ -68,7 +68,7 @@ class ServiceActions:
 
     async def repair(self) -> None:
         for faults in self.faults.values():
-            faults.order(None, 0.0, 0)
+            faults.inject(None, 0.0, 0)
         if ":repair" in self._commands:
             await self._commands[":repair"]("")
         self.announce()
