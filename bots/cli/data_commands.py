@@ -88,9 +88,7 @@ def forget(
     *,
     log: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--log", help="Log file in which lines that name the person are blanked. May be given repeatedly."
-        ),
+        typer.Option("--log", help="Log file in which lines that name the person are blanked. Can be repeated."),
     ] = None,
 ) -> None:
     """Erase everything that is stored about a person, also while the bot runs. There is no way back.

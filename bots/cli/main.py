@@ -154,14 +154,14 @@ def models(
         bool,
         typer.Option(
             "--forget-facts",
-            help="First forget what the service has taught about the listed models, such as smaller windows.",
+            help="First forget what was learned about the listed models, such as smaller windows.",
         ),
     ] = False,
     reset_pauses: Annotated[
         bool, typer.Option("--reset-pauses", help="First end the pauses of the listed models that kept failing.")
     ] = False,
 ) -> None:
-    """List the models, their quotas, which are paused, and what the service has taught about them."""
+    """List the models, their quotas, which are paused, and what was learned about them."""
     from bots.terminal.list_models import list_models
 
     settings = load(config_file)
@@ -203,9 +203,9 @@ def top(
     config_file: ConfigFile = None,
     *,
     interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two views.")] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Print one view and exit, as without a terminal.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit. Default without a terminal.")] = False,
 ) -> None:
-    """Show live what the bot does: turns, platforms that make it wait, quotas, paused models and failures.
+    """Show live what the bot is doing: turns, platforms that make it wait, quotas, paused models and failures.
 
     Reads the database only, so it works for all processes of a bot. Ctrl+C ends it.
     """
@@ -232,7 +232,7 @@ def sandbox(
         Literal["telegram", "discord"], typer.Option(help="Chat to start with in the terminal.")
     ] = "telegram",
     speed: Annotated[float, typer.Option(help="Tokens per second.", min=1, max=1000)] = 40.0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1. 0: any.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1. 0: any free port.")] = 0,
     *,
     terminal: Annotated[
         bool, typer.Option("--terminal", help="Chat in this terminal. Default where no browser can be opened.")

@@ -51,13 +51,13 @@ class TelegramSettings(SettingsSection):
     description: str = setting(
         "TELEGRAM_DESCRIPTION",
         "",
-        "What the bot's empty chat shows, at most 512 characters. Unset: the text stays as it is at Telegram",
+        "What the bot's empty chat shows, at most 512 characters. Unset: Telegram keeps the current text",
         max_length=512,
     )
     short_description: str = setting(
         "TELEGRAM_SHORT_DESCRIPTION",
         "",
-        "What the bot's profile shows, at most 120 characters. Unset: the text stays as it is at Telegram",
+        "What the bot's profile shows, at most 120 characters. Unset: Telegram keeps the current text",
         max_length=120,
     )
     seen_reaction: Annotated[str, AfterValidator(_parse_reaction)] = setting(

@@ -60,7 +60,7 @@ def _use_default_database(value: object) -> object:
 
 
 def _complete_address(value: object) -> object:
-    """A port alone is one of the loopback interface."""
+    """A port alone means the loopback interface."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     return f"127.0.0.1:{text}" if text.isdecimal() else value or None
 
@@ -115,8 +115,8 @@ class Settings(SettingsSection):
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
         5,
-        "Messages that an answer may take; of rich messages, which are longer, it takes fewer. "
-        "A file below them contains the whole of a longer answer",
+        "Messages that an answer may take: fewer if they are rich messages, which are longer. A file below them "
+        "contains the whole of a longer answer",
         ge=1,
         le=50,
     )
@@ -148,7 +148,7 @@ class Settings(SettingsSection):
     monitoring_listen: Annotated[HostPort | None, BeforeValidator(_complete_address)] = setting(
         "PARLEY_MONITORING_LISTEN",
         None,
-        "HOST:PORT at which the bot answers /healthz, /readyz and /metrics, without a password. A port alone is one of "
+        "HOST:PORT at which the bot answers /healthz, /readyz and /metrics, without a password. A port alone means "
         "127.0.0.1. With --workers, each further process uses the next port. Unset: the bot does not listen",
         example="9464",
     )
@@ -243,7 +243,8 @@ class Settings(SettingsSection):
     reasoning_timeout: float = timeout_setting(
         "PARLEY_REASONING_TIMEOUT",
         600,
-        "The same for a model that is known to reason. Some services send nothing while it does",
+        "Seconds a model that is known to reason may take before it starts to answer. Some services send nothing while "
+        "it reasons",
     )
     stall_timeout: float = timeout_setting("PARLEY_STALL_TIMEOUT", 60, "Seconds a model may pause during an answer")
     answer_timeout: float = timeout_setting(
@@ -308,7 +309,7 @@ class Settings(SettingsSection):
         ge=0,
     )
     memory_days: RetentionDays = retention_setting(
-        "PARLEY_MEMORY_DAYS", 0, "Days after which notes and files are deleted. 0: only by their owners", ge=0
+        "PARLEY_MEMORY_DAYS", 0, "Days after which notes and files are deleted. 0: never", ge=0
     )
     usage_days: int = retention_setting(
         "PARLEY_USAGE_DAYS", 90, "Days for which the daily token counts stay in the database", ge=MIN_RETENTION_DAYS

@@ -76,7 +76,7 @@ def no_streaming(status: int, body: Any) -> ServiceError:
 
 
 def busy(status: int, body: Any, **headers: str) -> ServiceError:
-    person, operator = "The model is busy", "some seconds or minutes"
+    person, operator = "The model is busy", "per second or minute"
     return ServiceError(status, body, ModelFailure.RATE_LIMITED, person, operator, headers=headers)
 
 
