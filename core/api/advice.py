@@ -6,7 +6,7 @@ ADVICE: dict[ModelFailure, str] = {
     ModelFailure.AUTHENTICATION: "The service does not accept the API key: set IOINTELLIGENCE_API_KEY to a valid one.",
     ModelFailure.CREDIT: "The account of the API key has no credit left: add credit at the service or use free models.",
     ModelFailure.PAYMENT: "The plan of the API key does not include this model.",
-    ModelFailure.REGION: "The service does not serve the country from which this machine connects: use another service.",
+    ModelFailure.REGION: "The service does not serve the country of this machine: use another service.",
     ModelFailure.BLOCKED: "A proxy or a firewall answered in place of the service, or the service blocks this "
     "machine's address. Check the network and HTTPS_PROXY.",
     ModelFailure.WRONG_ADDRESS: "The service does not know this path, so IOINTELLIGENCE_BASE_URL is probably wrong. "
