@@ -68,7 +68,7 @@ class ForeignMessages:
         self._bot = bot
         self._rich_messages = rich_messages
         self.allows_guests = True
-        """False once the server has turned out not to know `answerGuestQuery`."""
+        """False once the server has turned out not to support `answerGuestQuery`."""
 
     async def send(self, token: str, part: Part) -> str:
         """Show `part` as the answer to the question with this token. Returns the ID of its message.

@@ -30,7 +30,7 @@ ASK_ACTION = "ask:"
 START_PARAMETER = "inline"
 MAX_HINT_CHARS = 64
 MAX_PEOPLE = 200
-"""Whose queries wait or are answered at the same time."""
+"""How many people's queries wait or are answered at the same time."""
 MAX_QUESTIONS = 1_000
 
 log = structlog.get_logger(__name__)
