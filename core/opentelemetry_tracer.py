@@ -1,6 +1,7 @@
 """Traces for OpenTelemetry. Imported only if an address for them is set: the libraries are the extra `tracing`."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
@@ -12,8 +13,8 @@ from opentelemetry.trace import Status, StatusCode
 
 from core.tracing import Tracer
 
-EXPORT_SECONDS = 2
-"""For one request to the collector, also for the last one when the process ends."""
+EXPORT_SECONDS = 2.0
+"""For one request to the collector. When the process ends, no request begins later than that."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -46,11 +47,20 @@ class OpenTelemetryTracer(Tracer):
 
 
 @asynccontextmanager
-async def exporting_traces(url: str) -> AsyncIterator[Tracer]:
+async def exporting_traces(url: str, *, export_seconds: float = EXPORT_SECONDS) -> AsyncIterator[Tracer]:
     """A tracer whose traces are sent to the collector at `url` until the block ends."""
     provider = TracerProvider(resource=Resource.create({"service.name": "parley"}), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS)))
+    exporter = OTLPSpanExporter(endpoint=url, timeout=export_seconds)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
         yield OpenTelemetryTracer(provider)
     finally:
-        await asyncio.to_thread(provider.shutdown)
+        await asyncio.to_thread(_shut_down, provider, exporter, export_seconds)
+
+
+def _shut_down(provider: TracerProvider, exporter: OTLPSpanExporter, export_seconds: float) -> None:
+    """Send what waits. The library would try each of several batches for as long as a request may take."""
+    give_up = threading.Timer(export_seconds, exporter.shutdown)
+    give_up.start()
+    provider.shutdown()
+    give_up.cancel()

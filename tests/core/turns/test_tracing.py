@@ -1,5 +1,6 @@
 """The trace of a turn, and the turn's ID in the log."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from bots.sandbox.model import ModelStandIn, faults
-from core.opentelemetry_tracer import OpenTelemetryTracer
+from core.opentelemetry_tracer import OpenTelemetryTracer, exporting_traces
 from core.settings.model import DEFAULT_MODEL
 from tests.core.turns.fake_adapter import running_engine
 from tests.waiting import wait_until
@@ -77,3 +78,17 @@ async def test_every_log_line_of_a_turn_has_its_id(tmp_path: Path, model: ModelS
     assert pause["turn"] == 1
     started = [entry for entry in logs if entry["event"] == "app.started"]
     assert all("turn" not in entry for entry in started)
+
+
+async def test_collector_that_does_not_answer_delays_the_end_once() -> None:
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: connections.append(writer), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces"
+    async with exporting_traces(url, export_seconds=0.3) as tracer:
+        for turn in range(1500):  # with their queues, six batches
+            with tracer.turn(turn, "fake", 0.0):
+                pass
+    assert len(connections) <= 3
+    for writer in connections:
+        writer.close()
+    server.close()
