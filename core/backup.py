@@ -42,7 +42,8 @@ def _new_file(path: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         if partial is not None:
-            partial.unlink(missing_ok=True)
+            for file in (partial, Path(f"{partial}-journal")):
+                file.unlink(missing_ok=True)
 
 
 def _check_unused(path: Path) -> None:

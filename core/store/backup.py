@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Boolean, Connection, NullPool, Table, create_engine, delete, exists, func, insert, select
+from sqlalchemy.exc import DBAPIError
 
 from core.errors import ConfigurationError
 from core.store import migrate
@@ -75,9 +76,21 @@ class _Checksum:
 def write_backup(connection: Connection, path: Path) -> Manifest:
     """Copy the database to an empty file, and check the copy. The transaction must see one state of the database.
 
-    Raises `ConfigurationError` if the copy is damaged, and `sqlite3.Error` if it cannot be written.
+    Raises `ConfigurationError` if the copy cannot be written or is damaged.
     """
     _create_tables(path)
+    try:
+        _copy_all(connection, path)
+    except sqlite3.Error as error:  # of the file: errors of `connection` are SQLAlchemy's
+        raise _write_error(error) from None
+    return read_manifest(path)
+
+
+def _write_error(error: BaseException | None) -> ConfigurationError:
+    return ConfigurationError(f"The backup cannot be written: {error}. Is there enough space?")
+
+
+def _copy_all(connection: Connection, path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as target:
         target.execute("BEGIN")
         tables = {table.name: _copy_out(connection, table, target) for table in metadata.sorted_tables}
@@ -86,13 +99,15 @@ def write_backup(connection: Connection, path: Path) -> Manifest:
         target.execute(f"CREATE TABLE {MANIFEST_TABLE} (json TEXT NOT NULL)")
         target.execute(f"INSERT INTO {MANIFEST_TABLE} VALUES (?)", (msgspec.json.encode(manifest).decode(),))  # noqa: S608 (a constant)
         target.execute("COMMIT")
-    return read_manifest(path)
 
 
 def _create_tables(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    with engine.begin() as connection:
-        migrate.create(connection)
+    try:
+        with engine.begin() as connection:
+            migrate.create(connection)
+    except DBAPIError as error:
+        raise _write_error(error.orig) from None
 
 
 def _copy_out(connection: Connection, table: Table, target: sqlite3.Connection) -> TableSummary:
@@ -125,6 +140,8 @@ def read_manifest(path: Path) -> Manifest:
 
     Raises `ConfigurationError`.
     """
+    if not path.exists():
+        raise ConfigurationError(f"There is no file {path}.")
     try:
         with contextlib.closing(_open_read_only(path)) as source:
             (integrity,) = source.execute("PRAGMA integrity_check(1)").fetchone()

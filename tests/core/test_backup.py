@@ -1,7 +1,10 @@
 """Backups of both databases, restored to both."""
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +21,7 @@ from core.store.leases import delete_leases, try_acquire
 from core.store.schema import metadata, turns
 from tests.core.store import sample_database
 from tests.postgresql import empty_postgresql_url
+from tests.sqlite import sqlite_url
 
 pytestmark = pytest.mark.slow
 ENGINES = ("sqlite", "postgresql")
@@ -200,3 +204,28 @@ async def test_backup_overwrites_nothing(open_store: OpenStore, backup_file: Pat
     with pytest.raises(ConfigurationError, match="There is no database"):
         await back_up(open_store("sqlite", "missing"), tmp_path / "another")
     assert sorted(path.name for path in tmp_path.glob("*partial*")) == []
+
+
+async def test_missing_backup_is_named(open_store: OpenStore, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"There is no file .*missing"):
+        await restore(open_store("sqlite", "restored"), tmp_path / "missing", replaces=False)
+
+
+def test_backup_that_finds_no_space_leaves_no_file(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    url, file = sqlite_url(tmp_path), tmp_path / "copy.parley"
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    completed = subprocess.run(
+        [sys.executable, "-m", "bots.cli", "backup", str(file)],
+        env={**os.environ, "DATABASE_URL": url},
+        preexec_fn=limit_file_size,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 78
+    assert "The backup cannot be written" in completed.stderr
+    assert list(tmp_path.glob("copy*")) == []
