@@ -4,10 +4,10 @@ A conversation is a person's own if its key names them, or if nobody else has wr
 the questions that they asked, the answers to them, and their notes and files are theirs.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, literal, or_, select, union
 
 from core.scopes import ScopeKind, grant_subject
 from core.store.incoming_codec import decode_incoming
@@ -56,24 +56,12 @@ NO_ROW = 0
 
 def find_conversations(connection: Connection, person: Person) -> PersonConversations:
     private = _private_conversations(connection, person)
-    has_written = or_(
-        exists().where(messages.c.conversation_id == conversations.c.id, messages.c.person_key == person.key),
-        exists().where(turns.c.conversation_id == conversations.c.id, turns.c.person_key == person.key),
-        exists().where(
-            memory_entries.c.conversation_key == conversations.c.key, memory_entries.c.person_key == person.key
-        ),
-    )
-    of_platform = conversations.c.key.startswith(f"{person.platform}:", autoescape=True)
-    names_person = conversations.c.key.contains(f":{person.user}", autoescape=True)
-    rows = connection.execute(
-        select(conversations.c.id, conversations.c.key).where(of_platform, or_(names_person, has_written))
-    ).all()
-    ids = {row.key: row.id for row in rows} | dict.fromkeys(_memories_without_conversation(connection, person), NO_ROW)
+    ids = _named_conversations(connection, person) | _written_conversations(connection, person)
     own: dict[str, int] = {}
     shared: dict[str, int] = {}
     for key, id_ in ids.items():
         owner = _owner(key)
-        is_own = id_ in private or owner == person.user or _is_chat_of(key, person)
+        is_own = id_ in private or _is_named(key, person)
         if is_own or (not owner and not _has_other_people(connection, id_, key, person)):
             own[key] = id_
         elif not owner:
@@ -82,16 +70,31 @@ def find_conversations(connection: Connection, person: Person) -> PersonConversa
     return PersonConversations(own, shared, frozenset(in_private | _private_chats_with_settings(connection, person)))
 
 
-def _memories_without_conversation(connection: Connection, person: Person) -> Sequence[str]:
-    """The keys of conversations of which only notes and files are left, and perhaps some are the person's."""
-    key = memory_entries.c.conversation_key
-    is_theirs = or_(memory_entries.c.person_key == person.key, key.contains(f":{person.user}", autoescape=True))
-    return connection.scalars(
-        select(key)
-        .distinct()
-        .where(key.startswith(f"{person.platform}:", autoescape=True), is_theirs)
-        .where(~exists().where(conversations.c.key == key))
-    ).all()
+def _named_conversations(connection: Connection, person: Person) -> dict[str, int]:
+    """Those whose keys name the person, or a private chat with the person's ID."""
+    ids: dict[str, int] = {}
+    has_row = exists().where(conversations.c.key == memory_entries.c.conversation_key)
+    without_row = select(literal(NO_ROW), memory_entries.c.conversation_key).distinct().where(~has_row)
+    for key, query in (
+        (memory_entries.c.conversation_key, without_row),
+        (conversations.c.key, select(conversations.c.id, conversations.c.key)),
+    ):
+        of_platform = key.startswith(f"{person.platform}:", autoescape=True)
+        is_candidate = key.contains(f":{person.user}:", autoescape=True) | key.endswith(f":{person.user}")
+        rows = connection.execute(query.where(of_platform, is_candidate))
+        ids |= {key: id_ for id_, key in rows if _is_named(key, person)}
+    return ids
+
+
+def _written_conversations(connection: Connection, person: Person) -> dict[str, int]:
+    """Those in which the person has asked or stored something."""
+    asked = union(
+        *(select(table.c.conversation_id).where(table.c.person_key == person.key) for table in (messages, turns))
+    )
+    stored = select(memory_entries.c.conversation_key).where(memory_entries.c.person_key == person.key)
+    has_written = or_(conversations.c.id.in_(asked), conversations.c.key.in_(stored))
+    rows = connection.execute(select(conversations.c.id, conversations.c.key).where(has_written))
+    return dict.fromkeys(connection.scalars(stored), NO_ROW) | {row.key: row.id for row in rows}
 
 
 def _private_chats_with_settings(connection: Connection, person: Person) -> set[str]:
@@ -104,6 +107,10 @@ def _private_chats_with_settings(connection: Connection, person: Person) -> set[
     waits = connection.execute(select(rate_limits).where(of_account, rate_limits.c.chat == person.user))
     keys = [scope.partition(":")[2] for scope in scopes] + [f"{row.account_key}:{row.chat}" for row in waits]
     return {_chat_of(key) for key in keys if _is_chat_of(key, person)}
+
+
+def _is_named(key: str, person: Person) -> bool:
+    return _owner(key) == person.user or _is_chat_of(key, person)
 
 
 def _chat_of(key: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -94,6 +95,22 @@ async def test_notes_of_a_conversation_without_messages_are_exported_and_erased(
     assert "my secret" in (await store.read(export_person, ANN)).encode().decode()
     await erase(store)
     assert await store.read(rows_with, "secret") == []
+    assert len(await store.read(rows_with, "Bob's note")) == 2
+
+
+@pytest.mark.parametrize("key", ["telegram:1:55::", "telegram:1:-5::", "telegram:1:-7:5:", "telegram:5:-7::"])
+async def test_conversation_with_a_similar_key_is_not_the_persons(store: Store, key: str) -> None:
+    event = replace(message_event("1"), sender=BOB)
+    await store.write(partial(accept_event, incoming=event, conversation_key=key, person_key="telegram:6"))
+    (turn,) = await claim(store)
+    await answer(store, turn, "Bob's question", "yes")
+    await store.write(save_summary, turn.conversation_id, ConversationSummary(2, "Bob's summary"), "m", 0)
+    await store.write(add_note, key + "6", "Bob's note", "telegram:6")
+    data = await store.read(export_person, ANN)
+    assert data.is_empty
+    await erase(store)
+    for text in ("Bob's question", "Bob's summary"):
+        assert len(await store.read(rows_with, text)) == 1
     assert len(await store.read(rows_with, "Bob's note")) == 2
 
 
