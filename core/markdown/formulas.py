@@ -121,7 +121,8 @@ def _scan_display_formula(
                 lines[0] = DISPLAY_OPENERS[closer] + lines[0]
             return _DisplayFormula(line, lines)
         text = _line_text(state, line)
-        if not text.strip():
+        is_complete = state.eMarks[line] < len(state.src)  # otherwise the line may yet continue
+        if is_complete and not text.strip():
             # No formula that begins before this line can end: openers up to here need no new scan.
             state.env[_container(state, end, closer)] = line
             return _DisplayFormula(line, lines) if is_resumed else None

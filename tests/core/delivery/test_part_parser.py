@@ -17,6 +17,8 @@ FORMULA_IN_QUOTE = "a\n> b\n> $$ c\nd\n> e\n$$ f\n> g $$ h\n"
 """That `$$ f` is no formula is known before the quote is read."""
 TABLE_LIKE_FORMULA = "a|\n-|\n$$|\n|-\n```\n$$|"
 """That `$$|` is a row of the table, and begins neither a formula nor another table, is known at the end."""
+UNFINISHED_BLANK_LINE = "\\[\n> a\n\u2028b\n"
+"""As long as the last line is a line separator alone, it is not yet a blank line, which would end the formula."""
 ITEM_LIKE_TABLE = "- a\n- b|c\n-|-\nd\n"
 """Its second item would be a table if the first one did not precede it."""
 
@@ -41,7 +43,9 @@ def test_blocks_are_those_of_the_whole_text() -> None:
         check(text, sorted(ends) if source.random() < 0.5 else ends)
 
 
-@pytest.mark.parametrize("text", [FAILED_FORMULA, FORMULA_IN_QUOTE, TABLE_LIKE_FORMULA, ITEM_LIKE_TABLE, ANSWER[:500]])
+@pytest.mark.parametrize(
+    "text", [FAILED_FORMULA, FORMULA_IN_QUOTE, TABLE_LIKE_FORMULA, UNFINISHED_BLANK_LINE, ITEM_LIKE_TABLE, ANSWER[:500]]
+)
 def test_text_is_parsed_as_if_it_were_the_first(text: str) -> None:
     for end in range(0, len(text), 1 + len(text) // 100):
         check(text, [len(text), end, len(text)])
