@@ -32,6 +32,7 @@ async def diagnose_telegram(settings: TelegramSettings, timings: TelegramTimings
     try:
         await bot.initialize()
         findings = [ok("telegram.token", f"The bot is @{bot.bot.username} ({bot.bot.id})."), _check_privacy(bot.bot)]
+        findings.append(_check_other_chats(bot.bot))
         info = await bot.get_webhook_info()
         return findings + _check_webhook(settings, info, timings.clock.time())
     except InvalidToken:
@@ -54,6 +55,13 @@ def _check_privacy(me: User) -> Finding:
         return ok("telegram.privacy", "Privacy mode is off: in groups, the bot sees mentions.")
     text = "Privacy mode is on: in groups, the bot sees only commands and replies to it."
     return warning("telegram.privacy", text, PRIVACY_ADVICE)
+
+
+def _check_other_chats(me: User) -> Finding:
+    """Both are the operator's choice."""
+    inline, guests = ("on" if is_on else "off" for is_on in (me.supports_inline_queries, me.supports_guest_queries))
+    text = f"Inline queries (/setinline) are {inline}, guest mode is {guests}; `parley run` learns it when it starts."
+    return ok("telegram.other_chats", text)
 
 
 def _check_webhook(settings: TelegramSettings, info: WebhookInfo, now: float) -> list[Finding]:

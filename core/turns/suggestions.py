@@ -58,8 +58,9 @@ class Suggester:
 
 
 async def _shared_answer(dialect: Dialect, answer: OwnAnswer) -> Suggestion:
-    title = _first_line(answer.question, MAX_TITLE_CHARS)
-    return Suggestion(title, _first_line(answer.text, MAX_DESCRIPTION_CHARS), await _one_part(dialect, answer.text))
+    description = _first_line(answer.text, MAX_DESCRIPTION_CHARS)
+    title = _first_line(answer.question or answer.text, MAX_TITLE_CHARS)
+    return Suggestion(title, description, await _one_part(dialect, answer.text))
 
 
 async def _one_part(dialect: Dialect, text: str) -> Part:

@@ -117,6 +117,17 @@ async def test_own_answers_can_be_shared(harness: Harness, tmp_path: Path) -> No
     assert (count_turns(tmp_path), len(harness.model.requests)) == (turns, requests)
 
 
+async def test_long_own_answer_is_shared_up_to_one_message(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 3000
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await harness.telegram.send_message(ann.user, chat, "a question")
+    await harness.wait_until_stored("SELECT 1 FROM messages WHERE role = 'assistant'")
+    message = await ann.place("word", "text-1")
+    assert message.text.endswith("word\n\n…")
+    assert 2500 < len(message.text) <= 4096
+
+
 async def test_button_asks_where_feedback_is_off(harness: Harness) -> None:
     harness.telegram.has_inline_feedback = False
     harness.model.answer = lambda _body: "blue whales"

@@ -112,6 +112,15 @@ async def test_healthy_setup_has_no_findings(setup: Setup) -> None:
     assert exit_code(findings) == 0
 
 
+@pytest.mark.parametrize(("inline", "guests"), [(True, False), (False, True)])
+async def test_doctor_says_whether_people_can_ask_in_other_chats(setup: Setup, *, inline: bool, guests: bool) -> None:
+    setup.telegram.supports_inline, setup.telegram.supports_guests = inline, guests
+    (finding,) = (finding for finding in await setup.findings() if finding.check == "telegram.other_chats")
+    states = ["on" if enabled else "off" for enabled in (inline, guests)]
+    assert f"(/setinline) are {states[0]}, guest mode is {states[1]};" in finding.text
+    assert finding.severity is Severity.OK
+
+
 PlantFault = Callable[[Setup], Awaitable[None]]
 FAULTS: list[tuple[PlantFault, str, Severity, str]] = []
 """Function that plants the fault, the check and the severity that it is reported with, and words of the report."""
