@@ -37,7 +37,7 @@ class TelegramHarness(PlatformHarness):
     name = "telegram"
     lacks: ClassVar = {
         Ability.ACCOUNT_WIDE_LIMITS: "Telegram does not say which chats a 429 concerns",
-        Ability.INTERACTION_TOKENS: "answers are normal messages",
+        Ability.INTERACTION_TOKENS: "answers are normal messages, except in foreign places",
     }
     refusable = (*REFUSALS, DeliveryFailure.RATE_LIMITED)
 
