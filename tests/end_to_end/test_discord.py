@@ -1,6 +1,5 @@
 """Conversations on Discord, end to end."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,10 +18,6 @@ CHANGED_BY_BOB = "Temperature: 0.5 (this chat)\nChanged by Bob for everyone here
 
 def channel_shows(harness: Harness, channel: Channel, text: str) -> bool:
     return text in bot_texts(harness.discord.messages(channel))
-
-
-def labels_differ(labels: set[str], items: Callable[[], list[dict[str, Any]]]) -> bool:
-    return labels != {o["label"] for item in items() for o in item.get("options", [])}
 
 
 async def test_mention_gets_growing_reply(harness: Harness) -> None:
@@ -113,16 +108,20 @@ async def test_picker_reaches_all_models(harness: Harness) -> None:
         rows = interaction.responses[-1].components
         return [item for row in rows for item in row["components"]]
 
-    seen: set[str] = set()
-    for _ in range(2):
-        menu = next(item for item in items() if "options" in item)
-        labels = {option["label"] for option in menu["options"]}
-        assert len(labels) <= 25
-        seen |= labels
-        forward = next(item for item in items() if item.get("label") == "▶")
-        await discord.press_button(ann, interaction.responses[-1], forward["custom_id"])
-        await discord.wait_for(partial(labels_differ, labels, items))
-    assert len(seen) == 30
+    def menu() -> dict[str, str]:
+        """Labels and actions."""
+        [select] = [item for item in items() if "options" in item]
+        assert len(select["options"]) <= 25
+        return {option["label"]: option["value"] for option in select["options"]}
+
+    families = {label: action for label, action in menu().items() if action.startswith("mf:")}
+    sizes = {label: int(label.rpartition(" · ")[2].split()[0]) for label in families}
+    assert sum(sizes.values()) == 30
+    largest = max(sizes, key=lambda label: sizes[label])
+    custom_id = next(item["custom_id"] for item in items() if "options" in item)
+    await discord.select_options(ann, interaction.responses[-1], custom_id, [families[largest]])
+    await discord.wait_for(lambda: len(menu()) == sizes[largest])
+    assert all(action.startswith("m:") for action in menu().values())
 
 
 async def test_stop_works_for_asker_and_retry_after_restart(
