@@ -28,6 +28,8 @@ class Question:
     images: tuple[ImageReference, ...] = ()
     parent_turn: int | None = None
     """The turn that first asked the question from whose answer this one continues; None: the one before it."""
+    person_key: str | None = None
+    """Who asked it first; None: unknown."""
 
     @property
     def first_turn(self) -> int:
@@ -110,16 +112,18 @@ def store_answer(
         is_excluded = is_excluded or _has_shown_answer(connection, companion_of)
     if companion_of is not None and companion_of != turn.id:
         variant_of, is_excluded = companion_of, is_excluded or not answer
+    sender = person_key(turn.incoming.sender)
     columns = {
         "conversation_id": conversation_id,
         "turn_id": turn.id,
-        "person_key": person_key(turn.incoming.sender),
+        # Whoever has another person's words answered again does not make them their own.
+        "person_key": (last.person_key if last is not None and last.text == prompt else None) or sender,
         "is_excluded": is_excluded,
         "variant_of": variant_of,
         "parent_turn": parent_turn,
     }
     if parent_turn is not None and answer:
-        chosen = {"conversation_id": conversation_id, "parent_turn": parent_turn, "person_key": columns["person_key"]}
+        chosen = {"conversation_id": conversation_id, "parent_turn": parent_turn, "person_key": sender}
         connection.execute(CLEAR_NEXT_PARENT, chosen)
     if parent_turn is not None and answer and not is_excluded:
         delete_summary_of_other_branch(connection, conversation_id, parent_turn)
@@ -136,6 +140,7 @@ QUESTION_COLUMNS = (
     messages.c.variant_of,
     messages.c.images_json,
     messages.c.parent_turn,
+    messages.c.person_key,
 )
 SELECT_STATE = select(turns.c.state).where(turns.c.id == bindparam("turn_id"))
 SELECT_RESET_BY_TURN = select(conversations.c.reset_by_turn).where(conversations.c.id == bindparam("conversation_id"))
@@ -197,7 +202,7 @@ def get_question(connection: Connection, turn_id: int) -> Question | None:
 
 def _question(row: Row[*tuple[Any, ...]]) -> Question:
     images = decode_references(row.images_json)
-    return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, images, row.parent_turn)
+    return Question(row.text, row.turn_id, row.is_excluded, row.variant_of, images, row.parent_turn, row.person_key)
 
 
 def list_companions(connection: Connection, turn: Turn) -> list[int]:

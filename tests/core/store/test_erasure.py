@@ -29,7 +29,8 @@ from core.store.memories import (
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.schema import daily_usage, memory_chunks, metadata, rate_limits
+from core.store.retention import delete_turns
+from core.store.schema import daily_usage, database_now, memory_chunks, metadata, rate_limits
 from core.store.token_usage import adjust_daily_usage, charge_daily_usage
 from core.store.turns import LostLeaseError, TurnState, finish_turn
 from tests.core.store.test_chat_migration import has_blocked_query, two_processes
@@ -40,7 +41,7 @@ ANN = Person("telegram", "5")
 OWN_KEY = "telegram:1:5::"
 GROUP = Place("telegram", "1", "-7")
 GROUP_KEY = "telegram:1:-7::"
-BOB = Sender("telegram", "6", "Bob")
+ANN_SENDER, BOB = Sender("telegram", "5", "Ann"), Sender("telegram", "6", "Bob")
 SUBJECT, DAY = "person:telegram:5", "2026-01-01"
 
 
@@ -127,6 +128,23 @@ async def test_export_has_pictures_and_reasoning(store: Store) -> None:
     await erase(store)
     assert await store.read(rows_with, "neck") == []
     assert await store.read(rows_with, "PICTURE-ID") == []
+
+
+async def test_question_that_somebody_else_asked_again_is_erased(store: Store) -> None:
+    async def ask(key: str, sender: Sender, *, again: bool) -> None:
+        event = replace(message_event(key, "a secret", place=GROUP), sender=sender)
+        await store.write(
+            partial(accept_event, incoming=event, conversation_key=GROUP_KEY, person_key=f"telegram:{sender.user}")
+        )
+        (turn,) = await claim(store)
+        await answer(store, turn, "a secret", "yes", replaces_last=again)
+
+    await ask("1", ANN_SENDER, again=False)
+    await ask("2", BOB, again=True)
+    await store.write(delete_turns, database_now() + 60)
+    assert len(await store.read(rows_with, "a secret")) == 1, "Ann's own row is deleted with its turn"
+    await erase(store)
+    assert await store.read(rows_with, "a secret") == []
 
 
 async def test_decision_of_an_operator_does_not_name_the_person(store: Store) -> None:

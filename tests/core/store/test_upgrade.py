@@ -202,7 +202,7 @@ async def test_answers_and_history_are_kept(upgraded: Store) -> None:
     ]
     assert (stored.summary.text, stored.summary.up_to_message) == ("They talked about JSON.", 6)
     assert await upgraded.read(conversations.is_truncation_notified, ann)
-    assert await upgraded.read(answers.last_question, ann) == answers.Question(question, 4)
+    assert await upgraded.read(answers.last_question, ann) == answers.Question(question, 4, person_key="fake:5")
     assert await upgraded.read(answers.get_answer, 3) == "The first answer."
     assert await upgraded.read(answers.get_reasoning, 3) == "They ask about JSON."
     assert await upgraded.read(token_usage.usage_since, "fake:5", 0) == [ModelUsage(MODEL, 74, 2)]
