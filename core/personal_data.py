@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.conversation.ledger import key_id_of
+from core.errors import StoreError
 from core.settings import Settings
 from core.store.database import Store
-from core.store.erasure import erase_person
+from core.store.erasure import erase_person, remove_traces
 from core.store.grants import Role, roles_by_subject
 from core.store.people import Person
 from core.store.person_export import export_person
@@ -20,6 +21,8 @@ class SubjectErasure:
     entries: int
     """Notes and files."""
     is_banned: bool
+    remaining_traces: str = ""
+    """Why the database's file still has traces of deleted rows; empty if it has none."""
 
 
 async def export_subject(store: Store, subject: str) -> bytes:
@@ -29,12 +32,18 @@ async def export_subject(store: Store, subject: str) -> bytes:
 
 
 async def erase_subject(store: Store, settings: Settings, subject: str) -> SubjectErasure:
-    """Erase the person, and the traces of deleted rows in the database's file. Raises `StoreError`."""
+    """Erase the person, and the traces of deleted rows in the database's file. Raises `StoreError`.
+
+    The bot removes later what traces remain.
+    """
     person = _person(subject)
     is_banned = (await store.read(roles_by_subject)).get(subject) is Role.BANNED
     key_ids = await _key_ids(store, settings, person)
     erased = await store.write_without_limit(erase_person, person, key_ids=key_ids, keeps_access=is_banned)
-    await store.compact()
+    try:
+        await remove_traces(store)
+    except StoreError as error:
+        return SubjectErasure(erased.messages, erased.entries, is_banned, str(error))
     return SubjectErasure(erased.messages, erased.entries, is_banned)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from core.errors import StoreError
 from core.services import Services
 from core.settings import Settings
-from core.store.erasure import finish_erasures
+from core.store.erasure import finish_erasures, remove_traces
 from core.store.retention import (
     Time,
     delete_access_requests,
@@ -64,8 +64,8 @@ async def _sweep(services: Services) -> None:
             await clock.sleep(timings.retention_pause)  # others have to write, too
     if rows:
         log.info("retention.finished", rows=rows)
-    if await services.store.write(finish_erasures):
-        await services.store.compact()
+    await services.store.write(finish_erasures)
+    if await remove_traces(services.store):
         log.info("retention.compacted")
 
 

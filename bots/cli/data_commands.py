@@ -112,6 +112,12 @@ def forget(
         )
         if erased.is_banned:
             console.print(f"The ban stays. Lift it with: parley ban {person} --remove", highlight=False)
+        if erased.remaining_traces:
+            console.print(
+                f"The database's file still has traces of deleted rows: {erased.remaining_traces}. "
+                "The bot removes them within an hour, or repeat this command.",
+                highlight=False,
+            )
         for path in log or []:
             console.print(f"{path}: {blank_lines(path, person):,} lines blanked.", highlight=False)
         for path in copies:

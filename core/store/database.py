@@ -241,7 +241,9 @@ def _compact(path: Path, busy_timeout: float) -> None:
     with contextlib.closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as database:
         database.execute("VACUUM")
         # Deleted rows are also in the log of changes.
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (is_busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise StoreError("A process, such as a backup, has been reading the database for too long")
 
 
 def _driver_message(error: BaseException) -> str:

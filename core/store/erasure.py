@@ -3,17 +3,23 @@
 In shared conversations, the person's questions, the answers to them, and their notes and files are erased; what others
 wrote stays. The summary of such a conversation is erased as a whole, because it may repeat them.
 
+SQLite leaves the bytes of deleted rows in its file until it is rewritten (`remove_traces`). The erasure stores that
+this is still to be done.
+
 The newest turn and message leave an empty row with a higher ID behind: SQLite would use their IDs again.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from core.scopes import ScopeKind
+from core.store.database import Store
 from core.store.incoming_codec import decode_incoming
+from core.store.key_values import delete_value, get_value, set_value
 from core.store.memories import ChunkKind
 from core.store.people import NO_ROW, Person, find_conversations, member_scopes
 from core.store.schema import (
@@ -41,6 +47,8 @@ from core.store.turns import TurnState
 
 PENDING_PREFIX = "erasure:"
 """Of keys in `key_values`: a person's, with the turn by which they asked for the erasure."""
+REWRITE_KEY = "rewrite"
+"""Of `key_values`: the file has to be rewritten. Each erasure has a value of its own."""
 TOMBSTONE_KEY = "erased"
 """Of the conversation of the empty message."""
 
@@ -77,7 +85,9 @@ def erase_person(
     _erase_settings(connection, person, known.private_chats, keeps_access=keeps_access)
     for table in (token_usage, model_pauses, reservations):
         connection.execute(delete(table).where(table.c.key_id.in_(key_ids)))
-    if except_turn is not None:
+    if except_turn is None:
+        set_value(connection, REWRITE_KEY, uuid4().hex)
+    else:
         marker = {"key": PENDING_PREFIX + person.key, "value": str(except_turn)}
         connection.execute(delete(key_values).where(key_values.c.key == marker["key"]))
         connection.execute(insert(key_values).values(marker))
@@ -101,6 +111,8 @@ def finish_erasures(connection: Connection) -> int:
         _delete_conversations(connection, [id_ for id_ in places if id_ is not None])
         connection.execute(delete(key_values).where(key_values.c.key == row.key))
         finished += 1
+    if finished:
+        set_value(connection, REWRITE_KEY, uuid4().hex)
     return finished
 
 
@@ -112,6 +124,19 @@ def _lock_conversations(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(
         select(conversations.c.id).where(conversations.c.id.in_(ids)).order_by(conversations.c.id).with_for_update()
     )
+
+
+async def remove_traces(store: Store) -> bool:
+    """Remove the traces of erased rows from the database's file. Returns whether there were any. Raises `StoreError`.
+
+    After an error, or if the process ends meanwhile, the next call does it.
+    """
+    erasure = await store.read(get_value, REWRITE_KEY)
+    if erasure is None:
+        return False
+    await store.compact()
+    await store.write(delete_value, REWRITE_KEY, erasure)
+    return True
 
 
 def _erase_names(connection: Connection, person: Person) -> None:
