@@ -96,10 +96,12 @@ def forget(
     In shared conversations, their questions, the answers to them, and their notes and files are erased. They lose the
     permission to use the bot; a ban stays. Earlier backups still contain the person.
     """
-    from core.log_files import blank_lines
+    from core.log_files import blank_lines, check_log_file
     from core.personal_data import erase_subject, find_copies
 
     async def erase() -> None:
+        for path in log or []:
+            check_log_file(path)
         settings = load(config_file).core
         async with closing_store(config_file) as store:
             store.check_exists()

@@ -274,6 +274,13 @@ def test_person_is_looked_for_only_in_an_existing_database(parley: Parley, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_erased_if_a_log_file_cannot_be_changed(parley: Parley, tmp_path: Path) -> None:
+    parley("allow", "telegram:person:5")
+    result = parley("forget", "telegram:person:5", "--log", str(tmp_path / "missing.log"))
+    assert (result.exit_code, result.stdout) == (78, "")
+    assert "member" in parley("access", "list").stdout
+
+
 def test_ctrl_c_prints_one_line(parley: Parley, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
