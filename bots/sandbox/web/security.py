@@ -36,7 +36,7 @@ class AccessGuard:
 
     def has_session(self, request: web.Request) -> bool:
         cookie = request.cookies.get(self.cookie_name, "")
-        return hmac.compare_digest(cookie.encode(), self._session.encode())
+        return hmac.compare_digest(cookie.encode(errors="surrogateescape"), self._session.encode())
 
     @property
     def cookie_name(self) -> str:

@@ -240,9 +240,13 @@ class PageServer:
 
 
 async def _static_response(path: str) -> web.Response:
-    file = (PAGE_FOLDER / path).resolve()
+    file = PAGE_FOLDER / path
     media_type = MEDIA_TYPES.get(file.suffix)
-    if media_type is None or not file.is_relative_to(PAGE_FOLDER.resolve()) or not file.is_file():
+    try:
+        exists = file.resolve().is_relative_to(PAGE_FOLDER.resolve()) and file.is_file()
+    except (OSError, ValueError):  # no file can have such a name
+        exists = False
+    if media_type is None or not exists:
         return _refusal(404, "There is no such file.")
     body = await asyncio.to_thread(file.read_bytes)
     return web.Response(body=body, content_type=media_type, charset="utf-8")

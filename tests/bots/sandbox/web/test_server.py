@@ -1,5 +1,6 @@
 """Who gets in, and what the server refuses."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from typing import Any
@@ -87,6 +88,20 @@ async def test_new_address_replaces_the_one_before(page: Page) -> None:
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/socket", "/files/telegram/1", "/?token=", "/?token=guess"])
 async def test_without_the_cookie_there_is_nothing(page: Page, path: str) -> None:
     assert await page.status(path) == 403
+
+
+async def test_cookie_of_any_bytes_gives_no_access(page: Page) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", page.server.guard.port)
+    host, cookie = page.origin.removeprefix("http://"), page.server.guard.cookie_name
+    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}=\xff\r\n\r\n".encode("latin-1"))
+    assert b" 403 " in await reader.readline()
+    writer.close()
+
+
+@pytest.mark.parametrize("name", ["%00.js", f"{'a' * 3000}.js"], ids=["NUL", "long"])
+async def test_name_that_no_file_can_have_is_not_found(page: Page, name: str) -> None:
+    await page.enter()
+    assert await page.status(f"/page/{name}") == 404
 
 
 async def test_uploads_need_the_cookie(page: Page) -> None:
