@@ -40,7 +40,7 @@ class StoreError(UnavailableError):
 
 
 class DamagedStoreError(StoreError):
-    """The database file is damaged, or is none. Only a backup helps, not a restart."""
+    """The database file is damaged, or is not a database. Only a backup helps, not a restart."""
 
     exit_code = ConfigurationError.exit_code
 
@@ -101,7 +101,7 @@ class ChatMovedError(DeliveryError):
 
 
 class RichRejectedError(DeliveryError):
-    """The platform does not know rich messages, or rejects this one. It can be sent with `Adapter.dialect`."""
+    """The platform does not support rich messages, or rejects this one. It can be sent with `Adapter.dialect`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The rich message was rejected: {reason}", DeliveryFailure.REJECTED)

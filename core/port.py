@@ -56,7 +56,7 @@ class Place:
     """The server (guild, workspace) that the chat belongs to, on platforms that have servers."""
     is_foreign: bool = False
     """The person asks from a chat that the bot does not see, and the answer is one message there, which the event's
-    `interaction_token` names. `chat` is the person's private chat with the bot, whose settings hold. `thread` differs
+    `interaction_token` names. `chat` is the person's private chat with the bot, whose settings apply. `thread` differs
     for each question."""
 
     @property
@@ -150,7 +150,7 @@ class Quote:
     is_excerpt: bool = False
     """The sender selected a part of the message."""
     is_placeholder: bool = False
-    """The text only names files of the message, as in `[photo]`. It is no question by itself."""
+    """The text only names files of the message, as in `[photo]`. It is not a question by itself."""
 
 
 class EventKind(StrEnum):
@@ -162,8 +162,8 @@ class EventKind(StrEnum):
     """
     FORWARD = "forward"
     """A message that the person forwarded to a shared place and that is not for the bot: `quotes` has its text. It is
-    a part of the question that the person writes just before or after it; without one, nothing happens. So is a message
-    of an album whose other messages may be for the bot.
+    a part of the question that the person writes just before or after it; without one, nothing happens. The same
+    applies to a message of an album whose other messages may be for the bot.
     """
     COMMAND = "command"
     """`/model phi`: `command` is `model`, `text` is `phi`."""
@@ -375,7 +375,7 @@ class Capabilities:
     has_cards: bool = False
     """Messages can be cards (`Part.card`)."""
     has_one_message: bool = False
-    """An answer has one message; of a longer one, the rest is left out. `Place.is_foreign`"""
+    """An answer has one message; the rest of a longer one is left out (`Place.is_foreign`)."""
     menu_page_size: int = 8
     """Menu items per page."""
     list_page_size: int = 12

@@ -58,7 +58,7 @@ def _check_person(subject: str) -> str:
     from core.scopes import person_key_of_subject
 
     if person_key_of_subject(check_subject(subject)) is None:
-        raise typer.BadParameter(f'"{subject}" is no person.')
+        raise typer.BadParameter(f'"{subject}" does not name a person.')
     return subject
 
 

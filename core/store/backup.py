@@ -149,7 +149,7 @@ def read_manifest(path: Path) -> Manifest:
             manifest = msgspec.json.decode(manifest_json, type=Manifest)
             damaged = [name for name, table in manifest.tables.items() if _summarise(source, name) != table]
     except (sqlite3.Error, msgspec.DecodeError, TypeError) as error:
-        raise ConfigurationError(f"{path} is no backup of Parley, or is damaged: {str(error)[:200]}") from None
+        raise ConfigurationError(f"{path} is not a backup of Parley, or is damaged: {str(error)[:200]}") from None
     if integrity != "ok" or damaged:
         raise ConfigurationError(f"The backup {path} is damaged: {', '.join(damaged) or integrity}")
     if manifest.revision not in migrate.known_revisions():
@@ -199,7 +199,7 @@ def load_backup(connection: Connection, path: Path, *, replaces: bool) -> None:
         for table in tables:
             expected = _copy_in(source, connection, table)
             if _summary_of(connection, table) != expected:
-                raise ConfigurationError(f"The database has not stored {table.name} as the backup has it.")
+                raise ConfigurationError(f"The database did not store the table {table.name} as it is in the backup.")
     if connection.dialect.name == "postgresql":
         _continue_sequences(connection)
 
