@@ -45,7 +45,7 @@ from core.store.turns import Refusal, Turn, TurnState
 log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AT_ONCE = 8
-"""Of one conversation: whoever sends hundreds must not occupy a process."""
+"""Per conversation: somebody who sends hundreds must not occupy a process."""
 RECENT_STOP_SECONDS = 15
 SUSPECT_ATTEMPTS = 7
 """Failed attempts after which a turn is suspected of crashing its processes."""
