@@ -44,6 +44,8 @@ TAG_PATTERN = re.compile(
 PARTIAL_TAG_PATTERN = re.compile(
     r"[<\[◁][|/]{0,2}[\w:.|-]*\s?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE
 )
+QUOTED_TAG_PATTERN = re.compile(rf"`[<\[◁]/?(?:{THINK}|{ANSWER})\s?[>\]▷]\Z", re.IGNORECASE)
+"""A tag after a backtick, at the end: if a backtick follows, the reasoning speaks of the tag."""
 MAX_TAG_CHARS = 40
 BYTE_ORDER_MARK = "\ufeff"
 CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")
@@ -115,9 +117,12 @@ class ThinkTagParser:
     _ended_by_answer: bool = False
     """The reasoning ended without a closing tag. If that comes later, it ends there."""
     _partial_tag: str = ""
+    _last_char: str = ""
+    """Of what has been taken apart."""
     _later_block: list[str] = field(default_factory=list)
     _later_chars: int = 0
     _code: _CodeTracker = field(default_factory=_CodeTracker)
+    _reasoning_code: _CodeTracker = field(default_factory=_CodeTracker)
     _events: list[ThinkTagEvent] = field(default_factory=list)
 
     @property
@@ -133,15 +138,18 @@ class ThinkTagParser:
         if self._state is _State.TEXT and not (self.has_reasoning or self._saw_block or self._is_answer_marked):
             self._partial_tag = ""
             return [TextDelta(text)] if text else []  # tags have no meaning any more
-        end = _partial_tag_start(text)
+        end = _partial_tag_start(text, self._last_char)
         self._partial_tag = text[end:]
         position = 0
         for match in TAG_PATTERN.finditer(text, 0, end):
             self._add(text[position : match.start()])
-            if not self._handle_tag(match):
+            before = text[match.start() - 1] if match.start() else self._last_char
+            is_between = before == "`" == text[match.end() : match.end() + 1]
+            if (is_between and self._is_in_code_of_reasoning()) or not self._handle_tag(match):
                 self._add(match[0])
             position = match.end()
         self._add(text[position:end])
+        self._last_char = text[end - 1] if end else self._last_char
         return self._take_events()
 
     def flush(self) -> list[ThinkTagEvent]:
@@ -159,6 +167,7 @@ class ThinkTagParser:
         if not text:
             return
         if self._state is _State.REASONING:
+            self._reasoning_code.feed(text)
             self._events.append(ReasoningDelta(text))
         elif self._state is _State.LATER_BLOCK:
             self._later_block.append(text)
@@ -166,6 +175,9 @@ class ThinkTagParser:
         else:
             self._code.feed(text)
             self._events.append(TextDelta(text))
+
+    def _is_in_code_of_reasoning(self) -> bool:
+        return self._state is _State.REASONING and self._reasoning_code.is_inside()
 
     def _handle_tag(self, match: re.Match[str]) -> bool:
         """Whether the tag has a meaning where it stands; otherwise it belongs to the text."""
@@ -230,9 +242,11 @@ class ThinkTagParser:
         return list(_merge(events))
 
 
-def _partial_tag_start(text: str) -> int:
-    """The position of an end that may begin a tag, or else the length of the text."""
+def _partial_tag_start(text: str, last_char: str) -> int:
+    """The position of an end that may begin a tag, or be a quoted one, or else the length of the text."""
     tail = max(0, len(text) - MAX_TAG_CHARS)
+    if quoted := QUOTED_TAG_PATTERN.search(last_char + text, tail):
+        return quoted.start() + 1 - len(last_char)
     start = max(text.rfind(bracket, tail) for bracket in "<[◁")
     return start if start >= 0 and PARTIAL_TAG_PATTERN.fullmatch(text, start) else len(text)
 

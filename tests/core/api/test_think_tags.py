@@ -60,6 +60,8 @@ SEPARATED = [
     ("<think>a</think>\n<final>\nb</final> c", "a", "b c"),
     ("<think>I write <final> soon</think>b", "I write soon", "b"),
     # Text about tags
+    ("<think>see `</think>` or `<final>` in code</think>b", "see `</think>` or `<final>` in code", "b"),
+    ("<think>in `code`</think>`b` is it", "in `code`", "`b` is it"),
     ("Use the `<think>` tag.", "", "Use the `<think>` tag."),
     ("`<think>` and `</think>` mark it.", "", "`<think>` and `</think>` mark it."),
     ("a <think> in the text </think> stays", "", "a <think> in the text </think> stays"),
