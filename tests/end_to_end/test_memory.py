@@ -285,7 +285,7 @@ async def test_answers_without_embedding_model(harness: Harness) -> None:
         "hello\n\nYour notes and files were searched by words only: the embedding model failed."
     )
     await telegram.send_message(ann, chat, "/remember And my car is red.")
-    await telegram.wait_for(lambda: "by its words only" in last_text(telegram, chat))
+    await telegram.wait_for(lambda: "only by its words" in last_text(telegram, chat))
     await telegram.send_document(ann, chat, "a.txt", b"words of a file that is not small. " * 400)
     await telegram.wait_for(lambda: "sections. The embedding model is unavailable" in last_text(telegram, chat))
 

@@ -40,7 +40,7 @@ async def request_after(harness: Harness, chat: PrivateChat, question: str) -> o
 async def test_memory_works_by_words_while_the_quota_is_exhausted(harness: Harness, platform: str) -> None:
     harness.model.quotas[EMBEDDER] = 0
     chat = PrivateChat(harness, platform)
-    await chat.ask(f"/remember {NOTE}", "by its words only")
+    await chat.ask(f"/remember {NOTE}", "only by its words")
     messages = await request_after(harness, chat, "repeat: how is my dog called?")
     assert "Rex" in str(messages)
     assert harness.model.usage[EMBEDDER] == 0
@@ -51,7 +51,7 @@ async def test_question_that_exceeds_the_embedding_quota_is_searched_by_words(ha
     await harness.stop()
     await harness.start(quotas={EMBEDDER: 1})
     chat = PrivateChat(harness, platform)
-    await chat.ask(f"/remember {NOTE}", "by its words only")
+    await chat.ask(f"/remember {NOTE}", "only by its words")
     messages = await request_after(harness, chat, "repeat: how is my dog called?")
     assert "Rex" in str(messages)
     assert harness.model.usage[EMBEDDER] == 0, "one token is left"
