@@ -1,5 +1,6 @@
 """Reads how a thread began: its title, its tags, and its first message over REST."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,5 +70,13 @@ def _describe_tags(channel: dict[str, Any], parent: dict[str, Any]) -> str:
 def _text(message: dict[str, Any]) -> str:
     files = "".join(f"[file {attachment.get('filename')}] " for attachment in message.get("attachments") or ())
     embeds = read_embeds(map(discord.Embed.from_dict, message.get("embeds") or ()))
-    text = "\n\n".join(filter(None, (files + str(message.get("content") or ""), embeds)))
+    cards = "\n".join(_texts_of_components(message.get("components") or ()))
+    text = "\n\n".join(filter(None, (files + str(message.get("content") or ""), cards, embeds)))
     return f"\n{text}" if text.strip() else ""
+
+
+def _texts_of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for component in components:
+        if component.get("type") == discord.ComponentType.text_display.value:
+            yield str(component.get("content") or "")
+        yield from _texts_of_components(component.get("components") or ())

@@ -293,6 +293,16 @@ async def test_forum_post_includes_title_and_tags(harness: Harness) -> None:
     assert "> Title: It rains in\n> Tags: bug, urgent\n> \n> The roof leaks.\n" in prompt_of(harness)
 
 
+async def test_thread_that_began_with_a_card(harness: Harness) -> None:
+    room = DiscordRoom(harness)
+    discord = room.server
+    container = {"type": 17, "components": [{"type": 10, "content": "Deploy failed."}, {"type": 1, "components": []}]}
+    thread = discord.create_thread(room.group, "Deploys", await room.write("", components=[container], flags=1 << 15))
+    await discord.send_message(room.ann, thread, f"{discord.mention} repeat: why?")
+    await discord.wait_for(lambda: bot_texts(discord.messages(thread)) == ["why?"])
+    assert "> Title: Deploys\n> \n> Deploy failed.\n" in prompt_of(harness)
+
+
 async def test_thread_without_readable_start_is_answered(harness: Harness) -> None:
     room = DiscordRoom(harness)
     discord = room.server
