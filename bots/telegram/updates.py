@@ -17,8 +17,9 @@ log = structlog.get_logger(__name__)
 
 def allowed_updates(me: User) -> tuple[str, ...]:
     """The updates to ask for: those of inline and guest queries only if the operator has enabled them at @BotFather."""
-    inline = INLINE_UPDATES if me.supports_inline_queries else ()
-    return (*MESSAGE_UPDATES, *inline, *(GUEST_UPDATES if me.supports_guest_queries else ()))
+    no_inline = () if me.supports_inline_queries else INLINE_UPDATES
+    no_guest = () if me.supports_guest_queries else GUEST_UPDATES
+    return tuple(update for update in ALLOWED_UPDATES if update not in (*no_inline, *no_guest))
 
 
 def sanitise_update(update: object) -> dict[str, Any] | None:
