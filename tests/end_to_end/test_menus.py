@@ -92,6 +92,7 @@ async def test_model_menu_speaks_the_language_of_the_person(harness: Harness) ->
 async def test_menu_ignores_who_may_not_use_the_bot(harness: Harness) -> None:
     chat = ChatWithButtons(harness, "telegram", others=("Eve", "Bob"))
     (eve, bob), telegram = chat.others, chat.server
+    harness.telegram.has_ephemeral_messages = False  # otherwise only who asked sees the menu
     await harness.stop()
     store = Store(harness.settings().core.database_url)
     await store.write(ban, f"telegram:person:{eve.id}")

@@ -120,7 +120,7 @@ async def test_streamed_answer_equals_whole_answer(tmp_path: Path) -> None:
             )
     assert whole.usage is not None
     assert result.text == (whole.choices[0].message.content or "").lstrip()
-    assert sum(isinstance(event, TextDelta) for event in result.events) > 5
+    assert sum(isinstance(event, TextDelta) for event in result.events) > 1, "in pieces"
     usage = result.usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens) == (
