@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Many tests wait more than they compute: four keep two cores busy, and more make tests with processes too slow.
 WORKERS ?= 4
-# Tests that start the sandbox and a browser.
+# Tests that start the sandbox and a browser: they run by themselves. pytest would not ignore a folder that testpaths names.
 PAGE_TESTS := tests/browser tests/end_to_end/test_sandbox_page.py
+OTHER_TESTS := $(addprefix tests/,benchmarks bots contract core deploy end_to_end faults fuzz) $(addprefix --ignore=,$(PAGE_TESTS))
 INSTALLED := $(VENV)/.installed
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
@@ -37,7 +38,7 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
 	$(call step,translations,$(BIN)/python -m tests.project.catalogues --check,Run: make catalogues; then translate what it prints, in core/i18n/catalogues)
-	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 --ignore=tests/project $(addprefix --ignore=,$(PAGE_TESTS)),Repeat one test: $(BIN)/pytest PATH::NAME)
+	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 $(OTHER_TESTS),Repeat one test: $(BIN)/pytest PATH::NAME)
 	$(call step,browser tests,$(BIN)/pytest -n 2 $(PAGE_TESTS),Repeat them one at a time: $(BIN)/pytest tests/browser)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
 
@@ -45,7 +46,8 @@ fast: install ## quick tests, in under a minute: no child processes, no PostgreS
 	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(addprefix --ignore=,$(PAGE_TESTS))
+	$(BIN)/pytest tests/project
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(OTHER_TESTS)
 	$(BIN)/pytest -n 2 $(PAGE_TESTS)
 	$(BIN)/pytest tests/load
 
