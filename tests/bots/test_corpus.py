@@ -1,7 +1,7 @@
 """Difficult answers, whole and at every length, in every dialect.
 
 CORPUS_PREFIXES is the number of beginnings of each answer that are rendered, evenly spaced: 24, because all of them
-need an hour. With 100000, they are all rendered.
+need hours. With 1000000, they are all rendered.
 """
 
 from collections.abc import Callable, Iterator
