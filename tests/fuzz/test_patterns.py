@@ -121,8 +121,9 @@ def is_linear(used: UsedPattern) -> bool:
     for text, half_text in zip(hostile_texts(source, CHARS), hostile_texts(source, CHARS // 2), strict=True):
         if search(used, text) < SUSPICIOUS_SECONDS:
             continue
-        # Other processes slow this one down: the shortest of several times is the nearest to the truth.
-        seconds, half_seconds = (min(search(used, again) for _ in range(3)) for again in (text, half_text))
+        # Other processes slow this one down, now and then: the shortest of several times is the nearest to the truth.
+        times = [(search(used, text), search(used, half_text)) for _ in range(5)]
+        seconds, half_seconds = map(min, zip(*times, strict=True))
         if seconds > MAX_GROWTH * half_seconds:
             return False
     return True
