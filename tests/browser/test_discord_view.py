@@ -52,6 +52,14 @@ async def write(pane: Locator, text: str) -> None:
     await field.press("Enter")
 
 
+async def test_enter_sends_what_was_typed_though_no_frame_was_drawn_since(page: Page, pane: Locator) -> None:
+    field = pane.get_by_role("textbox", name="Message to Discord")
+    await expect(field).to_be_visible()
+    await page.evaluate("window.requestAnimationFrame = () => {}")
+    await write(pane, "Hello")
+    await expect(field).to_have_value("")  # empty once the message was sent
+
+
 async def test_chatting_with_commands_menus_and_forms(page: Page, pane: Locator) -> None:
     for source, nodes in MARKDOWN_CASES:
         assert await page.evaluate(OUTLINE, source) == nodes, source

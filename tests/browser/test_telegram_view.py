@@ -30,6 +30,8 @@ class Client:
         self.log = EventLog(SystemClock())
         self.uploads = Uploads()
         self._actions: asyncio.Queue[Action] = asyncio.Queue()
+        self.may_act = asyncio.Event()
+        self.may_act.set()
         self.server = PageServer(self.log, self.uploads, self.perform, lambda _platform, _id: ChatFile("a.txt", b"a"))
         self.pane: Locator
         self.page: Page
@@ -54,6 +56,7 @@ class Client:
 
     async def perform(self, action: Action) -> None:
         self._actions.put_nowait(action)
+        await self.may_act.wait()
 
     async def next_action(self) -> Json:
         """What the page asks for next, without its number."""
@@ -210,6 +213,30 @@ async def test_menu_of_a_message(client: Client) -> None:
     assert await client.next_action() == {"action": "telegram.delete", **place, "message": 1}
     await client.message("The answer").get_by_role("button", name="👀").click()
     assert await client.next_action() == {"action": "telegram.react", **place, "message": 2, "emoji": "👀"}
+
+
+async def test_keys_act_on_what_was_typed_though_no_frame_was_drawn_since(client: Client) -> None:
+    client.show(1, text="Hello")
+    await expect(client.field).to_be_visible()
+    await client.page.evaluate("window.requestAnimationFrame = () => {}")
+    await client.field.press_sequentially("/mo")
+    for key in ("ArrowDown", "Enter"):
+        await client.field.press(key)
+    assert (await client.next_action())["text"] == "/models"
+
+
+async def test_sent_message_leaves_the_focus_where_the_person_went(client: Client) -> None:
+    client.show(1, text="Hello")
+    client.may_act.clear()
+    await client.field.fill("How are you?")
+    await client.field.press("Enter")
+    await client.next_action()
+    elsewhere = client.page.get_by_role("button", name="Theme")
+    await elsewhere.focus()
+    client.may_act.set()
+    await expect(client.field).to_have_value("")
+    await client.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    await expect(elsewhere).to_be_focused()
 
 
 async def test_commands_are_filtered_while_typing_and_chosen_by_keyboard(client: Client) -> None:

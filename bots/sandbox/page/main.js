@@ -1,4 +1,5 @@
-// Connects the parts: events change the state, and each change draws the page again, at most once a frame.
+// Connects the parts: events change the state, and each change draws the page again: what the sandbox announces at most
+// once a frame, what the person does before the next key or click, so that it finds the page as it is.
 
 import { render } from "./dom.js";
 import { frame } from "./frame.js";
@@ -13,6 +14,13 @@ let state = EMPTY_STATE;
 let status = "connecting";
 let toasts = [];
 let isScheduled = false;
+let isDue = false;
+
+function drawAfterThisEvent() {
+  if (isDue) return;
+  isDue = true;
+  queueMicrotask(draw);
+}
 
 function schedule() {
   if (isScheduled) return;
@@ -23,12 +31,12 @@ function schedule() {
 }
 
 function draw() {
-  isScheduled = false;
+  isScheduled = isDue = false;
   document.documentElement.dataset.theme = ui.frame.theme;
   render(root, frame({ state, ui, setUi, send, upload, status, toasts, now: Date.now() / 1000 }));
 }
 
-const { ui, setUi } = createUi(schedule);
+const { ui, setUi } = createUi(drawAfterThisEvent);
 const connection = connect({
   onEvents(events, isNewEpoch) {
     state = reduceAll(isNewEpoch ? EMPTY_STATE : state, events);

@@ -146,6 +146,13 @@ class TelegramView {
     this.#actions.closeMenu();
   }
 
+  // Unless the person has gone on to another pane while a message was being sent.
+  #focusInput() {
+    const { activeElement: focused, body } = document;
+    if (focused !== body && !this.#element.contains(focused)) return;
+    this.#element.querySelector(".composer-text")?.focus();
+  }
+
   #page() {
     return {
       // After the next drawing: what is to get the focus may be new.
@@ -153,7 +160,7 @@ class TelegramView {
       focusMenuButton: (messageId) =>
         this.#element.querySelector(`[data-message="${messageId}"] > .message-menu-button`)?.focus(),
       selectedText: (messageId) => selectedText(this.#element.querySelector(`[data-message="${messageId}"] .bubble`)),
-      focusInput: () => requestAnimationFrame(() => this.#element.querySelector(".composer-text")?.focus()),
+      focusInput: () => requestAnimationFrame(() => this.#focusInput()),
       scrollToEnd: () => this.#scroll.toEnd("smooth"),
       scrollTo: (messageId) => this.#scroll.to(messageId),
       copy: async (text) => {
