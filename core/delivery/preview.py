@@ -88,6 +88,8 @@ class Preview:
         self._first_text_at: float | None = None
         """When the first words were shown."""
         self._shown_at = -math.inf
+        self._granted_at = -math.inf
+        """When the rate limiter granted the last request."""
         """When the text or the status that is shown was the newest."""
         self._shown_status: str | None = None
         self._typing_at = -math.inf
@@ -240,6 +242,12 @@ class Preview:
             return
         if not await self._acquire_slot(self._kind()):
             return
+        try:
+            await self._send_newest()
+        finally:
+            self._rate_limiter.request_ended(self._granted_at)
+
+    async def _send_newest(self) -> None:
         self._changed.clear()
         text, self._shown_at = self._text, self._clock.monotonic()
         unseen_since = self._times.take_unseen()
@@ -325,6 +333,8 @@ class Preview:
             log.info("preview.typing_failed", turn=self._turn_id, failure=error.failure)
             if error.failure is DeliveryFailure.RATE_LIMITED and not error.is_foreseen:
                 self._rate_limiter.apply_retry_after(self._outbox.place.chat, error, RequestKind.TYPING)
+        finally:
+            self._rate_limiter.request_ended(self._granted_at)
 
     async def _acquire_slot(self, kind: RequestKind) -> bool:
         """Wait for this preview's turn. False if the preview ends, or the first words arrive, which are more urgent."""
@@ -334,4 +344,5 @@ class Preview:
     async def _acquire(self, kind: RequestKind, priority: Priority) -> None:
         since = None if math.isinf(self._shown_at) else self._shown_at
         capabilities = self._adapter.capabilities(self._outbox.place)  # limits may change
-        await self._rate_limiter.acquire(self._outbox.place.chat, capabilities, priority, kind, since=since)
+        chat = self._outbox.place.chat
+        self._granted_at = await self._rate_limiter.acquire(chat, capabilities, priority, kind, since=since)

@@ -1,7 +1,8 @@
 """Client-side rate limiting: delays requests so that the platform never has to refuse one.
 
-The limits are sliding windows (`core.delivery.sliding_windows`), for each chat and for the whole account. Waiting
-requests are granted by priority, then the one that has been waiting longest. Requests of low priority leave room for
+The limits are sliding windows (`core.delivery.sliding_windows`), for each chat and for the whole account. A chat's
+waiting requests are granted by priority, then the one that has been waiting longest. In the account's limit, previews
+wait for everything else, and first texts overtake what came a moment before. Requests of low priority leave room for
 what is expected: the final message of each open answer, and as many new answers as there were lately (first texts: as
 many as are open, for at most `LONG_ANSWER_SECONDS`). Example: a group with `Window(count=20, seconds=60)` and one open
 answer
@@ -49,6 +50,9 @@ REQUESTS_PER_ANSWER = 2
 """What a new answer needs at least: its first text and its final message."""
 LONG_ANSWER_SECONDS = 8.0
 """In a busy chat, the first text of an answer waits this long: an answer that is complete by then needs no preview."""
+FIRST_TEXT_HEAD_START = 0.3
+"""In the account's limit, first texts overtake what began to wait at most so many seconds earlier: a person who sees
+nothing yet waits more impatiently than one whose answer has only its last words to come."""
 WIDE_REFUSAL_CHATS = 3
 WIDE_REFUSAL_SECONDS = 600.0
 """When `WIDE_REFUSAL_CHATS` were refused within this time, the platform's limits are lower than assumed: new chats
@@ -109,9 +113,10 @@ class _Queue:
 
 @dataclass(order=True, slots=True)
 class _Waiter:
-    priority: Priority
-    since: float
-    sequence: int
+    order: tuple[int, float, int]
+    """Among those that wait for the same limit."""
+    priority: Priority = field(compare=False)
+    since: float = field(compare=False)
     queue: _Queue = field(compare=False)
     grant: "asyncio.Future[None]" = field(compare=False)
     is_pending: bool = field(compare=False, default=False)
@@ -165,7 +170,7 @@ class RateLimiter:
         while True:
             queue = self._queue_of(chat, capabilities, kind)
             grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiter = _Waiter(priority, since, next(self._sequence), queue, grant)
+            waiter = _Waiter((priority, since, next(self._sequence)), priority, since, queue, grant)
             heapq.heappush(queue.waiters, waiter)
             self._serve(queue)
             try:
@@ -325,6 +330,9 @@ class RateLimiter:
             if queue is not self._account_queue and queue.has_finals:
                 waiter.is_pending = True
                 queue.windows.pending += 1
+                head_start = FIRST_TEXT_HEAD_START if waiter.priority is Priority.FIRST_TEXT else 0.0
+                is_last = waiter.priority is Priority.PREVIEW
+                waiter.order = (is_last, waiter.since - head_start, next(self._sequence))
                 heapq.heappush(self._account_queue.waiters, waiter)
                 self._serve(self._account_queue)
             else:
@@ -374,6 +382,7 @@ class RateLimiter:
             waiter.is_pending = False
             queue.windows.pending -= 1
             if queue.chat.blocked_until > now:  # blocked while the request waited for the account
+                waiter.order = (waiter.priority, waiter.since, next(self._sequence))
                 heapq.heappush(queue.waiters, waiter)
                 self._serve(queue)
                 return

@@ -672,3 +672,27 @@ async def test_errors_of_the_store_reach_who_runs_it_alone(env: Environment) -> 
         await env.clock.advance(1.0)
     with pytest.raises(StoreError):
         await run
+
+
+@pytest.mark.parametrize(("method", "capabilities"), [("send", EDITING), ("show_typing", TYPING)])
+async def test_preview_counts_in_the_account_until_it_is_answered(
+    env: Environment, method: str, capabilities: Capabilities
+) -> None:
+    """On a busy machine, it may reach the platform late."""
+    env.rate_limiter = RateLimiter((Window(1, 1.0),), timings=Timings(clock=env.clock))
+    preview = env.create(capabilities)
+    env.adapter.close_gate(method)
+    async with running(preview, env):
+        preview.update(LONG_ENOUGH)
+        async with asyncio.timeout(10):
+            await env.adapter.started[method].wait()
+        await env.clock.advance(0.8)
+        env.adapter.gates[method].set()
+        if method == "send":
+            await env.until_shown(1)
+        await env.clock.settle()
+        next_request = asyncio.create_task(env.rate_limiter.acquire("other", EDITING, Priority.FINAL))
+        await env.clock.advance(0.9)
+        assert not next_request.done()
+        await env.clock.advance(0.1)
+        assert next_request.done()

@@ -16,6 +16,7 @@ from bots.discord.adapter import CAPABILITIES as DISCORD
 from bots.telegram.adapter import ACCOUNT_RATE_LIMIT as TELEGRAM_ACCOUNT
 from bots.telegram.adapter import DRAFT_RATE_LIMIT, GROUP_RATE_LIMIT, PRIVATE_RATE_LIMIT
 from core.delivery.rate_limiter import (
+    FIRST_TEXT_HEAD_START,
     LONG_ANSWER_SECONDS,
     MAX_TRACKED_CHATS,
     WHOLE_ACCOUNT,
@@ -121,6 +122,19 @@ async def test_final_overtakes_previews(requests: Requests, clock: FakeClock) ->
     await requests.add("final", limited(1, 1.0))
     await clock.advance(3)
     assert requests.granted == ["first", "final", "first text", "preview"]
+
+
+async def test_first_text_overtakes_what_came_a_moment_before_in_the_account(clock: FakeClock) -> None:
+    requests = Requests(RateLimiter((Window(1, 1.0),), timings=Timings(clock=clock)), clock)
+    await requests.add("sent", chat="a")
+    await requests.add("preview", chat="b", priority=Priority.PREVIEW)
+    await requests.add("old final", chat="c")
+    await clock.advance(FIRST_TEXT_HEAD_START)
+    await requests.add("new final", chat="d")
+    await clock.advance(0.1)
+    await requests.add("first text", chat="e", priority=Priority.FIRST_TEXT)
+    await clock.advance(4)
+    assert requests.granted == ["sent", "old final", "first text", "new final", "preview"]
 
 
 async def test_most_outdated_preview_is_first(requests: Requests, clock: FakeClock) -> None:
