@@ -265,6 +265,13 @@ def unreadable_attachments(kinds: Iterable[str]) -> str:
     )
 
 
+def attachments_not_read(kinds: Iterable[str]) -> str:
+    """Under the answer to the text that came with them."""
+    return gettext("I can't read this yet: {kinds}. I answered only what you wrote.").format(
+        kinds=", ".join(map(gettext, kinds))
+    )
+
+
 def file_limit_reached(max_files: int) -> str:
     return ngettext(
         "I read at most {count} file per message.", "I read at most {count} files per message.", max_files

@@ -1,6 +1,6 @@
 """Resolves what a turn asks: the text of its message, or an earlier question for /retry, buttons and edits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -114,7 +114,7 @@ class PromptResolver:
             parent_turn=await self._find_parent(claimed, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
-            notes=notes,
+            notes=(*notes, *_unread_note(incoming)),
         )
 
     async def find_parent(self, claimed: ClaimedTurn) -> int | None:
@@ -321,6 +321,14 @@ class PromptResolver:
                 limit = texts.allowance_limit(allowance)
                 seconds = ledger.seconds_until_reset()
                 raise QuestionRefused(texts.allowance_used_up(limit, seconds, is_chat=allowance.is_chat))
+
+
+def _unread_note(incoming: Incoming) -> Iterator[str]:
+    """About what the person sent with the text and no model gets to see, such as a video."""
+    own = (file for file in incoming.attachments if not (file.is_quoted or file.is_forwarded))
+    kinds = {f.kind for f in own if not (f.file_id and (f.is_image or f.is_audio or f.is_document))}
+    if kinds:
+        yield texts.attachments_not_read(sorted(kinds))
 
 
 def _replace_end(text: str, length: int, new_end: str) -> str:

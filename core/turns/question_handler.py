@@ -204,6 +204,8 @@ class QuestionHandler:
         attachments = () if prompt.replaces_answer else _files_of(claimed)
         if not attachments:
             return ReadFiles()
+        # Already for the progress: its message cannot become a reply later.
+        claimed.outbox.reply_to_question()
         images = QuestionImages(claimed, self._services)
         reader = AttachmentReader(claimed, self._services.memory, api_key, images, prepares_images=has_vision)
         files = await reader.read(attachments)
@@ -211,8 +213,6 @@ class QuestionHandler:
             await self._stop(claimed)
             return None
         if files.has_failed or not (prompt.text or files.images):
-            if files.has_failed:
-                claimed.outbox.reply_to_question()
             await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
             return None
         return files

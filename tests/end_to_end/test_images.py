@@ -197,6 +197,20 @@ async def test_retry_without_the_picture_keeps_the_answer(seeing: Harness, platf
     assert len(seeing.model.requests) == 1
 
 
+async def test_answer_says_that_a_video_was_not_seen(seeing: Harness) -> None:
+    note = "I can't read this yet: video. I answered only what you wrote."
+    telegram, discord = seeing.telegram, seeing.discord
+    ann, chat = await telegram_chat(seeing)
+    await telegram.send_video(ann, chat, b"video", caption="repeat: A garden.")
+    await wait_for_telegram(seeing, chat, f"A garden.\n\n{note}")
+    bea = discord.create_user("Bea")
+    channel = discord.create_channel(discord.create_guild("Home", bea), "general")
+    await discord.send_file(
+        bea, channel, "garden.mp4", b"video", text=f"{discord.mention} repeat: A pond.", media_type="video/mp4"
+    )
+    await discord.wait_for(lambda: any("A pond." in t and note in t for t in bot_texts(discord.messages(channel))), 20)
+
+
 async def test_vision_model_is_one_tap_away_on_telegram(blind: Harness) -> None:
     telegram = blind.telegram
     ann, chat = await telegram_chat(blind)

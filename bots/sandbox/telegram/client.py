@@ -166,6 +166,12 @@ class ClientBackend(Backend):
         photo = [self._add_photo(content, width) for width in (90, 320, 1280)]
         return await self.send_message(user, chat, caption, photo=photo, **options)
 
+    async def send_video(
+        self, user: User, chat: Chat, content: bytes = b"", *, caption: str = "", **options: Any
+    ) -> Message:
+        video = self.files.add(self._new_file(), "video.mp4", content) | {"width": 640, "height": 360, "duration": 3}
+        return await self.send_message(user, chat, caption, video=video, **options)
+
     async def send_voice(
         self, user: User, chat: Chat, content: bytes = b"", *, caption: str = "", **options: Any
     ) -> Message:

@@ -24,7 +24,7 @@ from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
 from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
 from core.turns.prompt_resolver import CONTINUE_PROMPT, MAX_PROMPT_CHARS
-from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
 from tests.sqlite import sqlite_url
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,14 @@ async def test_message_without_text_is_refused(
 
 async def test_text_beside_a_picture_is_answered(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        assert await send(chat, "repeat: hello", [Attachment("photo", file_id="1")]) == "hello"
+        assert await send(chat, "repeat: hello", [Attachment("photo", file_id="1", is_image=True)]) == "hello"
+
+
+async def test_answer_names_what_came_with_the_text_and_was_not_read(tmp_path: Path, model: ModelStandIn) -> None:
+    video, quoted = Attachment("video", file_id="1"), Attachment("dice", file_id="2", is_quoted=True)
+    async with running_engine(tmp_path, model) as chat:
+        answer = await send(chat, "repeat: hello", [video, video, quoted])
+    assert answer == f"hello\n\n{texts.attachments_not_read(['video'])}"
 
 
 async def test_nothing_to_retry(tmp_path: Path, model: ModelStandIn) -> None:
@@ -149,6 +156,21 @@ async def test_refusals_in_private_chats_reply_to_their_question(tmp_path: Path,
         await chat.say("x" * (MAX_PROMPT_CHARS + 1), message="9")
         await chat.wait_for_text("A message can have at most")
         assert chat.calls[-1].reply_to == "9"
+
+
+async def test_progress_with_a_file_replies_to_its_message(tmp_path: Path, model: ModelStandIn) -> None:
+    """The report takes its place, and a message cannot become a reply later."""
+    adapter = FilesAdapter()
+    adapter.private_capabilities = EDITING
+    adapter.close_gate("fetch")
+    async with running_engine(tmp_path, model, adapter) as chat:
+        file = text_file("broken.pdf", "%PDF-1.7 broken")
+        await chat.inbox(Incoming(EventKind.PROMPT, "k", PLACE, ANN, "", message_id="9", attachments=(file,)))
+        await chat.wait_for_text("Reading broken.pdf")
+        adapter.gates["fetch"].set()
+        await chat.wait_for_text("broken.pdf is damaged")
+        assert [call.reply_to for call in chat.calls if call.method == "send"] == ["9"]
+        assert len(chat.messages) == 1
 
 
 async def test_only_the_last_answer_continues(tmp_path: Path, model: ModelStandIn) -> None:
@@ -341,7 +363,8 @@ async def test_files_that_cannot_be_downloaded_are_not_read(tmp_path: Path, mode
     async with running_engine(tmp_path, model, chat):
         picture = replace(text_file("a.png"), kind="photo", is_document=False)
         without_id = replace(text_file("b.txt"), file_id="")
-        assert await send(chat, "repeat: hello", [picture, without_id]) == "hello"
+        answer = await send(chat, "repeat: hello", [picture, without_id])
+    assert answer == f"hello\n\n{texts.attachments_not_read(['file', 'photo'])}"
     assert chat.fetched == []
 
 
