@@ -116,7 +116,7 @@ class Preview:
             return
         if text and not self._text:
             self._interrupted.set()
-        elif self._text and not text and not self._close_requested.is_set():
+        elif self._text and not text:
             self._interrupted.clear()
         self._text, self._status = text, status
         if text:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bots.test_cli import TOKEN
+from tests.bots.cli.conftest import TOKEN
 
 pytestmark = pytest.mark.slow
 
