@@ -6,6 +6,8 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.commands.settings import MAX_INSTRUCTIONS_CHARS
+from core.port import EventKind, Incoming, Place, Sender
+from core.texts import settings as texts
 from tests.core.turns.fake_adapter import running_engine
 
 pytestmark = pytest.mark.slow
@@ -224,3 +226,13 @@ async def test_operator_lets_everyone_change_settings(tmp_path: Path, model: Mod
     async with running_engine(tmp_path, model, shared_settings="everyone") as chat:
         reply = await chat.ask("/system Be kind.", group="-7", user="6")
         assert reply == "Instructions changed (this chat)\nChanged by Ann for everyone here"
+
+
+async def test_anonymous_managers_change_the_chats_settings_but_have_none_of_their_own(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    place, group = Place("fake", "1", "-7"), Sender("fake", "-7", "Engines", is_manager=True, is_anonymous=True)
+    async with running_engine(tmp_path, model) as chat:
+        for scope, reply in (("me", texts.ANONYMOUS), ("chat", "Changed by Engines for everyone here")):
+            await chat.inbox(Incoming(EventKind.COMMAND, scope, place, group, f"phi-4 {scope}", command="model"))
+            await chat.wait_for_text(reply)
