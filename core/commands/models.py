@@ -28,7 +28,7 @@ MAX_SUGGESTIONS = 25
 MAX_SUGGESTION_CHARS = 100
 
 REASONING_WORDS = ("reasons", "reasoning")
-VISION_WORDS = ("vision", "pictures", "pictures")
+VISION_WORDS = ("vision", "images", "pictures")
 WINDOW_PATTERN = re.compile(r"(\d{1,6})k")
 
 T = TypeVar("T")

@@ -88,9 +88,9 @@ class Preview:
         self._first_text_at: float | None = None
         """When the first words were shown."""
         self._shown_at = -math.inf
+        """When the text or the status that is shown was the newest."""
         self._granted_at = -math.inf
         """When the rate limiter granted the last request."""
-        """When the text or the status that is shown was the newest."""
         self._shown_status: str | None = None
         self._typing_at = -math.inf
         self._retry_at = -math.inf

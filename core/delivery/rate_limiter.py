@@ -4,8 +4,8 @@ The limits are sliding windows (`core.delivery.sliding_windows`), for each chat 
 waiting requests are granted by priority, then the one that has been waiting longest. In the account's limit, previews
 wait for everything else, and first texts overtake what came a moment before. Requests of low priority leave room for
 what is expected: the final message of each open answer, and as many new answers as there were lately (first texts: as
-many as are open, for at most `LONG_ANSWER_SECONDS`). Example: a group with `Window(count=20, seconds=60)` and one open
-answer
+many as are open, for at most `BUSY_FIRST_TEXT_DELAY`). Example: a group with `Window(count=20, seconds=60)` and one
+open answer
 
     0 s     first text     granted: there is still room for the answer's final message
     1 s     preview        granted
@@ -48,7 +48,7 @@ LONG_WINDOW_SECONDS = 60.0
 """Windows of this length or more keep room for all that is expected; shorter ones in proportion."""
 REQUESTS_PER_ANSWER = 2
 """What a new answer needs at least: its first text and its final message."""
-LONG_ANSWER_SECONDS = 8.0
+BUSY_FIRST_TEXT_DELAY = 8.0
 """In a busy chat, the first text of an answer waits this long: an answer that is complete by then needs no preview."""
 FIRST_TEXT_HEAD_START = 0.3
 """In the account's limit, first texts overtake what began to wait at most so many seconds earlier: a person who sees
@@ -116,6 +116,7 @@ class _Waiter:
     order: tuple[int, float, int]
     """Among those that wait for the same limit."""
     priority: Priority = field(compare=False)
+    asked_at: float = field(compare=False)
     since: float = field(compare=False)
     queue: _Queue = field(compare=False)
     grant: "asyncio.Future[None]" = field(compare=False)
@@ -148,6 +149,8 @@ class RateLimiter:
         self._processes = 1
         self._refusals: deque[tuple[str, float]] = deque(maxlen=50)
         """The chats that the platform refused lately, and when."""
+        self._durations = deque([0.0], maxlen=100)
+        """Seconds from the grant to the response, of the last requests; 0 until there were as many."""
         self._sequence = itertools.count()
 
     # Requests
@@ -170,7 +173,7 @@ class RateLimiter:
         while True:
             queue = self._queue_of(chat, capabilities, kind)
             grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiter = _Waiter((priority, since, next(self._sequence)), priority, since, queue, grant)
+            waiter = _Waiter((priority, since, next(self._sequence)), priority, asked_at, since, queue, grant)
             heapq.heappush(queue.waiters, waiter)
             self._serve(queue)
             try:
@@ -184,8 +187,14 @@ class RateLimiter:
                 return granted_at
 
     def request_ended(self, granted_at: float) -> None:
-        """The request that was granted then has been answered. It may have arrived only now, on a busy machine."""
-        self._account_queue.windows.postpone(granted_at, self._clock.monotonic())
+        """The request that was granted then has been answered.
+
+        On a busy machine, it may have been sent late: it counts later by what it took longer than the fastest of the
+        last requests. A slow network changes nothing, because there all requests arrive later by the same time.
+        """
+        seconds = self._clock.monotonic() - granted_at
+        self._durations.append(seconds)
+        self._account_queue.windows.postpone(granted_at, granted_at + seconds - min(self._durations))
 
     @contextmanager
     def expect_final(self, chat: str) -> Iterator[None]:
@@ -330,9 +339,7 @@ class RateLimiter:
             if queue is not self._account_queue and queue.has_finals:
                 waiter.is_pending = True
                 queue.windows.pending += 1
-                head_start = FIRST_TEXT_HEAD_START if waiter.priority is Priority.FIRST_TEXT else 0.0
-                is_last = waiter.priority is Priority.PREVIEW
-                waiter.order = (is_last, waiter.since - head_start, next(self._sequence))
+                waiter.order = (*_account_order(waiter), next(self._sequence))
                 heapq.heappush(self._account_queue.waiters, waiter)
                 self._serve(self._account_queue)
             else:
@@ -355,7 +362,7 @@ class RateLimiter:
             (lambda window: self._reserve(queue, window, waiter, now)) if leaves_room else None,
             is_preview=leaves_room and priority is Priority.PREVIEW,
         )
-        long_answer_at = waiter.since + LONG_ANSWER_SECONDS
+        long_answer_at = waiter.since + BUSY_FIRST_TEXT_DELAY
         if priority is Priority.FIRST_TEXT and now < long_answer_at:
             return min(ready_at, long_answer_at)
         return ready_at
@@ -365,15 +372,15 @@ class RateLimiter:
         if queue is self._account_queue:
             return min(1, window.count - 1) if waiter.priority is Priority.PREVIEW else 0
         chat = queue.chat
-        most = int(window.count * min(1.0, window.seconds / LONG_WINDOW_SECONDS))
+        max_reserved = int(window.count * min(1.0, window.seconds / LONG_WINDOW_SECONDS))
         if waiter.priority is Priority.PREVIEW:
             new_answers = sum(time > now - window.seconds for time in chat.opened_at)
-            needed = min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, most))
-        elif now < waiter.since + LONG_ANSWER_SECONDS:
+            needed = min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, max_reserved))
+        elif now < waiter.since + BUSY_FIRST_TEXT_DELAY:
             # Whoever gets an answer soon often asks again: the window also has room for that answer.
-            return min(2 * chat.open_answers, most)
+            return min(2 * chat.open_answers, max_reserved)
         else:
-            needed = min(chat.open_answers, most)
+            needed = min(chat.open_answers, max_reserved)
         return min(needed, window.count - 1)
 
     def _grant(self, waiter: _Waiter, now: float) -> None:
@@ -406,6 +413,15 @@ class RateLimiter:
             if queue.has_finals:
                 self._account_queue.windows.forget(waiter.granted_at)
         self._serve(queue)
+
+
+def _account_order(waiter: _Waiter) -> tuple[int, float]:
+    match waiter.priority:
+        case Priority.PREVIEW:
+            return 1, waiter.since
+        case Priority.FIRST_TEXT:
+            return 0, waiter.asked_at - FIRST_TEXT_HEAD_START
+    return 0, waiter.asked_at
 
 
 def _limit_of(capabilities: Capabilities, kind: RequestKind) -> tuple[RequestKind, RateLimit]:

@@ -10,6 +10,7 @@ them (`Slowdown`).
 """
 
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -128,11 +129,11 @@ class SlidingWindows:
         if is_preview:
             self._last_preview_at = now
 
-    def postpone(self, time: float, now: float) -> None:
-        """A request that was counted at `time` may have arrived as late as now."""
+    def postpone(self, time: float, sent_at: float) -> None:
+        """A request that was counted at `time` may have been sent as late as `sent_at`."""
         if time in self._times:
             self._times.remove(time)
-            self._times.append(now)
+            insort(self._times, sent_at)
 
     def forget(self, time: float) -> None:
         """A request that was counted at this time is not sent."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.images import VISION_MODEL
 from core.commands.model_picker import group_by_family
 from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, search_models, suggest_models
 from core.conversation.model_quotas import quotas_by_model
@@ -236,6 +237,14 @@ async def test_search_needs_every_word(tmp_path: Path, model: ModelStandIn) -> N
         assert ids == {id_ for id_ in model.models if "Llama" in id_ and "70B" in id_}
         assert {found.id for found in search_models(chat.models, "")} == set(model.models)
         assert search_models(chat.models, "llama phi-4") == []
+
+
+@pytest.mark.parametrize("search", ["vision", "images", "pictures Qwen"])
+async def test_models_that_see_are_found_by_their_ability(tmp_path: Path, model: ModelStandIn, search: str) -> None:
+    model.models[VISION_MODEL.id] = VISION_MODEL
+    async with running_engine(tmp_path, model) as chat:
+        await chat.models.fetch()
+        assert [found.id for found in search_models(chat.models, search)] == [VISION_MODEL.id]
 
 
 async def test_suggestions_have_label_and_value(tmp_path: Path, model: ModelStandIn) -> None:

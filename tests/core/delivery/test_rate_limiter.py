@@ -13,8 +13,8 @@ from bots.discord.adapter import CAPABILITIES as DISCORD
 from bots.telegram.adapter import ACCOUNT_RATE_LIMIT as TELEGRAM_ACCOUNT
 from bots.telegram.adapter import DRAFT_RATE_LIMIT, GROUP_RATE_LIMIT, PRIVATE_RATE_LIMIT
 from core.delivery.rate_limiter import (
+    BUSY_FIRST_TEXT_DELAY,
     FIRST_TEXT_HEAD_START,
-    LONG_ANSWER_SECONDS,
     MAX_TRACKED_CHATS,
     WHOLE_ACCOUNT,
     WIDE_REFUSAL_CHATS,
@@ -79,7 +79,7 @@ async def test_first_text_overtakes_what_came_a_moment_before_in_the_account(clo
     await clock.advance(FIRST_TEXT_HEAD_START)
     await requests.add("new final", chat="d")
     await clock.advance(0.1)
-    await requests.add("first text", chat="e", priority=Priority.FIRST_TEXT)
+    await requests.add("first text", chat="e", priority=Priority.FIRST_TEXT, since=clock.now - 60)
     await clock.advance(4)
     assert requests.granted == ["sent", "old final", "first text", "new final", "preview"]
 
@@ -115,7 +115,7 @@ async def test_first_texts_leave_a_place_to_each_final(
         for _ in range(12):
             answers.enter_context(limiter.expect_final("a"))
         await requests.add_many(12, minute, priority=Priority.FIRST_TEXT)
-        await clock.advance(LONG_ANSWER_SECONDS)
+        await clock.advance(BUSY_FIRST_TEXT_DELAY)
         assert len(requests.granted) == 8
         await requests.add_many(12, minute)
         assert len(requests.granted) == 20
@@ -132,7 +132,7 @@ async def test_short_answers_of_a_busy_chat_are_shown_complete_only(
                 answers.enter_context(limiter.expect_final("a"))
             for number in range(10):
                 await requests.add(f"first {number}", minute, priority=Priority.FIRST_TEXT)
-            await clock.advance(LONG_ANSWER_SECONDS - 1)
+            await clock.advance(BUSY_FIRST_TEXT_DELAY - 1)
             for number in range(10):
                 requests.tasks.pop(f"first {number}").cancel()
             await requests.add_many(10, minute)
@@ -163,7 +163,7 @@ async def test_end_of_answer_frees_its_place(requests: Requests, limiter: RateLi
     with limiter.expect_final("a"):
         with limiter.expect_final("a"):
             await requests.add_many(3, limited(3, 60.0), priority=Priority.FIRST_TEXT)
-            await requests.clock.advance(LONG_ANSWER_SECONDS)
+            await requests.clock.advance(BUSY_FIRST_TEXT_DELAY)
             assert len(requests.granted) == 1
         await requests.clock.settle()
         assert len(requests.granted) == 2
@@ -216,6 +216,25 @@ async def test_request_counts_until_it_is_answered(clock: FakeClock) -> None:
     assert requests.granted == []
     await clock.advance(0.1)
     assert requests.granted == ["next"]
+
+
+async def test_slow_network_does_not_slow_requests(clock: FakeClock) -> None:
+    """All requests arrive later by the same time, so they are as far apart as they were granted."""
+    limiter = RateLimiter((Window(5, 1.0),), timings=Timings(clock=clock))
+    answered: list[float] = []
+
+    async def request(chat: str) -> None:
+        granted_at = await limiter.acquire(chat, UNLIMITED_PLACE, Priority.FINAL)
+        await clock.sleep(0.4)
+        limiter.request_ended(granted_at)
+        answered.append(clock.now)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(400):
+            group.create_task(request(str(number)))
+        while len(answered) < 400:
+            await clock.advance(0.1)
+    assert sum(time > answered[-1] - 30 for time in answered) >= 5 * 29
 
 
 async def test_drafts_have_their_own_limit(clock: FakeClock) -> None:
