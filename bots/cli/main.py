@@ -64,7 +64,7 @@ def run(
         typer.Option(
             "--wait-after-configuration-error",
             help="After a configuration error, wait for SIGTERM before exiting. For supervisors that restart whatever "
-            "the exit code.",
+            "the exit status.",
         ),
     ] = False,
     workers: Annotated[

@@ -45,7 +45,7 @@ class TelegramSettings(SettingsSection):
     rich: Literal["auto", "always", "off"] = setting(
         "TELEGRAM_RICH",
         "auto",
-        "When answers are rich messages. auto: those with a table, a formula or details, and long ones; "
+        "When answers are rich messages. auto: those with a table, a formula or collapsible details, and long ones; "
         "always; off: never, for people whose clients show them badly. A chat can choose with /settings rich",
     )
     description: str = setting(

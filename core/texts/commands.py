@@ -143,14 +143,14 @@ def memory_beside_context(notes: int, files: int) -> str:
 def messages_omitted(number: int, *, has_summary: bool) -> str:
     text = (
         ngettext(
-            "{count} older message no longer fits; a summary replaces it. None are deleted.",
-            "{count} older messages no longer fit; a summary replaces them. None are deleted.",
+            "{count} older message no longer fits; a summary replaces it. Nothing is deleted.",
+            "{count} older messages no longer fit; a summary replaces them. Nothing is deleted.",
             number,
         )
         if has_summary
         else ngettext(
-            "{count} older message no longer fits; a summary will replace it. None are deleted.",
-            "{count} older messages no longer fit; a summary will replace them. None are deleted.",
+            "{count} older message no longer fits; a summary will replace it. Nothing is deleted.",
+            "{count} older messages no longer fit; a summary will replace them. Nothing is deleted.",
             number,
         )
     )

@@ -132,7 +132,7 @@ def remaining_instructions(preferences: Preferences) -> str:
     scope = preferences.values[PreferenceName.SYSTEM_PROMPT].scope
     if scope is None:
         return ""
-    return gettext("The instructions of {scope} apply. Show them with /system.").format(scope=scope_label(scope))
+    return gettext("The instructions for {scope} apply. Show them with /system.").format(scope=scope_label(scope))
 
 
 def instructions_changed(scope: Scope) -> str:

@@ -69,7 +69,7 @@ async def test_persona_and_instructions_say_which_applies(harness: Harness, plat
     assert harness.model.requests[-1].body["messages"][0]["content"] == "Arr."
     await reply_to(chat, "/system Be brief.", "Instructions changed (this chat)")
     assert "current" not in await reply_to(chat, "/persona", "teacher")
-    assert "The instructions of this chat apply." in await reply_to(chat, "/persona reset", "Persona reset")
+    assert "The instructions for this chat apply." in await reply_to(chat, "/persona reset", "Persona reset")
     for word in ("clear", "off", "none", "reset"):
         await reply_to(chat, f"/system {word}", "Instructions reset (this chat)")
         await chat.ask(f"repeat: {word}", word)

@@ -72,7 +72,7 @@ async def test_summary_is_shown_only_where_it_is_sent(tmp_path: Path, model: Mod
         await fill_window(chat, model)
         await chat.store.write(save_summary, 1, ConversationSummary(2, SUMMARY), "m", 0)
         reply, found = await chat.ask("/context"), await shares(chat)
-        assert re.search(r"\d+ older messages no longer fit; a summary replaces them\. None are deleted\.$", reply)
+        assert re.search(r"\d+ older messages no longer fit; a summary replaces them\. Nothing is deleted\.$", reply)
         assert 30 < found["summary"] < 100
         assert sum(found.values()) <= SMALL_WINDOW
         await chat.ask("/model ReaderLM")

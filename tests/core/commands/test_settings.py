@@ -113,7 +113,7 @@ async def test_persona_and_instructions_replace_each_other(tmp_path: Path, model
         await chat.ask("/system Be brief.")
         assert "current" not in await chat.ask("/persona")
         reply = await chat.ask("/persona reset")
-        assert reply.endswith("\nThe instructions of this chat apply. Show them with /system.")
+        assert reply.endswith("\nThe instructions for this chat apply. Show them with /system.")
         await chat.ask("/persona pirate")
         assert await chat.ask("/persona RESET") == "Persona reset (this chat)"
         assert "(the default)" in await chat.ask("/system")

@@ -20,8 +20,8 @@ EXIT_CODES = {
 
 def render() -> str:
     command = typer.main.get_command(app)
-    exit_codes = table(("Exit code", "Meaning"), EXIT_CODES.items())
-    parts = ["# Command line", GENERATED, *_sections(command, "parley"), "## Exit codes", exit_codes]
+    exit_codes = table(("Exit status", "Meaning"), EXIT_CODES.items())
+    parts = ["# Command line", GENERATED, *_sections(command, "parley"), "## Exit status", exit_codes]
     return "\n\n".join(parts) + "\n"
 
 
