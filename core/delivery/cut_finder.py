@@ -115,10 +115,9 @@ class CutFinder:
     ) -> None:
         self._render = render
         self._parser = parser
-        self.cost = 0
-        """What the search cost, in characters of prose, if nothing had been parsed before."""
+        self._parser_cost = 0
         self.work = 0
-        """What it cost, apart from the work of `parser`."""
+        """What the search cost apart from the work of `parser`, in characters of prose."""
         self._dialect = dialect
         self._max_size = dialect.limit
         self._allowance = allowance
@@ -132,6 +131,11 @@ class CutFinder:
         """From a position in `_source` to one in the text."""
         self._overflow_char = text[end : end + 1]
         self._outline: Outline = build_outline(self._source, self._open_blocks)
+
+    @property
+    def cost(self) -> int:
+        """What the search cost, in characters of prose, if nothing had been parsed before."""
+        return self._parser_cost + self.work
 
     def find(self) -> Cut:
         variants = self._variants()
@@ -150,7 +154,7 @@ class CutFinder:
     def blocks_up_to(self, end: int, suffix: str = "") -> tuple[Block, ...]:
         """The blocks of the part if it ended at `end`, followed by `suffix`."""
         parsed = self._parser.parse(self._text, end, suffix)
-        self.cost += parsed.cost
+        self._parser_cost += parsed.cost
         return parsed.blocks
 
     # Candidates
@@ -246,9 +250,7 @@ class CutFinder:
 
     def _parse_rest(self, source: str, open_blocks: tuple[OpenBlock, ...]) -> tuple[Block, ...]:
         placed = parse_blocks(source, open_formula_closer(open_blocks))
-        work = len(source) + sum(block.work for block in placed)
-        self.cost += work
-        self.work += work
+        self.work += len(source) + sum(block.work for block in placed)
         return strip_continuation(tuple(block.block for block in placed), open_blocks)
 
 

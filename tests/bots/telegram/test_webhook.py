@@ -14,7 +14,7 @@ from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.updates import ALLOWED_UPDATES
 from bots.telegram.webhook import SECRET_HEADER, WebhookAddress, derive_secret
 from core.errors import ConfigurationError, UnavailableError
-from core.port import Incoming, Part
+from core.port import ConnectionState, Incoming, Part
 from tests.bots.telegram.conftest import FAST_TIMINGS, PRIVATE_PLACE, TOKEN, FakeInbox
 from tests.clock import FakeClock
 from tests.load_balancer import load_balancer
@@ -278,6 +278,7 @@ async def test_unresolved_host_is_retried(bot_api: TelegramStandIn, inbox: FakeI
     assert "resolve host" in failures[0]["error"]
     assert not task.done()
     assert adapter.last_activity is None, "the adapter is connecting, not silent"
+    assert adapter.connection_state is ConnectionState.CONNECTING
     task.cancel()
     await asyncio.wait({task}, timeout=10)
 
@@ -324,9 +325,11 @@ async def test_last_activity_needs_round_trip(bot_api: TelegramStandIn, inbox: F
         for _ in range(3):
             await run_next_check(bot_api, clock)
             assert adapter.last_activity == checked_at
+            assert adapter.connection_state is ConnectionState.CONNECTING
             assert clock.pending()[0] == FAST_TIMINGS.webhook_recheck_interval
         await run_next_check(bot_api, clock)
         assert adapter.last_activity == clock.monotonic()
+        assert adapter.connection_state is ConnectionState.CONNECTED
         assert clock.pending()[0] == FAST_TIMINGS.webhook_check_interval
 
 

@@ -454,3 +454,17 @@ def test_long_line_of_code_stays_code_in_every_part(start: str, words: str) -> N
         assert set(letters(code)) <= set("code")
         assert code.count("```") == 1, "the block is closed"
     assert letters("".join(part.text for part in parts)).removeprefix("item") == "code" * 200
+
+
+def test_part_with_an_open_mark_ends_at_its_last_sentence() -> None:
+    """Wherever it ends, the mark may be closed later: then the fullest part is best."""
+    parts = Splitter(TelegramDialect(400)).update("**" + "The quick brown fox jumps over it. " * 40)
+    assert all(len(part.text) > 380 and part.text.endswith("over it.") for part in parts[:-1])
+
+
+def test_work_counts_the_search_for_cuts() -> None:
+    """Each candidate for a cut means parsing what follows it, with and without the mark closed."""
+    text = "**" + "The quick brown fox jumps over it. " * 40
+    splitter = Splitter(TelegramDialect(400))
+    splitter.update(text)
+    assert splitter.work > 60 * len(text)  # 46 without it
