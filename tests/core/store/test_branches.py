@@ -1,5 +1,6 @@
 """A question that continues from an earlier answer gets the path to it, on both databases."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -14,7 +15,9 @@ from core.store.people import Person
 from core.store.schema import answer_parts, messages
 from core.store.schema import conversations as conversations_table
 from core.store.turns import Turn, TurnState, finish_turn
+from tests.core.store.test_chat_migration import has_blocked_query, two_processes
 from tests.core.store.turn_helpers import accept, claim
+from tests.waiting import wait_until
 
 ANN, BOB = "telegram:5", "telegram:6"
 ONE, TWO = ["one?", "one."], ["two?", "two."]
@@ -88,6 +91,25 @@ async def test_path_follows_the_variant_that_is_shown(store: Store) -> None:
     assert question is not None
     await store.write(answers.show_variant, again.conversation_id, question)
     assert await path_texts(store, last) == [*ONE, "last?", "last."]
+
+
+@pytest.mark.slow
+async def test_choice_of_a_variant_waits_for_an_answer_that_is_being_stored() -> None:
+    """Otherwise both would be in the history."""
+
+    def lock_conversation(connection: Connection) -> None:
+        connection.execute(select(conversations_table.c.id).with_for_update())
+
+    async with two_processes() as (store, other):
+        first = await ask(store, "one")
+        await ask(store, "one", answer="!", replaces_last=True)
+        question = await store.read(answers.get_question, first.id)
+        assert question is not None
+        async with other.begin() as connection:
+            await connection.run_sync(lock_conversation)
+            choice = asyncio.create_task(store.write(answers.show_variant, first.conversation_id, question))
+            await wait_until(lambda: store.read(has_blocked_query))
+        await choice
 
 
 async def test_reply_to_newest_answer_is_no_branch(store: Store) -> None:

@@ -35,3 +35,15 @@ async def test_slot_of_cancelled_writer_is_passed_on() -> None:
     await asyncio.gather(waiter, return_exceptions=True)
     async with asyncio.timeout(1), queue.slot():
         pass
+
+
+async def test_no_more_write_at_once_after_some_have_ended() -> None:
+    queue = WriteQueue(1)
+    for _ in range(3):
+        async with queue.slot():
+            pass
+    async with queue.slot():
+        second = asyncio.create_task(queue._acquire(priority=False))
+        await asyncio.sleep(0)
+        assert not second.done()
+    await second
