@@ -62,6 +62,7 @@ async def _check_and_store(request: CommandRequest, secret: str) -> Reply:
 
 
 def _refuse(request: CommandRequest, reason: str) -> Reply:
-    """Others may have read a key that came in a message; nobody else sees a slash command."""
-    was_exposed = bool(request.argument) and request.incoming.message_id is not None
+    """Others may have read a key that came in a message; nobody else sees a slash command, except in a foreign chat."""
+    is_in_message = request.incoming.message_id is not None or request.incoming.place.is_foreign
+    was_exposed = bool(request.argument) and is_in_message
     return Reply(f"{gettext(reason)} {gettext(texts.KEY_EXPOSED)}" if was_exposed else gettext(reason))

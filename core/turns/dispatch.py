@@ -76,9 +76,11 @@ class Dispatcher:
 
     async def _report_failure(self, claimed: ClaimedTurn) -> None:
         await claimed.outbox.load()
-        if claimed.turn.state is TurnState.DELIVERING:
+        if claimed.turn.state is TurnState.DELIVERING and not claimed.has_one_message:
             await claimed.warn_of_missing_parts(claimed.outbox.part_count, is_stored=True)
             return
+        if claimed.turn.state is TurnState.DELIVERING and claimed.outbox.has_final_text(0):
+            return  # the message shows the answer, which a warning would replace
         note = f"{gettext(texts.INTERNAL_ERROR)} [{claimed.turn.id}]"
         buttons = await self._questions.store_unanswered(claimed, note)
         claimed.outbox.reply_to_question()
@@ -112,7 +114,7 @@ class Dispatcher:
         message_id = claimed.turn.incoming.message_id
         await claimed.store.write(replace_event_text, claimed.turn, "")
         if message_id is None:
-            return True  # nobody else sees a slash command
+            return True  # nobody else sees a slash command; in a foreign chat, the reply takes the key's place
         try:
             await claimed.outbox.delete_message(message_id)
         except DeliveryError as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
+from core.conversation.redaction import find_api_key
 from core.delivery.capped_splitter import CappedSplitter, OneMessageDialect
 from core.i18n.translation import gettext, load_catalogue, speaking
 from core.port import AccountKey, Adapter, Dialect, Incoming, Part
@@ -39,11 +40,13 @@ class Suggester:
         person, chat, words = person_key(query.sender), chat_key(query.place), query.text.split()
         answers = await store.read(find_own_answers, person, chat, words, MAX_ANSWERS)
         dialect = self._adapters[query.place.account_key].dialect
+        # The whole chat would see the question before it turns out to be a key.
+        has_question = bool(query.text.strip()) and find_api_key(query.text) is None
         with speaking(await load_catalogue(preferences.language)):
             items = [await _shared_answer(dialect, answer) for answer in answers]
-            if query.text.strip():
+            if has_question:
                 items.insert(0, await self._question(dialect, query, preferences))
-            return Suggestions(tuple(items), "" if query.text.strip() else gettext(texts.OPEN_CHAT))
+            return Suggestions(tuple(items), "" if has_question else gettext(texts.OPEN_CHAT))
 
     async def _question(self, dialect: Dialect, query: Incoming, preferences: Preferences) -> Suggestion:
         models = self._services.models

@@ -17,6 +17,7 @@ from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.inline_person import InlinePerson
 from tests.end_to_end.test_failures import fail_first
+from tests.end_to_end.test_keys_in_messages import SERVICE_KEY
 
 ASK_BUTTON = "Get the answer"
 
@@ -77,6 +78,13 @@ async def test_typing_costs_no_tokens_and_stores_nothing(harness: Harness, tmp_p
     assert all(offer.is_personal and 0 < offer.cache_time <= 60 for offer in offers)
     assert len(harness.model.requests) == 0
     assert count_turns(tmp_path) == 0
+
+
+async def test_api_key_is_no_question_to_place(harness: Harness) -> None:
+    """The whole chat would see it."""
+    offer = await InlinePerson(harness).type(f"My key: {SERVICE_KEY}")
+    assert offer.results == []
+    assert offer.button == {"text": "Open the chat with me", "start_parameter": "inline"}
 
 
 async def test_suggestions_are_in_the_persons_language(harness: Harness) -> None:

@@ -1,0 +1,81 @@
+"""Questions from chats that the bot does not see: the message that a person placed is all there is."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from core.port import Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
+from core.store.turns import finish_turn
+from core.texts import answers as texts
+from core.texts import commands
+from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
+
+pytestmark = pytest.mark.slow
+
+API_KEY = "io-v2-" + "eyJhbGciOiJSUzI1NiJ9." * 3 + "c2ln"
+MESSAGE = "placed"
+
+
+class ForeignAdapter(FakeAdapter):
+    """The person has placed a message, which every `send` changes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True, has_one_message=True)
+        )
+
+    async def send(self, place: Place, part: Part, *, interaction_token: str | None = None, **_: object) -> str:
+        assert interaction_token is not None
+        await self._call("send")
+        self._show(interaction_token, part)
+        return interaction_token
+
+    async def ask_in_foreign_chat(self, text: str) -> None:
+        place = Place(self.platform, self.account, "5", thread="inline-1", is_foreign=True)
+        question = Incoming(EventKind.PROMPT, "e1", place, Sender("fake", "5", "Ann"), text, interaction_token=MESSAGE)
+        await self.inbox(question)
+
+    @property
+    def text(self) -> str:
+        return self.messages.get(MESSAGE, "").strip()
+
+
+@pytest.mark.parametrize("secret_key", ["a passphrase", None], ids=["accepted", "refused"])
+async def test_key_in_a_foreign_chat_is_warned_of(tmp_path: Path, model: ModelStandIn, secret_key: str | None) -> None:
+    async with running_engine(tmp_path, model, ForeignAdapter(), secret_key=secret_key) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat(f"My key: {API_KEY}")
+        await chat.wait_for_states("done")
+        reason = commands.KEY_IN_GROUP if secret_key else commands.KEYS_DISABLED
+        assert chat.text == f"{reason} {commands.KEY_EXPOSED}"
+    assert not model.requests
+
+
+async def test_abandoned_delivery_keeps_the_only_message(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = ForeignAdapter()
+    async with running_engine(tmp_path, model, chat):
+        chat.store.start_outage(finish_turn)
+        failed = asyncio.create_task(chat.store.wait_for_failures(finish_turn))
+        await chat.ask_in_foreign_chat("repeat: blue whales")
+        await failed
+        await chat.engine.close(0)
+    answer = chat.text
+    assert answer.endswith("blue whales")
+    async with running_engine(tmp_path, model, chat, max_attempts=0):
+        await chat.wait_for_states("failed")
+    assert chat.text == answer
+
+
+async def test_abandoned_delivery_of_nothing_can_be_retried(tmp_path: Path, model: ModelStandIn) -> None:
+    dying, heir = ForeignAdapter(), ForeignAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying):
+        await dying.ask_in_foreign_chat("repeat: blue whales")
+        await dying.started["send"].wait()
+        await dying.engine.close(0)
+    async with running_engine(tmp_path, model, heir, max_attempts=0):
+        await heir.wait_for_states("failed")
+    assert texts.INTERNAL_ERROR in heir.text
+    assert texts.DELIVERY_UNCERTAIN not in heir.text
