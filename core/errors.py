@@ -6,7 +6,7 @@
     │   └── StoreError         the database cannot be read or written
     │       └── DamagedStoreError  its file is damaged; exit code 78
     ├── AccessDeniedError      the sender may not use the bot
-    │   └── PressRefusedError  the sender may use the bot, but not this button
+    │   └── PressRefusedError  the sender may use the bot, but the press has no effect
     ├── DeliveryError          a platform refused a request; see `DeliveryFailure`
     │   └── ChatMovedError     the chat has a new ID
     ├── ModelError             a model did not answer; see `ModelFailure`
@@ -50,7 +50,7 @@ class AccessDeniedError(ParleyError):
 
 
 class PressRefusedError(AccessDeniedError):
-    """The sender may use the bot, but not this button. The text, for them alone, says why. Nothing was stored."""
+    """The sender may use the bot, but this press has no effect. The text, for them alone, says why."""
 
 
 class DeliveryFailure(StrEnum):

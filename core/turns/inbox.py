@@ -85,8 +85,8 @@ class EventInbox:
         if incoming.interaction_token is not None:  # the platform shows that it waits for a response
             await self._refuse_at_once(incoming, accepted)
         self.on_stored(incoming, accepted)
-        if accepted is AcceptResult.RATE_LIMITED and _is_foreign_press(incoming):
-            raise PressRefusedError(await self._too_fast_notice(incoming))
+        if accepted in (AcceptResult.RATE_LIMITED, AcceptResult.QUEUE_FULL) and _is_foreign_press(incoming):
+            raise PressRefusedError(await self._limit_notice(incoming, accepted))
 
     async def _check_access(self, incoming: Incoming) -> None:
         """Raises `AccessDeniedError` if the sender may not use the bot; without a text if they are banned."""
@@ -112,18 +112,18 @@ class EventInbox:
 
     async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
         """Raise `AccessDeniedError` for an event that has no turn."""
-        if accepted not in (AcceptResult.MERGED, AcceptResult.DROPPED):
-            return
-        if accepted is AcceptResult.DROPPED:
-            notice = await self._too_fast_notice(incoming)
-            raise PressRefusedError(notice) if _is_foreign_press(incoming) else AccessDeniedError(notice)
-        preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
-        with speaking(await load_catalogue(preferences.language)):
-            raise AccessDeniedError(gettext(texts.ALREADY_STOPPING))
+        if accepted in (AcceptResult.MERGED, AcceptResult.DROPPED):
+            notice = await self._limit_notice(incoming, accepted)
+            # In a foreign place, a press asks the question where the platform does not say what people choose.
+            raise PressRefusedError(notice) if incoming.place.is_foreign else AccessDeniedError(notice)
 
-    async def _too_fast_notice(self, incoming: Incoming) -> str:
+    async def _limit_notice(self, incoming: Incoming, accepted: AcceptResult) -> str:
         preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
         with speaking(await load_catalogue(preferences.language)):
+            if accepted is AcceptResult.QUEUE_FULL:
+                return gettext(texts.QUEUE_FULL)
+            if accepted is AcceptResult.MERGED:
+                return gettext(texts.ALREADY_STOPPING)
             return await too_fast_notice(self.services, incoming)
 
     async def _take_forward(self, incoming: Incoming) -> None:

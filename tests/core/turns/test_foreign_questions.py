@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.faults import http_error, stall
+from core.errors import PressRefusedError
 from core.port import Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
 from core.store.turns import finish_turn
 from core.texts import answers as texts
@@ -16,6 +18,11 @@ pytestmark = pytest.mark.slow
 
 API_KEY = "io-v2-" + "eyJhbGciOiJSUzI1NiJ9." * 3 + "c2ln"
 MESSAGE = "placed"
+ANN = Sender("fake", "5", "Ann")
+
+
+def _foreign_place(message: str) -> Place:
+    return Place("fake", "1", "5", thread=f"inline-{message}", is_foreign=True)
 
 
 class ForeignAdapter(FakeAdapter):
@@ -32,10 +39,16 @@ class ForeignAdapter(FakeAdapter):
         self._show(interaction_token, part)
         return interaction_token
 
-    async def ask_in_foreign_chat(self, text: str) -> None:
-        place = Place(self.platform, self.account, "5", thread="inline-1", is_foreign=True)
-        question = Incoming(EventKind.PROMPT, "e1", place, Sender("fake", "5", "Ann"), text, interaction_token=MESSAGE)
-        await self.inbox(question)
+    async def ask_in_foreign_chat(self, text: str, message: str = MESSAGE) -> None:
+        place = _foreign_place(message)
+        await self.inbox(Incoming(EventKind.PROMPT, message, place, ANN, text, interaction_token=message))
+
+    async def press_in_foreign_chat(self, action: str) -> None:
+        key = f"press {next(self._numbers)}"
+        place = _foreign_place(MESSAGE)
+        await self.inbox(
+            Incoming(EventKind.BUTTON, key, place, ANN, action, message_id=MESSAGE, interaction_token=MESSAGE)
+        )
 
     @property
     def text(self) -> str:
@@ -79,3 +92,38 @@ async def test_abandoned_delivery_of_nothing_can_be_retried(tmp_path: Path, mode
         await heir.wait_for_states("failed")
     assert texts.INTERNAL_ERROR in heir.text
     assert texts.DELIVERY_UNCERTAIN not in heir.text
+
+
+async def test_press_is_told_that_too_many_questions_wait(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ForeignAdapter(), open_turns=1) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        model.fail_next(http_error(400), times=None)
+        await chat.ask_in_foreign_chat("a question")
+        await chat.wait_for_states("failed")
+        model.planned_faults.clear()
+        model.fail_next(stall())
+        await chat.say("a question in private")
+        with pytest.raises(PressRefusedError, match=texts.QUEUE_FULL):
+            await chat.press_in_foreign_chat("retry:1")
+
+
+async def test_second_press_of_stop_is_told_that_it_is_stopping(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = ForeignAdapter()
+    chat.close_gate("send")
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask_in_foreign_chat("repeat: blue whales")
+        await chat.started["send"].wait()
+        await chat.press_in_foreign_chat("stop:1")
+        with pytest.raises(PressRefusedError, match=texts.ALREADY_STOPPING):
+            await chat.press_in_foreign_chat("stop:1")
+        chat.gates["send"].set()
+
+
+async def test_button_that_asks_is_told_that_it_comes_too_fast(tmp_path: Path, model: ModelStandIn) -> None:
+    """It arrives as a question, not as a press."""
+    async with running_engine(tmp_path, model, ForeignAdapter(), messages_a_minute=1) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat("repeat: one", "m1")
+        await chat.ask_in_foreign_chat("repeat: two", "m2")
+        with pytest.raises(PressRefusedError, match="too fast"):
+            await chat.ask_in_foreign_chat("repeat: three", "m3")
