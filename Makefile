@@ -8,6 +8,8 @@ WORKERS ?= 4
 PAGE_TESTS := tests/browser tests/end_to_end/test_sandbox_page.py
 OTHER_TESTS := $(addprefix tests/,benchmarks bots contract core deploy end_to_end faults fuzz) $(addprefix --ignore=,$(PAGE_TESTS))
 INSTALLED := $(VENV)/.installed
+# Hundreds of processes that the tests start would compile these again, where Python is told not to write bytecode.
+COMPILE := $(BIN)/python -m compileall -q core bots
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
 
 .PHONY: help install check fast test format reference catalogues coverage mutants chaos fuzz sandbox bench
@@ -38,6 +40,7 @@ check: install ## what CI runs: all checks and all tests
 	$(call step,dependencies,$(BIN)/deptry .,Declare what is imported and remove what is not: in pyproject.toml and constraints.txt)
 	$(call step,references links and conventions,$(BIN)/pytest -q tests/project,Run: make reference; the failed test above says what else to fix)
 	$(call step,translations,$(BIN)/python -m tests.project.catalogues --check,Run: make catalogues; then translate what it prints, in core/i18n/catalogues)
+	@$(COMPILE)
 	$(call step,tests,$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10 $(OTHER_TESTS),Repeat one test: $(BIN)/pytest PATH::NAME)
 	$(call step,browser tests,$(BIN)/pytest -n 2 $(PAGE_TESTS),Repeat them one at a time: $(BIN)/pytest tests/browser)
 	$(call step,load tests,$(BIN)/pytest tests/load,They need an idle machine: repeat them with $(BIN)/pytest tests/load)
@@ -46,6 +49,7 @@ fast: install ## quick tests, in under a minute: no child processes, no PostgreS
 	$(BIN)/pytest -q -n 2 --dist worksteal --fast
 
 test: install ## all tests
+	@$(COMPILE)
 	$(BIN)/pytest tests/project
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(OTHER_TESTS)
 	$(BIN)/pytest -n 2 $(PAGE_TESTS)
