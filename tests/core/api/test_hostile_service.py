@@ -81,6 +81,14 @@ def endless_response(status: int) -> list[bytes | float]:
     return [ENDLESS_HEAD % (status, HUGE_BODY_BYTES), *[b"model " * 20_000] * 200, 30.0]
 
 
+async def test_endless_answer_without_a_stream_ends_with_an_error() -> None:
+    async with raw_server(lambda _n: endless_response(200)) as server, asyncio.timeout(20):
+        result = await read_stream(server.url)
+        assert result.error is not None
+        assert result.error.failure is ModelFailure.UNAVAILABLE
+        await server.disconnected.wait()
+
+
 async def test_endless_error_body_is_truncated() -> None:
     async with raw_server(lambda _n: endless_response(401)) as server, asyncio.timeout(5):
         result = await read_stream(server.url)

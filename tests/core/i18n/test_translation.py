@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from core.i18n.translation import LANGUAGES, find_language, gettext, load_catalogue, match_language, ngettext, speaking
+from core.i18n.translation import (
+    LANGUAGES,
+    find_language,
+    gettext,
+    gettext_noop,
+    load_catalogue,
+    match_language,
+    ngettext,
+    speaking,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +67,10 @@ def test_english_process_does_not_import_babel() -> None:
     """The application with both adapters and all texts."""
     program = "import sys, core.app, bots.discord.adapter, bots.telegram.adapter; sys.exit('babel' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_marked_text_is_translated_when_it_is_shown() -> None:
+    marked = gettext_noop("Stopped.")
+    with speaking(await load_catalogue("de")):
+        assert gettext(marked) == "Gestoppt."
+    assert marked == "Stopped."
