@@ -186,9 +186,7 @@ class QuestionHandler:
         )
 
     async def _take_over_pressed_answer(self, claimed: ClaimedTurn, first_turn: int) -> None:
-        """Answer in the messages of the answer whose Retry was pressed."""
-        if claimed.turn.incoming.kind is not EventKind.BUTTON:
-            return
+        """Answer in the messages of the answer whose Retry was pressed, if one was."""
         shown_in = await find_pressed_answer(claimed.store, claimed.turn.incoming, first_turn)
         if shown_in is None or not shown_in.state.is_final or shown_in.age_seconds > MAX_REUSED_AGE_SECONDS:
             return
