@@ -32,7 +32,7 @@ from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.foreign_questions import allowed_buttons, question_heading
+from core.turns.foreign_questions import allowed_buttons
 from core.turns.model_caller import ModelCaller
 from core.turns.question_buttons import edit_buttons, model_buttons
 from core.turns.variants import variant_buttons
@@ -290,8 +290,6 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
     await claimed.outbox.load()
     if compared_model(turn.incoming) and turn.model:
         claimed.heading = compared_heading(turn.model)
-    elif (question := await claimed.store.read(get_question, turn.id)) is not None:
-        claimed.heading = await question_heading(claimed, question.text, question.first_turn)
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
     await _deliver_answer(claimed, text, turn.note or "", buttons, turn.final_state)
@@ -305,7 +303,6 @@ async def _deliver_answer(
         claimed.outbox.reply_to_question()  # its answer may be expected after those of others that wait
     try:
         shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
-        shown_text = claimed.heading + shown_text if claimed.heading else shown_text
         unseen_since = claimed.times.take_unseen()
         await claimed.deliver(shown_text, note=note, buttons=buttons, is_stored=replaced is None, is_answer=True)
         if text:

@@ -76,7 +76,7 @@ class ClaimedTurn:
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the person wants the answer to end."""
     heading: str = ""
-    """Markdown above the answer; not a part of what is stored."""
+    """Markdown above the answer, or above what stands there instead; not a part of what is stored."""
     metrics: InitVar[PlatformMetrics] = NO_PLATFORM_METRICS
     tracer: Tracer = NO_TRACER
     times: AnswerTimes = field(init=False)
@@ -166,13 +166,13 @@ class ClaimedTurn:
         is_stored: bool = False,
         is_answer: bool = False,
     ) -> None:
-        """Send the whole `text` with `note` under it.
+        """Send the whole `text` with `heading` above it and `note` under it.
 
         It takes as many messages as necessary. If `is_answer`, the text is a model's: `answer_messages` of its
         messages are sent, then all of it as a file. `is_stored`: `text` is the turn's stored answer, so that it can
         be sent again. Raises `DeliveryError`.
         """
-        accepts_file = is_answer
+        accepts_file, text = is_answer, self.heading + text
         while True:
             dialect = self._find_answer_dialect() if is_answer else self.adapter.dialect
             max_messages = self._max_messages(text, dialect) if accepts_file or self.has_one_message else None

@@ -19,6 +19,7 @@ from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.foreign_questions import question_heading
 from core.turns.inbox import is_question, too_fast_notice
 from core.turns.question_handler import QuestionHandler
 
@@ -38,6 +39,7 @@ class Dispatcher:
         store, settings = self._services.store, self._services.settings
         preferences = await store.read(load_preferences, incoming, settings)
         claimed.rich_mode = preferences.rich_mode
+        claimed.heading = await question_heading(claimed)
         try:
             with speaking(await load_catalogue(preferences.language)):
                 await self._dispatch(claimed, preferences)
@@ -63,6 +65,7 @@ class Dispatcher:
         turn = claimed.turn
         try:
             preferences = await self._services.store.read(load_preferences, turn.incoming, self._services.settings)
+            claimed.heading = await question_heading(claimed)
             with speaking(await load_catalogue(preferences.language)):
                 await self._report_failure(claimed)
         except DeliveryError as error:

@@ -7,8 +7,9 @@ the person who presses; anything else has no effect, because the reply would tak
 from dataclasses import replace
 
 from core.buttons import ButtonAction, parse_action
-from core.port import Button, Incoming
+from core.port import Button, EventKind, Incoming
 from core.store.answer_parts import list_sent_parts
+from core.store.answers import get_question
 from core.store.database import Store
 from core.store.turns import get_turn
 from core.texts.formatting import escape_markdown
@@ -43,14 +44,20 @@ def _is_by_same_person(question: Incoming, press: Incoming) -> bool:
     return question.place.is_foreign and is_same_account and question.sender.user == press.sender.user
 
 
-async def question_heading(claimed: ClaimedTurn, question: str, first_turn: int | None) -> str:
-    """Markdown above an answer in a foreign chat: the question, if no message there shows it."""
-    incoming = claimed.turn.incoming
+async def question_heading(claimed: ClaimedTurn) -> str:
+    """Markdown above everything in the message of a foreign chat: the question, if no other message there shows it."""
+    incoming, store = claimed.turn.incoming, claimed.store
     if not incoming.place.is_foreign:
         return ""
-    first = await claimed.store.read(get_turn, first_turn) if first_turn is not None else None
-    asked = first.incoming if first is not None else incoming
-    return "" if asked.message_id is not None else as_heading(question)
+    if incoming.kind is EventKind.PROMPT:
+        return as_heading(incoming.text) if incoming.message_id is None else ""
+    press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
+    if press is None or not press.is_retry or press.turn_id is None:
+        return ""
+    question = await store.read(get_question, press.turn_id)
+    first = await store.read(get_turn, question.first_turn) if question is not None else None
+    is_shown = first is None or first.incoming.message_id is not None
+    return "" if question is None or is_shown else as_heading(question.text)
 
 
 def as_heading(question: str) -> str:

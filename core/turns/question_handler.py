@@ -33,7 +33,6 @@ from core.texts.models import compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.foreign_questions import question_heading
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
@@ -80,8 +79,6 @@ class QuestionHandler:
             preferences = with_model(preferences, prompt.model)
         if prompt.is_compared:
             claimed.heading = compared_heading(prompt.model)
-        else:
-            claimed.heading = await question_heading(claimed, prompt.text, prompt.first_turn)
         has_vision = self._services.models.has_vision(preferences.model)
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:

@@ -312,6 +312,7 @@ async def test_too_old_question_can_be_retried(harness: Harness, tmp_path: Path)
         database.commit()
     await harness.start()
     await ann.wait_for(message, texts.QUESTION_OUTDATED_HERE)
+    assert message.text == f"a question\n\n{texts.QUESTION_OUTDATED_HERE}"
     harness.model.tokens_per_second = 2000
     await ann.press(message, "Retry")
     await ann.wait_for(message, "blue whales")

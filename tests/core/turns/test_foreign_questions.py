@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,39 @@ async def test_button_that_asks_is_told_that_it_comes_too_fast(tmp_path: Path, m
         await chat.ask_in_foreign_chat("repeat: two", "m2")
         with pytest.raises(PressRefusedError, match="too fast"):
             await chat.ask_in_foreign_chat("repeat: three", "m3")
+
+
+@pytest.mark.parametrize(
+    ("settings", "notice"),
+    [({"messages_a_minute": 1}, "too fast"), ({"person_messages": 1}, "today's limit of 1 question")],
+    ids=["too fast", "allowance"],
+)
+async def test_refusal_leaves_the_question(
+    tmp_path: Path, model: ModelStandIn, settings: dict[str, Any], notice: str
+) -> None:
+    async with running_engine(tmp_path, model, ForeignAdapter(), **settings) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat("repeat: one", "m1")
+        await chat.wait_for_states("done")
+        await chat.ask_in_foreign_chat("repeat: two")
+        await chat.wait_for_text(notice)
+        assert chat.text.startswith("**repeat: two**\n\n")
+
+
+async def test_refused_retry_leaves_the_question(tmp_path: Path, model: ModelStandIn) -> None:
+    model.fail_next(http_error(400), times=None)
+    async with running_engine(tmp_path, model, ForeignAdapter(), person_messages=1) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat("a question")
+        await chat.wait_for_states("failed")
+        await chat.press_in_foreign_chat("retry:1")
+        await chat.wait_for_text("today's limit of 1 question")
+        assert chat.text.startswith("**a question**\n\n")
+
+
+async def test_notice_of_a_failure_leaves_the_question(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ForeignAdapter(), max_attempts=0) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat("a question")
+        await chat.wait_for_text(texts.INTERNAL_ERROR)
+        assert chat.text.startswith("**a question**\n\n")
