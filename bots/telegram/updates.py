@@ -1,4 +1,4 @@
-"""Which updates the bot asks Telegram for, and how those are kept apart that cannot be read."""
+"""Says which updates the bot asks Telegram for, and replaces updates that the library cannot parse by their IDs."""
 
 from typing import Any
 

@@ -32,7 +32,7 @@ from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.foreign_questions import allowed_buttons
+from core.turns.foreign_questions import retry_buttons
 from core.turns.model_caller import ModelCaller
 from core.turns.question_buttons import edit_buttons, model_buttons
 from core.turns.variants import variant_buttons
@@ -90,7 +90,7 @@ class AnswerPipeline:
         buttons = (*self._answer_buttons(outcome, variants), *await self._question_buttons())
         buttons += await files_buttons(self._claimed.adapter, self._claimed.turn.id, self._caller.answer.text)
         if self._claimed.turn.incoming.place.is_foreign:
-            buttons = allowed_buttons(buttons, has_text=bool(self._caller.answer.text))
+            buttons = retry_buttons(buttons, has_text=bool(self._caller.answer.text))
         final_state = self._final_state(outcome)
         self._claimed.check_lease()
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)

@@ -50,7 +50,7 @@ from core.tracing import NO_TRACER, Tracer
 log = structlog.get_logger(__name__)
 
 ANSWER_FILE_NAME = "answer.md"
-MAX_ONLY_NOTE_CHARS = 400
+MAX_SINGLE_MESSAGE_NOTE_CHARS = 400
 """Of the note under an answer that has one message. Longer ones are cut."""
 FILE_REFUSALS = (DeliveryFailure.FORBIDDEN, DeliveryFailure.REJECTED)
 
@@ -246,7 +246,7 @@ class ClaimedTurn:
         if parts:
             last, limit = parts[-1], dialect.limit
             if isinstance(dialect, OneMessageDialect):
-                limit, note = dialect.dialect.limit, shorten(note, MAX_ONLY_NOTE_CHARS)
+                limit, note = dialect.dialect.limit, shorten(note, MAX_SINGLE_MESSAGE_NOTE_CHARS)
             if last.file and isinstance(self.adapter, SupportsUploads):
                 limit = self.adapter.upload_limits.max_caption_size
             combined = replace(last, text=f"{last.text}\n\n{self._render_line(Text(note)).text}")

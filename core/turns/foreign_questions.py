@@ -18,8 +18,8 @@ from core.turns.claimed_turn import ClaimedTurn
 ACTIONS = (ButtonAction.STOP, ButtonAction.RETRY, ButtonAction.RETRY_WITH)
 
 
-def allowed_buttons(buttons: tuple[Button, ...], *, has_text: bool) -> tuple[Button, ...]:
-    """Those under an answer that can be pressed in a foreign chat: how to get an answer if there is none."""
+def retry_buttons(buttons: tuple[Button, ...], *, has_text: bool) -> tuple[Button, ...]:
+    """The buttons that ask again, if there is no answer text; otherwise none."""
     presses = ((button, parse_action(button.action)) for button in buttons)
     return () if has_text else tuple(button for button, press in presses if press is not None and press.is_retry)
 

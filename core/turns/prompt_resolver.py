@@ -107,10 +107,10 @@ class PromptResolver:
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
-        heard, notes = await self._transcribe(claimed, api_key)
+        transcribed, notes = await self._transcribe(claimed, api_key)
         answered_turn = await self._answered_turn(claimed)
         return ResolvedPrompt(
-            await self._compose_prompt(claimed, heard, images, answered_turn=answered_turn),
+            await self._compose_prompt(claimed, transcribed, images, answered_turn=answered_turn),
             parent_turn=await self._find_parent(claimed, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
