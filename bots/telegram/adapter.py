@@ -134,7 +134,7 @@ class TelegramAdapter:
         self._bot = create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
         self._foreign_messages = ForeignMessages(self._bot, self._rich_messages)
-        self._ephemeral = EphemeralMessages(self._bot)
+        self._ephemeral = EphemeralMessages(self._bot, timings.clock)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
         self._reactions = Reactions(self._bot, seen_reaction, timings.clock)

@@ -11,9 +11,20 @@ from bots.telegram.errors import is_topic_gone
 from bots.telegram.http_client import call_method
 from bots.telegram.message_ids import ephemeral_key, is_ephemeral_key
 from core.bounded_dict import BoundedDict
+from core.clock import Clock
 from core.port import Place
 
 MAX_REMEMBERED_CHATS = 5_000
+REFUSED_SECONDS = 3600.0
+"""How long a chat that refuses them is not asked again: it may make the bot an administrator."""
+RECEIVER_TEXTS = (
+    "user not found",
+    "member not found",
+    "user_id_invalid",
+    "participant_id_invalid",
+    "user_not_participant",
+)
+"""In errors about the person, who may not be a member of the chat. Others are about the chat."""
 
 log = structlog.get_logger(__name__)
 
@@ -21,52 +32,57 @@ log = structlog.get_logger(__name__)
 class EphemeralMessages:
     """For one bot and its server, as long as the process lives."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, clock: Clock) -> None:
         self._bot = bot
-        self._is_known = True
+        self._clock = clock
+        self._server_supports = True
         """False once the server has turned out to ignore the parameter: it sent a message that everybody sees."""
-        self._is_accepted: BoundedDict[str, bool] = BoundedDict(MAX_REMEMBERED_CHATS)
-        """By chat, once it is known."""
+        self._refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
+        """By chat, by `Clock.monotonic`, until the chat accepts one."""
 
     def is_supported(self, place: Place) -> bool:
-        """Whether the chat is known to accept them."""
-        return self._is_known and self._is_accepted.get(place.chat, False)
+        """Whether the chat accepts them, as far as is known."""
+        return self._server_supports and place.chat not in self._refused_until
 
     def observe(self, place: Place, message_id: str | None) -> None:
         """Somebody has pressed a button of a message."""
         if message_id is not None and is_ephemeral_key(message_id):
-            self._is_accepted[place.chat] = True
+            self._refused_until.pop(place.chat, None)
 
     async def send(self, place: Place, person: str, parameters: Mapping[str, object]) -> str:
         """Send a message to `person` alone, or to everybody where Telegram refuses that. Returns its ID.
 
         `parameters` are those of `sendMessage`. Raises `TelegramError`.
         """
+        if not self._may_send(place, person):
+            return str((await self._send(parameters))["message_id"])
+        # Without the reply: Telegram refuses it if the message no longer exists, such as that of a deleted API key.
+        changes = {"reply_parameters": None, "ephemeral_message_parameters": {"receiver_user_id": int(person)}}
+        try:
+            message = await self._send({**parameters, **changes})
+        except BadRequest as error:
+            if is_topic_gone(error):
+                raise
+            log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
+            message = await self._send(parameters)
+            # The message itself was accepted.
+            if not any(text in error.message.lower() for text in RECEIVER_TEXTS):
+                self._refused_until[place.chat] = self._clock.monotonic() + REFUSED_SECONDS
+            return str(message["message_id"])
+        return self._read_id(place, person, message)
+
+    def _may_send(self, place: Place, person: str) -> bool:
+        is_refused = self._clock.monotonic() < self._refused_until.get(place.chat, 0.0)
         # Somebody who writes as the group cannot get such a message.
-        if self._is_known and self._is_accepted.get(place.chat, True) and person.isdecimal():
-            # Without the reply: Telegram refuses it if the message no longer exists, such as that of a deleted API key.
-            changes = {"reply_parameters": None, "ephemeral_message_parameters": {"receiver_user_id": int(person)}}
-            try:
-                message = await self._send({**parameters, **changes})
-            except BadRequest as error:
-                if is_topic_gone(error):
-                    raise
-                log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
-            else:
-                return self._read_id(place, person, message)
-            message = await self._send(parameters)
-            self._is_accepted.setdefault(place.chat, False)
-        else:
-            message = await self._send(parameters)
-        return str(message["message_id"])
+        return self._server_supports and person.isdecimal() and not is_refused
 
     def _read_id(self, place: Place, person: str, message: Mapping[str, Any]) -> str:
         ephemeral_id = message.get("ephemeral_message_id")
         if not ephemeral_id:
-            self._is_known = False
+            self._server_supports = False
             log.warning("telegram.ephemeral_unsupported")
             return str(message["message_id"])
-        self._is_accepted[place.chat] = True
+        self._refused_until.pop(place.chat, None)
         return ephemeral_key(ephemeral_id, person)
 
     async def _send(self, parameters: Mapping[str, object]) -> Any:

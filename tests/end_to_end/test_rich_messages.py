@@ -65,7 +65,7 @@ async def test_message_in_a_group_becomes_rich(harness: Harness) -> None:
     assert message.rich is not None
     assert message.previous_texts
     assert message.reply_to_id == question.id
-    assert [button["text"] for button in message.buttons] == ["Retry"]
+    assert [button["text"] for button in message.buttons] == ["Retry", "Model"]
 
 
 @pytest.mark.parametrize("is_group", [False, True])

@@ -42,7 +42,7 @@ async def test_group_is_answered_by_edits_when_mentioned(harness: Harness) -> No
     (answer,) = [m for m in telegram.messages(chat) if m.from_bot]
     assert answer.reply_to_id == question.id or getattr(answer.reply_to_id, "id", None) == question.id
     assert answer.previous_texts
-    assert [button["text"] for button in answer.buttons] == ["Retry"]
+    assert [button["text"] for button in answer.buttons] == ["Retry", "Model"]
     assert len(harness.model.requests) == 1
 
 

@@ -131,13 +131,28 @@ async def test_chat_that_refuses_them_gets_messages_for_everybody(harness: Harne
     assert (await group.say(group.bob, "/usage", group.create_chat())).receiver is group.bob
 
 
-async def test_one_refusal_does_not_end_them(harness: Harness) -> None:
+async def test_refusal_of_one_person_says_nothing_about_the_group(harness: Harness) -> None:
+    """People who have not joined a group may comment in it."""
     group = Group(harness)
-    await group.say(group.bob, "/usage")
     refusal = {"ok": False, "error_code": 400, "description": "Bad Request: user not found"}
     harness.telegram.script.add("sendMessage", ScriptedReply(400, refusal))
-    assert (await group.say(group.bob, "/usage")).receiver is None
+    assert (await group.say(group.ann, "/usage")).receiver is None
     assert (await group.say(group.bob, "/usage")).receiver is group.bob
+
+
+async def test_reasoning_is_for_each_person_alone_after_a_restart(harness: Harness) -> None:
+    group = Group(harness)
+    await group.say(group.ann, "/settings share on")
+    await group.say(group.ann, f"@{harness.telegram.bot.username} think")
+    answer = group.of_bot(group.chat)[-1]
+    data = next(button["callback_data"] for button in answer.buttons if button["text"] == "Reasoning")
+    for person in (group.ann, group.bob):
+        await harness.telegram.press_button(person, answer, data)
+        await harness.telegram.wait_for(lambda: group.of_bot(group.chat)[-1].receiver is person, 30)  # noqa: B023
+        await harness.wait_until_stored(NO_OPEN_TURN)
+        await harness.stop()
+        await harness.start()
+    assert [message.receiver for message in group.of_bot(group.chat)[-2:]] == [group.ann, group.bob]
 
 
 async def test_anonymous_administrator_is_answered_before_everybody(harness: Harness) -> None:
