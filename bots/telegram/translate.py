@@ -132,7 +132,7 @@ def _pressed_message(message: MaybeInaccessibleMessage, user: User) -> str:
 
 def _translate_message(message: Message, me: User, commands: Collection[str], key: str) -> Incoming | None:
     sender = _sender(message)
-    if sender is None or message.via_bot == me:
+    if sender is None or (message.via_bot == me and message.forward_origin is None):
         return None  # or the result of an inline query, which is the bot's text
     is_private = _is_private(message.chat)
     content = _MessageText(message, me, is_private=is_private)

@@ -102,3 +102,10 @@ def test_only_people_summon_the_bot(fields: Json) -> None:
 def test_message_of_an_own_inline_query_is_no_question() -> None:
     assert to_incoming(message=message(PRIVATE, "why?", via_bot=BOT)) is None
     assert to_incoming(message=message(PRIVATE, "why?", via_bot=OTHER_BOT)) is not None
+
+
+def test_forwarded_message_of_an_own_inline_query_is_read() -> None:
+    origin = {"type": "user", "sender_user": BOB, "date": 1}
+    incoming = to_incoming(message=message(PRIVATE, "why? Because.", via_bot=BOT, forward_origin=origin))
+    assert incoming is not None
+    assert [(quote.text, quote.author) for quote in incoming.quotes] == [("why? Because.", "Bob")]
