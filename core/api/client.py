@@ -7,16 +7,15 @@ package ignores.
 
 import asyncio
 import copy
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx2
 import msgspec
-import openai
-from openai import AsyncOpenAI
 
 from core.api import embedding, errors, speech
 from core.api.adaptation import STREAM, RequestAdapter
@@ -27,15 +26,18 @@ from core.api.images import MessageImage
 from core.api.json_values import decode_values
 from core.api.model_data import DEFAULT_EMBEDDING_MODEL
 from core.api.read_pacer import ReadPacer
-from core.api.response_body import decode_json, read_body, truncate_error_body
+from core.api.response_body import decode_json, read_body
 from core.api.service_facts import ServiceFacts
 from core.api.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
-from core.api.transport import BODY_EXTENSION, AiohttpTransport
+from core.api.transport import BODY_EXTENSION
 from core.api.watchdog import Watchdog
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 MAX_ATTEMPTS = 3
 RETRYABLE_FAILURES = (
@@ -49,7 +51,6 @@ ACCOUNT_FAILURES = (ModelFailure.AUTHENTICATION, ModelFailure.CREDIT, ModelFailu
 NONEXISTENT_MODEL = "no/model"
 NO_KEY = "none"
 """Sent to a service that needs no key: such services ignore it, and the openai package requires one."""
-CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, msgspec.DecodeError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,26 +139,16 @@ class ModelApi:
         self._timings = timings
         self._clock = timings.clock
         self._read_pacer = ReadPacer()
-        self._openai = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or NO_KEY,
-            max_retries=0,
-            timeout=httpx2.Timeout(timeouts.longest_silence, connect=timeouts.connect),
-            # The size of a compressed body is unknown until it is decompressed.
-            default_headers={"Accept-Encoding": "identity"},
-            http_client=openai.DefaultAsyncHttpx2Client(
-                transport=AiohttpTransport(base_url, connect_timeout=timeouts.connect),
-                event_hooks={"response": [truncate_error_body]},
-            ),
-        )
+        self._api_key = api_key or NO_KEY
+        self._connections = _Connections(base_url, self._api_key, timeouts)
 
     async def close(self) -> None:
-        await self._openai.close()
+        await self._connections.close()
 
     def with_key(self, api_key: str) -> "ModelApi":
         """A client of the same service with another key, over the same connections."""
         clone = copy.copy(self)
-        clone._openai = self._openai.with_options(api_key=api_key)  # noqa: SLF001 (its own class)
+        clone._api_key = api_key  # noqa: SLF001 (its own class)
         return clone
 
     async def probe(self, model: str) -> None:
@@ -187,9 +178,10 @@ class ModelApi:
         """The models the service offers. Raises `ModelError`."""
         try:
             async with asyncio.timeout(self._timings.model_list_timeout):
-                async with self._openai.models.with_streaming_response.list() as response:
+                client = await self._client()
+                async with client.models.with_streaming_response.list() as response:
                     body = await read_body(response)
-        except CLIENT_ERRORS as error:
+        except _client_errors() as error:
             raise self._model_error(error) from error
         if errors.is_html(body.decode(errors="replace"), response.headers):
             raise ModelError("A page came instead of the list of models", ModelFailure.WRONG_ADDRESS)
@@ -212,8 +204,8 @@ class ModelApi:
         while True:
             try:
                 async with asyncio.timeout(self._timings.embedding_timeout):
-                    return await embedding.request_embeddings(self._openai, model, texts)
-            except (ModelError, *CLIENT_ERRORS) as error:
+                    return await embedding.request_embeddings(await self._client(), model, texts)
+            except _client_errors(ModelError) as error:
                 await retries.wait_after(self._model_error(error))
 
     async def transcribe(self, model: str, content: bytes) -> str:
@@ -222,8 +214,8 @@ class ModelApi:
         while True:
             try:
                 async with asyncio.timeout(self._timings.speech_timeout):
-                    return await speech.request_transcript(self._openai, model, content)
-            except (ModelError, *CLIENT_ERRORS) as error:
+                    return await speech.request_transcript(await self._client(), model, content)
+            except _client_errors(ModelError) as error:
                 await retries.wait_after(self._model_error(error))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
@@ -269,7 +261,7 @@ class ModelApi:
                     yield event
                 if parser.is_done:
                     await self._drain(body)
-        except CLIENT_ERRORS as error:
+        except _client_errors() as error:
             model_error = self._model_error(error)
             if parser.content_chars and not isinstance(error, TimeoutError):
                 model_error = ModelError("The connection broke off in the middle of an answer", ModelFailure.TRUNCATED)
@@ -294,7 +286,7 @@ class ModelApi:
     async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Body:
         """Send the request. `stack` closes the response."""
         # As an extra body: the package spends milliseconds to transform the messages of a conversation.
-        create = self._openai.chat.completions.with_streaming_response.create
+        create = (await self._client()).chat.completions.with_streaming_response.create
         request = create(model=payload["model"], messages=(), extra_body=payload)
         return await _open_body(await stack.enter_async_context(request))
 
@@ -305,8 +297,51 @@ class ModelApi:
                 while await body.read():
                     pass
 
+    async def _client(self) -> "AsyncOpenAI":
+        return await self._connections.client(self._api_key)
+
     def _model_error(self, error: Exception) -> ModelError:
         return errors.from_exception(error, now=self._clock.time())
+
+
+class _Connections:
+    """The connections to a service, which clients with different keys share."""
+
+    def __init__(self, base_url: str, api_key: str, timeouts: StreamTimeouts) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._timeouts = timeouts
+        self._client: AsyncOpenAI | None = None
+        self._is_closed = False
+
+    async def client(self, api_key: str) -> "AsyncOpenAI":
+        if self._client is None:
+            # In a thread, so that the bot can go on.
+            await asyncio.to_thread(importlib.import_module, "core.api.openai_client")
+        if self._is_closed:  # perhaps meanwhile: nobody would close the connections
+            raise httpx2.ConnectError("The client is closed")
+        if self._client is None:
+            from core.api.openai_client import create_client
+
+            self._client = create_client(
+                self._base_url,
+                self._api_key,
+                connect_timeout=self._timeouts.connect,
+                read_timeout=self._timeouts.longest_silence,
+            )
+        return self._client if api_key == self._api_key else self._client.with_options(api_key=api_key)
+
+    async def close(self) -> None:
+        self._is_closed = True
+        if self._client is not None:
+            await self._client.close()
+
+
+def _client_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What requests raise, and `others`."""
+    from core.api.openai_client import CLIENT_ERRORS
+
+    return (*CLIENT_ERRORS, *others)
 
 
 class _Retries:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from openai import AsyncOpenAI
 
 from core.api import errors
 from core.api.events import parse_token_count
@@ -15,6 +14,7 @@ from core.errors import ModelError, ModelFailure
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from openai import AsyncOpenAI
 
 MAX_TEXTS_PER_REQUEST = 64
 
@@ -27,7 +27,7 @@ class EmbeddingResult:
     """The service's token count; 0 if it reports none."""
 
 
-async def request_embeddings(client: AsyncOpenAI, model: str, texts: Sequence[str]) -> EmbeddingResult:
+async def request_embeddings(client: "AsyncOpenAI", model: str, texts: Sequence[str]) -> EmbeddingResult:
     """Raises the client's exceptions, and `ModelError` for an invalid response."""
     # The package's default, base64, is unknown to some services.
     response_context = client.embeddings.with_streaming_response.create(

@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
-import openai
 
 from core.api import context_overflow
 from core.api.adaptation import STREAM, find_rejected_parts
@@ -147,6 +146,8 @@ def from_payload(payload: Any) -> ModelError:
 
 def from_exception(error: Exception, *, now: float) -> ModelError:
     """Classify an exception of the openai package or its transport."""
+    import openai  # see `core.api.openai_client`
+
     match error:
         case ModelError():
             return error

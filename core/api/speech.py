@@ -1,11 +1,15 @@
 """Transcribes a recording, with OpenAI's API for transcriptions."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
-from openai import AsyncOpenAI
 
 from core.api import errors
 from core.api.response_body import decode_json, read_body
 from core.errors import ModelError, ModelFailure
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 SUFFIX_BY_SIGNATURE = (
     (b"OggS", ".ogg"),
@@ -29,7 +33,7 @@ def recording_suffix(content: bytes) -> str:
     return next((suffix for signature, suffix in SUFFIX_BY_SIGNATURE if content.startswith(signature)), "")
 
 
-async def request_transcript(client: AsyncOpenAI, model: str, content: bytes) -> str:
+async def request_transcript(client: "AsyncOpenAI", model: str, content: bytes) -> str:
     """The words of a recording. Raises the client's exceptions, and `ModelError` for an invalid response."""
     # The service gets no name that a person chose.
     response_context = client.audio.transcriptions.with_streaming_response.create(

@@ -1,6 +1,8 @@
 """The client against raw bytes: every form of response that services were seen to send."""
 
 import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
 from typing import Any
 
@@ -54,6 +56,21 @@ RECORDED = (
     + sse_event({"choices": [], "usage": {"prompt_tokens": 57, "total_tokens": 65, "completion_tokens": 8}})
     + DONE
 )
+
+
+def test_start_does_not_wait_for_the_openai_package() -> None:
+    """The application with both adapters."""
+    program = "import sys, core.app, bots.discord.adapter, bots.telegram.adapter; sys.exit('openai' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_closed_client_opens_no_connection() -> None:
+    async with raw_server(lambda _n: [response(200, b"{}")]) as server:
+        api = ModelApi(server.url, "key")
+        await api.close()
+        with pytest.raises(ModelError) as caught:
+            await api.list_models()
+    assert caught.value.failure is ModelFailure.UNREACHABLE
 
 
 async def test_recorded_stream() -> None:

@@ -225,7 +225,9 @@ async def test_slow_network_does_not_slow_requests(clock: FakeClock) -> None:
 
     async def request(chat: str) -> None:
         granted_at = await limiter.acquire(chat, UNLIMITED_PLACE, Priority.FINAL)
-        await clock.sleep(0.4)
+        response = asyncio.Event()
+        clock.call_later(0.4, response.set)
+        await response.wait()
         limiter.request_ended(granted_at)
         answered.append(clock.now)
 
