@@ -256,6 +256,8 @@ async def test_roles_of_the_sender_reach_the_inbox(harness: AdapterHarness) -> N
     assert (await harness.mentioned()).sender.roles == (str(roles[0]),)
     command, _ = await use_ask(harness)
     assert command.sender.roles == (str(roles[0]),)
+    await harness.say("hi")
+    assert (await harness.inbox.next()).sender.roles == (), "there are none in a private chat"
 
 
 async def test_ephemeral_command_is_answered_privately(harness: AdapterHarness) -> None:

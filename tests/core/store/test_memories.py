@@ -96,6 +96,14 @@ async def test_numbers_are_stable_after_removal(store: Store) -> None:
     assert await store.read(count_rows) == (0, 0)
 
 
+async def test_longest_name_of_a_renamed_entry_is_kept(store: Store) -> None:
+    await add_entry(store, ANN, "report", unit_vector(1, 0))
+    (entry,) = await store.read(memories.list_entries, ANN)
+    await store.write(memories.rename_entry, entry.id, "n" * 300)
+    (entry,) = await store.read(memories.list_entries, ANN)
+    assert entry.name == "n" * 200
+
+
 async def test_duplicates_are_stored_once(store: Store) -> None:
     duplicates = await asyncio.gather(*(add_entry(store, ANN, "same", unit_vector(1, 0)) for _ in range(4)))
     others = await asyncio.gather(*(add_entry(store, ANN, f"n{n}", unit_vector(0, 1)) for n in range(6)))
