@@ -145,6 +145,13 @@ async def test_abandoned_turn_ends_when_notice_fails(tmp_path: Path, model: Mode
         await adapter.wait_for_states("failed")
 
 
+async def test_notice_about_an_abandoned_question_replies_to_it(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, max_attempts=0) as adapter:
+        await adapter.say("hello", message="9")
+        await adapter.wait_for_text(texts.INTERNAL_ERROR)
+        assert [call.reply_to for call in adapter.calls if call.method == "send"] == ["9"]
+
+
 async def test_abandoned_question_can_be_retried(tmp_path: Path, fast_model: ModelStandIn) -> None:
     async with running_engine(tmp_path, fast_model, max_attempts=0) as adapter:
         assert texts.INTERNAL_ERROR in await adapter.ask("hello")
