@@ -111,18 +111,21 @@ class _Queue:
         return self.waiters[0] if self.waiters else None
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
     order: tuple[int, float, int]
     """Among those that wait for the same limit."""
-    priority: Priority = field(compare=False)
-    asked_at: float = field(compare=False)
-    since: float = field(compare=False)
-    queue: _Queue = field(compare=False)
-    grant: "asyncio.Future[None]" = field(compare=False)
-    is_pending: bool = field(compare=False, default=False)
+    priority: Priority
+    asked_at: float
+    since: float
+    queue: _Queue
+    grant: "asyncio.Future[None]"
+    is_pending: bool = False
     """It has its place in the chat's windows and waits for the account."""
-    granted_at: float | None = field(compare=False, default=None)
+    granted_at: float | None = None
+
+    def __lt__(self, other: "_Waiter") -> bool:
+        return self.order < other.order
 
 
 class RateLimiter:
