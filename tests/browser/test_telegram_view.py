@@ -32,6 +32,8 @@ class Client:
         self._actions: asyncio.Queue[Action] = asyncio.Queue()
         self.may_act = asyncio.Event()
         self.may_act.set()
+        self.result: Any = None
+        """Of every action."""
         self.server = PageServer(self.log, self.uploads, self.perform, lambda _platform, _id: ChatFile("a.txt", b"a"))
         self.pane: Locator
         self.page: Page
@@ -54,9 +56,10 @@ class Client:
                 commands=[{"command": command, "description": text} for command, text in commands],
             )
 
-    async def perform(self, action: Action) -> None:
+    async def perform(self, action: Action) -> Any:
         self._actions.put_nowait(action)
         await self.may_act.wait()
+        return self.result
 
     async def next_action(self) -> Json:
         """What the page asks for next, without its number."""
@@ -237,6 +240,29 @@ async def test_sent_message_leaves_the_focus_where_the_person_went(client: Clien
     await expect(client.field).to_have_value("")
     await client.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
     await expect(elsewhere).to_be_focused()
+
+
+async def test_offer_for_what_is_typed_after_the_bots_name_is_sent(client: Client) -> None:
+    client.show(1, text="Hello")
+    results = [
+        {"id": "ask", "title": "Ask Parley", "description": "why"},
+        {"id": "own", "title": "Why not?", "description": "Your last answer"},
+    ]
+    client.result = {"query": "7", "results": results}
+    await client.field.press_sequentially("@Parley_bot why")
+    assert await client.next_action() == {
+        "action": "telegram.type_inline", "person": 1001, "chat": 1001, "text": "why",
+    }  # fmt: skip
+    offers = client.pane.get_by_role("listbox", name="What the bot offers").get_by_role("option")
+    await expect(offers).to_have_text(["Ask Parleywhy", "Why not?Your last answer"])
+    await client.field.press("Enter")
+    assert await client.next_action() == {
+        "action": "telegram.choose_result", "chat": 1001, "query": "7", "result": "ask",
+    }  # fmt: skip
+    await expect(offers).to_have_count(0)
+    await expect(client.field).to_have_value("")
+    client.show(2, sender=ANN, text="why", via_bot=BOT)
+    await expect(client.message("why")).to_contain_text("via @parley_bot")
 
 
 async def test_commands_are_filtered_while_typing_and_chosen_by_keyboard(client: Client) -> None:

@@ -61,6 +61,16 @@ async def running() -> AsyncIterator[RunningPage]:
         yield RunningPage(page, bot, world)
 
 
+async def test_question_after_the_bots_name_is_answered_in_any_chat(running: RunningPage) -> None:
+    ann = running.world.telegram_people[0]
+    chat = next(chat for chat in running.world.telegram.chats.values() if ann in chat.members and not chat.is_private)
+    typing = protocol.TelegramTypeInline(id=1, person=ann.id, chat=chat.id, text="repeat: Lisbon")
+    offers = await running.page.perform(typing)
+    result = offers["results"][0]["id"]
+    await running.page.perform(protocol.TelegramChooseResult(id=2, chat=chat.id, query=offers["query"], result=result))
+    await wait_until(lambda: "\nLisbon" in running.world.telegram.messages(chat)[-1].text, 60)
+
+
 async def test_scenarios_run_by_themselves(running: RunningPage) -> None:
     steps = await running.play("kill")
     assert steps[-1] == "Both answers are complete, each exactly once."

@@ -112,6 +112,22 @@ class TelegramPress(Action, frozen=True, kw_only=True, tag="telegram.press"):
     data: Name
 
 
+class TelegramTypeInline(Action, frozen=True, kw_only=True, tag="telegram.type_inline"):
+    """Type a question after the bot's name. Returns what the bot offers: `{"query": ID, "results": [...]}`."""
+
+    person: int
+    chat: int
+    text: Annotated[str, Meta(max_length=256)]
+
+
+class TelegramChooseResult(Action, frozen=True, kw_only=True, tag="telegram.choose_result"):
+    """Send one of the results that the bot offered."""
+
+    chat: int
+    query: Name
+    result: Name
+
+
 class TelegramReact(Action, frozen=True, kw_only=True, tag="telegram.react"):
     """Set the person's reaction; "" takes it back."""
 
@@ -293,6 +309,8 @@ AnyAction = (
     | TelegramEdit
     | TelegramDelete
     | TelegramPress
+    | TelegramTypeInline
+    | TelegramChooseResult
     | TelegramReact
     | TelegramStop
     | TelegramForward

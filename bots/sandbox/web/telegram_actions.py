@@ -30,6 +30,8 @@ class TelegramActions:
             protocol.TelegramEdit: self._edit,
             protocol.TelegramDelete: self._delete,
             protocol.TelegramPress: self._press,
+            protocol.TelegramTypeInline: self._type_inline,
+            protocol.TelegramChooseResult: self._choose_result,
             protocol.TelegramReact: self._react,
             protocol.TelegramStop: self._stop,
             protocol.TelegramForward: self._forward,
@@ -105,6 +107,21 @@ class TelegramActions:
                 text=answer.text,
                 show_alert=answer.is_alert,
             )
+
+    async def _type_inline(self, action: protocol.TelegramTypeInline) -> Json:
+        person, chat = self._person(action.person), self._chat(action.chat)
+        query = await self._server.type_inline(
+            person, action.text, chat_type="sender" if chat.is_private else chat.type
+        )
+        answer = await self._server.wait_for(lambda: self._server.inline_answers.get(query), CALLBACK_TIMEOUT_SECONDS)
+        return {"query": query, "results": [] if answer is None else answer.results}
+
+    async def _choose_result(self, action: protocol.TelegramChooseResult) -> int:
+        try:
+            message = await self._server.choose_result(action.query, self._chat(action.chat), action.result)
+        except KeyError:
+            raise ValueError("The bot no longer offers this.") from None
+        return message.id
 
     async def _create_topic(self, action: protocol.TelegramCreateTopic) -> int:
         chat = self._chat(action.chat)

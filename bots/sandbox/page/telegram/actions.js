@@ -1,6 +1,7 @@
 // What people do on Telegram's side.
 
 import { commandText } from "./commands.js";
+import { InlineQueries, inlineQuery } from "./inline_queries.js";
 import { lastEditable, quotable, splitText } from "./selection.js";
 
 const MAX_CAPTION = 1024;
@@ -54,6 +55,22 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
       text = "";
     }
     return true;
+  }
+
+  const inlineQueries = new InlineQueries({
+    ui,
+    ask: (text) => send("telegram.type_inline", { ...place(), text }),
+    redraw,
+  });
+
+  async function chooseOffer(resultId) {
+    const { query } = ui.offers;
+    inlineQueries.type(null);
+    ui.clearInput();
+    redraw();
+    await perform("choose_result", { chat: ui.chatId, query, result: resultId });
+    page.scrollToEnd();
+    page.focusInput();
   }
 
   async function deliver(input) {
@@ -122,6 +139,8 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     toast,
     submit,
     pressButton,
+    chooseOffer,
+    closeOffers: changing(() => inlineQueries.type(null)),
     openDeepLink,
     edit: startEditing,
     editLast: () => startEditing(lastEditable(model().records, ui.personId)),
@@ -217,6 +236,7 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
       ui.prepare({ text });
       ui.closeCommandMenu();
       if (text.startsWith("/")) ui.selectedCommand = text.length > 1 ? 0 : -1;
+      inlineQueries.type(inlineQuery(text, model().world.bot.username));
     }),
     cancelBar: changing(() =>
       ui.prepare(ui.input.editing ? { editing: null, text: "" } : { replyTo: null, quote: "" }),

@@ -1,6 +1,7 @@
 // Draws where people write: the text, files to send, the message to reply to or to edit, and the command menu.
 
 import { icon } from "./icons.js";
+import { drawOffers } from "./inline_queries.js";
 import { summaryOf } from "./message.js";
 import { formatSize } from "./media.js";
 import { senderName } from "./names.js";
@@ -9,8 +10,9 @@ import { h } from "../dom.js";
 const MAX_ROWS = 8;
 
 // `input` is what the person has prepared: `text`, `replyTo` and `editing` (messages or null), `files` (`{id, file,
-// url}`). `menu` is the command menu or null: `{commands, selected}`, `selected` the index of one or -1.
-export function drawComposer({ input, menu, label, isBusy }, context) {
+// url}`). `menu` is the command menu or null: `{commands, selected}`, `selected` the index of one or -1. `offers` is what the
+// bot offers for what is typed after its name, or null.
+export function drawComposer({ input, menu, offers, label, isBusy }, context) {
   const { actions } = context;
   const canSend = input.text.trim() !== "" || input.files.length > 0;
   return h(
@@ -24,6 +26,7 @@ export function drawComposer({ input, menu, label, isBusy }, context) {
       },
     },
     menu && drawCommandMenu(menu, actions),
+    offers && drawOffers(offers, actions),
     drawBar(input, actions),
     input.files.length > 0 && drawFiles(input.files, actions),
     h(
@@ -64,7 +67,7 @@ export function drawComposer({ input, menu, label, isBusy }, context) {
         "aria-activedescendant": menu && menu.selected >= 0 ? `telegram-command-${menu.selected}` : null,
         value: input.text,
         oninput: (event) => actions.write(event.currentTarget.value),
-        onkeydown: (event) => onKey(event, input, menu, actions),
+        onkeydown: (event) => onKey(event, input, { menu, offers }, actions),
         onpaste: (event) => pasteFiles(event, actions),
       }),
       h(
@@ -81,9 +84,9 @@ export function drawComposer({ input, menu, label, isBusy }, context) {
   );
 }
 
-function onKey(event, input, menu, actions) {
+function onKey(event, input, { menu, offers }, actions) {
   if (event.isComposing) return;
-  const handler = menu !== null && menu.commands.length > 0 ? menuKey(event, menu, actions) : null;
+  const handler = menu !== null && menu.commands.length > 0 ? menuKey(event, menu, actions) : offerKey(event, offers, actions);
   const handle = handler ?? textKey(event, input, actions);
   if (handle === null) return;
   event.preventDefault();
@@ -108,6 +111,13 @@ function menuKey(event, menu, actions) {
     default:
       return null;
   }
+}
+
+function offerKey(event, offers, actions) {
+  if (offers === null) return null;
+  if (event.key === "Escape") return actions.closeOffers;
+  const isSent = event.key === "Enter" && !event.shiftKey && offers.results.length > 0;
+  return isSent ? () => actions.chooseOffer(offers.results[0].id) : null;
 }
 
 function textKey(event, input, actions) {

@@ -75,6 +75,7 @@ function bubbleContent(message, position, reactions, context) {
       position.isFirst &&
       h("div", { class: `sender ${colourClass(message.from?.id)}` }, senderName(message)),
     origin && h("div", { class: "forwarded" }, "Forwarded from ", h("b", null, origin)),
+    message.via_bot && h("div", { class: "forwarded" }, `via @${message.via_bot.username}`),
     drawReplyQuote(message, context),
     media,
     content,

@@ -194,6 +194,7 @@ function composerState({ ui, commands, chat, bot }) {
   return {
     input,
     menu: isOpen ? { commands: matching, selected: Math.min(ui.selectedCommand, matching.length - 1) } : null,
+    offers: ui.offers,
     label: `Message to ${chatName(chat, bot)}`,
     isBusy: ui.isSending,
   };

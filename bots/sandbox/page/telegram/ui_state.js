@@ -25,6 +25,8 @@ export class UiState {
     this.selectedCommand = -1;
     this.isMenuForced = false;
     this.isMenuHidden = false;
+    // What the bot offers for what is typed after its name, or null.
+    this.offers = null;
     // The parameter of a link that opened the chat, until Start is pressed.
     this.startParameter = null;
     this.toasts = [];
@@ -65,6 +67,7 @@ export class UiState {
       if (url) URL.revokeObjectURL(url);
     }
     this.inputs.delete(this.place);
+    this.offers = null;
     this.closeCommandMenu();
   }
 
@@ -74,6 +77,7 @@ export class UiState {
     this.openThreads.set(chatId, threadId);
     this.menuId = null;
     this.startParameter = null;
+    this.offers = null;
     this.closeCommandMenu();
   }
 

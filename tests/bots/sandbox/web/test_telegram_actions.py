@@ -1,14 +1,16 @@
 """What people do in the page's Telegram client reaches the bot, or is refused with a reason."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from telegram import Bot, InlineQueryResultArticle, InputTextMessageContent
 
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram import TelegramStandIn
 from bots.sandbox.web.event_log import EventLog
-from bots.sandbox.web.protocol import TelegramReact, TelegramSend
+from bots.sandbox.web.protocol import TelegramChooseResult, TelegramReact, TelegramSend, TelegramTypeInline
 from bots.sandbox.web.server import Upload, Uploads
 from bots.sandbox.web.telegram_actions import TelegramActions
 from bots.sandbox.web.telegram_feed import TelegramFeed
@@ -56,6 +58,22 @@ async def test_quote_that_is_not_in_the_message_is_refused(sandbox: Sandbox) -> 
     )
     with pytest.raises(ValueError, match="no longer"):
         await sandbox.actions.perform(action)
+
+
+async def test_chosen_offer_of_the_bot_is_sent(sandbox: Sandbox) -> None:
+    result = InlineQueryResultArticle("1", "Ask", InputTextMessageContent("Why?"))
+    typing = TelegramTypeInline(id=1, person=sandbox.ann.id, chat=sandbox.chat.id, text="why")
+    offers = asyncio.create_task(sandbox.actions.perform(typing))
+    async with Bot(sandbox.server.token, f"{sandbox.server.api_base}/bot") as bot:
+        update = (await bot.get_updates(timeout=5))[-1]
+        assert update.inline_query is not None
+        query = update.inline_query.id
+        await bot.answer_inline_query(query, [result])
+    assert [offer["title"] for offer in (await offers)["results"]] == ["Ask"]
+    await sandbox.actions.perform(TelegramChooseResult(id=2, chat=sandbox.chat.id, query=query, result="1"))
+    assert sandbox.last_message["message"]["text"] == "Why?"
+    with pytest.raises(ValueError, match="no longer offers"):
+        await sandbox.actions.perform(TelegramChooseResult(id=3, chat=sandbox.chat.id, query=query, result="2"))
 
 
 async def test_pictures_are_photos_and_other_files_are_documents(sandbox: Sandbox) -> None:

@@ -1,0 +1,73 @@
+// What the bot offers while a person types a question after its name, in any chat.
+//
+//     "@parley_bot why"    asks the bot, once the person pauses, what "why" could become; a result is sent when chosen
+
+import { h } from "../dom.js";
+
+const PAUSE_MS = 400;
+const MAX_QUERY = 256;
+
+// What is typed after the bot's name; null when the text does not begin with it.
+export function inlineQuery(text, username) {
+  const [name, ...rest] = text.split(/\s/);
+  return rest.length > 0 && name.toLowerCase() === `@${username}`.toLowerCase() ? rest.join(" ").trim().slice(0, MAX_QUERY) : null;
+}
+
+// Asks after a pause in typing. `ask(query)` resolves with the bot's offers, or undefined.
+export class InlineQueries {
+  #ui;
+  #ask;
+  #redraw;
+  #timer = null;
+  #query = null;
+
+  constructor({ ui, ask, redraw }) {
+    this.#ui = ui;
+    this.#ask = ask;
+    this.#redraw = redraw;
+  }
+
+  // `query` is what `inlineQuery` returned for the newest text.
+  type(query) {
+    clearTimeout(this.#timer);
+    this.#ui.offers = null;
+    this.#query = query;
+    if (query !== null) this.#timer = setTimeout(() => this.#request(), PAUSE_MS);
+  }
+
+  async #request() {
+    const query = this.#query;
+    const offers = await this.#ask(query);
+    if (query !== this.#query || offers === undefined) return;
+    this.#ui.offers = offers;
+    this.#redraw();
+  }
+}
+
+// `offers` is `{query, results}`, `results` are Telegram's.
+export function drawOffers({ results }, actions) {
+  return h(
+    "ul",
+    { class: "command-menu", key: "offers", role: "listbox", "aria-label": "What the bot offers" },
+    results.length === 0 &&
+      h(
+        "li",
+        { class: "empty", role: "option", "aria-disabled": "true", "aria-selected": "false" },
+        "The bot offers nothing.",
+      ),
+    results.map((result, index) =>
+      h(
+        "li",
+        {
+          key: result.id,
+          class: index === 0 ? "command-option selected" : "command-option",
+          role: "option",
+          "aria-selected": String(index === 0),
+          onclick: () => actions.chooseOffer(result.id),
+        },
+        h("span", { class: "command-name" }, result.title),
+        h("span", { class: "command-description" }, result.description ?? ""),
+      ),
+    ),
+  );
+}
