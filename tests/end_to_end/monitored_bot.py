@@ -83,7 +83,9 @@ async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_age_seconds")[0] > 0)
     await telegram.wait_for("late", WAIT_SECONDS + 20)
     model.tokens_per_second = 2
+    count = len(model.requests)
     await telegram.say("repeat: this answer takes a while, so that the next question waits for it")
+    await model.wait_for(lambda: len(model.requests) > count, 30)  # otherwise both questions may be joined
     await telegram.say("repeat: last")
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_queue_age_seconds")[0] > 0)
     model.tokens_per_second = 2000

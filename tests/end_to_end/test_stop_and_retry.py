@@ -37,6 +37,7 @@ async def test_stop_confirms_what_was_stopped_just_before(harness: Harness, plat
     assert not any(texts.NOTHING_TO_STOP in text for text in chat.texts), chat.texts
     model.tokens_per_second = 2000
     await chat.ask("repeat: next", "next")
+    await harness.wait_until_stored(NO_OPEN_TURN)
     await chat.ask("/stop", texts.NOTHING_TO_STOP)
 
 
