@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete
 
+import core.api.openai_client  # noqa: F401 (accelerated clocks would count its import as half a minute)
 from bots.adapters import SETTINGS_SECTIONS, create_adapters
 from bots.sandbox import discord as discord_stand_in
 from bots.sandbox import telegram as telegram_stand_in
