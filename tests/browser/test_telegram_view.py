@@ -61,6 +61,11 @@ class Client:
         await self.may_act.wait()
         return self.result
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing more was asked for."""
+        return self._actions.empty()
+
     async def next_action(self) -> Json:
         """What the page asks for next, without its number."""
         async with asyncio.timeout(ACTION_TIMEOUT_SECONDS):
@@ -263,6 +268,15 @@ async def test_offer_for_what_is_typed_after_the_bots_name_is_sent(client: Clien
     await expect(client.field).to_have_value("")
     client.show(2, sender=ANN, text="why", via_bot=BOT)
     await expect(client.message("why")).to_contain_text("via @parley_bot")
+
+
+async def test_nothing_is_asked_about_a_text_that_was_sent_before_the_pause(client: Client) -> None:
+    client.show(1, text="Hello")
+    await client.field.fill("@parley_bot why")
+    await client.field.press("Enter")
+    assert (await client.next_action())["action"] == "telegram.send"
+    await client.page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")  # timers end in their order
+    assert client.is_idle
 
 
 async def test_commands_are_filtered_while_typing_and_chosen_by_keyboard(client: Client) -> None:

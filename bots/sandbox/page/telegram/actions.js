@@ -61,6 +61,7 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     ui,
     ask: (text) => send("telegram.type_inline", { ...place(), text }),
     redraw,
+    current: () => inlineQuery(ui.input.text, model().world.bot.username),
   });
 
   async function chooseOffer(resultId) {

@@ -13,32 +13,33 @@ export function inlineQuery(text, username) {
   return rest.length > 0 && name.toLowerCase() === `@${username}`.toLowerCase() ? rest.join(" ").trim().slice(0, MAX_QUERY) : null;
 }
 
-// Asks after a pause in typing. `ask(query)` resolves with the bot's offers, or undefined.
+// Asks after a pause in typing. `ask(query)` resolves with the bot's offers, or undefined; `current()` is the query in the
+// field of the open chat, or null: the person may have sent the text meanwhile, or gone to another chat.
 export class InlineQueries {
   #ui;
   #ask;
   #redraw;
+  #current;
   #timer = null;
-  #query = null;
 
-  constructor({ ui, ask, redraw }) {
+  constructor({ ui, ask, redraw, current }) {
     this.#ui = ui;
     this.#ask = ask;
     this.#redraw = redraw;
+    this.#current = current;
   }
 
   // `query` is what `inlineQuery` returned for the newest text.
   type(query) {
     clearTimeout(this.#timer);
     this.#ui.offers = null;
-    this.#query = query;
-    if (query !== null) this.#timer = setTimeout(() => this.#request(), PAUSE_MS);
+    if (query !== null) this.#timer = setTimeout(() => this.#request(query), PAUSE_MS);
   }
 
-  async #request() {
-    const query = this.#query;
+  async #request(query) {
+    if (query !== this.#current()) return;
     const offers = await this.#ask(query);
-    if (query !== this.#query || offers === undefined) return;
+    if (query !== this.#current() || offers === undefined) return;
     this.#ui.offers = offers;
     this.#redraw();
   }
