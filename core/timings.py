@@ -131,6 +131,10 @@ class Timings:
     """Between two fetches of the list of models."""
     catalogue_retry_interval: float = 60.0
     """The same after one that failed."""
+    catalogue_search_interval: float = 10.0
+    """Between two fetches for people who choose a model that is not in the list."""
+    catalogue_search_timeout: float = 5.0
+    """How long such a person waits for the list."""
     learned_fact_lifetime: float = 86_400.0
     """How long a process remembers what a service rejects, or the size of a context window."""
     service_refresh_interval: float = 10.0

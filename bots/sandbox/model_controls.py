@@ -65,19 +65,6 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         service.tokens_per_second = float(argument)
         return f"The models write {argument} tokens per second."
 
-    original_models, original_speed = dict(service.models), service.tokens_per_second
-
-    async def repair(_argument: str) -> str:
-        service.fault_hook = None
-        service.planned_faults.clear()
-        service.quotas.clear()
-        service.models |= original_models
-        service.strictness = Strictness()
-        service.answer_shape = AnswerShape.STREAM
-        service.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
-        service.tokens_per_second = original_speed
-        return "The service works as at the beginning."
-
     async def show_key(_argument: str) -> str:
         return f"The service accepts this key, too: {PERSONAL_KEY}"
 
@@ -89,9 +76,32 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         ShellCommand(":speed TOKENS", "Set the tokens per second", set_speed),
         *_strictness_commands(service),
         *_answer_commands(service),
-        ShellCommand(":repair", "Undo all of this", repair),
+        _repair_command(service),
         ShellCommand(":key", "Show an API key for /key", show_key),
     ]
+
+
+def _repair_command(service: ModelStandIn) -> ShellCommand:
+    original_models, original_speed = dict(service.models), service.tokens_per_second
+
+    async def repair(_argument: str) -> str:
+        returning = [model.name for model in original_models.values() if model.id not in service.models]
+        service.fault_hook = None
+        service.planned_faults.clear()
+        service.quotas.clear()
+        service.models |= original_models
+        service.strictness = Strictness()
+        service.answer_shape = AnswerShape.STREAM
+        service.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
+        service.tokens_per_second = original_speed
+        notice = "The service works as at the beginning."
+        if returning:
+            notice += (
+                f" It offers {', '.join(returning)} again: chats that went on to another model choose it with /model."
+            )
+        return notice
+
+    return ShellCommand(":repair", "Undo all of this", repair)
 
 
 def _strictness_commands(service: ModelStandIn) -> list[ShellCommand]:

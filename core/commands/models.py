@@ -87,7 +87,7 @@ async def model_reply(request: CommandRequest) -> Reply:
     if query.casefold() == RESET:
         return await _reset(request, scope)
     models = request.services.models
-    match = models.find(query)
+    match = await models.find_offered(query)
     if match.model is not None:
         return await choose_model(request, match.model, scope)
     if match.candidates:

@@ -1,5 +1,7 @@
 """The models that the service offers: fetches the list, stores it and completes it from the built-in table."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -43,6 +45,8 @@ class ModelRegistry:
         self._catalogue_key = catalogue_key(settings)
         self.is_loaded = False
         """Whether the list came from the service, so that a missing model is certainly not offered."""
+        self._next_search_fetch = 0.0
+        """`find_offered` fetches no list before."""
 
     async def load(self) -> None:
         """Use the stored list until `fetch` has a newer one. Raises `StoreError`."""
@@ -187,6 +191,17 @@ class ModelRegistry:
 
     def find(self, query: str) -> ModelMatch:
         return find_model(self.chat_models(), query)
+
+    async def find_offered(self, query: str) -> ModelMatch:
+        """`find`, and if nothing matches, again with a new list: the service may offer the model since the last one."""
+        match, now = self.find(query), self._clock.monotonic()
+        if match.model is not None or match.candidates or now < self._next_search_fetch:
+            return match
+        self._next_search_fetch = now + self._timings.catalogue_search_interval
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timings.catalogue_search_timeout):
+                await self.refresh()
+        return self.find(query)
 
     def suggest(self, query: str) -> list[Model]:
         """The chat models that `query` may mean, best first; all of them if it is empty."""

@@ -64,3 +64,16 @@ async def test_questions_are_refused_until_switched_off() -> None:
     assert service.fault_hook({}) is None
     assert await run(service, ":refuse off") == "The service answers again."
     assert service.fault_hook is None
+
+
+async def test_repair_brings_a_model_back_and_says_how_to_choose_it() -> None:
+    service = ModelStandIn()
+    commands = {command.name: command for command in model_commands(service)}
+    models = dict(service.models)
+    assert await commands[":repair"].run("") == "The service works as at the beginning."
+    await commands[":gone"].run("phi-4")
+    assert service.models != models
+    notice = await commands[":repair"].run("")
+    assert notice is not None
+    assert "It offers phi-4 again: chats that went on to another model choose it with /model." in notice
+    assert service.models == models

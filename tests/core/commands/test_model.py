@@ -99,6 +99,17 @@ async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandI
         assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
 
 
+async def test_model_that_is_back_can_be_chosen_at_once(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        removed = model.models.pop("microsoft/phi-4")
+        await chat.models.fetch()
+        assert chat.models.find("phi-4").model is None
+        model.add_model(removed)
+        assert "Model: **phi-4**" in await chat.ask("/model phi-4")
+        await chat.ask("repeat: hello")
+        assert model.requests[-1].body["model"] == "microsoft/phi-4"
+
+
 async def test_group_greeting_explains_mention(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         assert "Write to me, and **Llama-3.3" in await chat.ask("/start")

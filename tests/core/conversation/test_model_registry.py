@@ -150,6 +150,29 @@ async def test_list_that_cannot_be_stored_is_used(harness: RegistryHarness) -> N
     assert len(registry.chat_models()) == 3
 
 
+async def test_search_without_a_match_fetches_the_list_at_most_every_ten_seconds(
+    harness: RegistryHarness, clock: FakeClock
+) -> None:
+    registry = await harness.fetched()
+    harness.service.add_model(Model("e/new-7B"))
+    assert ids((await registry.find_offered("large")).models) == ["a/large-70B"]
+    assert registry.get("e/new-7B") is None, "nothing was missing"
+    assert ids((await registry.find_offered("new")).models) == ["e/new-7B"]
+    harness.service.add_model(Model("f/newest-7B"))
+    assert (await registry.find_offered("newest")).model is None
+    await clock.advance(10)
+    assert ids((await registry.find_offered("newest")).models) == ["f/newest-7B"]
+
+
+async def test_search_does_not_wait_for_a_service_that_hangs(harness: RegistryHarness) -> None:
+    async with raw_server(lambda _n: []) as server:
+        api = ModelApi(server.url, "secret-key")
+        timings = Timings(catalogue_search_timeout=0.01)
+        registry = ModelRegistry(api, harness.store.as_store(), DEFAULTS, timings=timings)
+        assert (await registry.find_offered("no such model")).model is None
+        await api.close()
+
+
 async def test_list_is_fetched_again_sooner_after_a_failure(harness: RegistryHarness, clock: FakeClock) -> None:
     registry = harness.create(Settings(default_model=PHI, embedding_model=DEFAULT_EMBEDDING_MODEL))
     harness.service.models = {}
