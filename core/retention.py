@@ -22,11 +22,13 @@ from core.store.retention import (
     delete_memories,
     delete_messages,
     delete_reasoning,
+    delete_suggested_questions,
     delete_summaries,
     delete_turns,
     delete_usage,
 )
 from core.store.schema import database_now
+from core.store.suggested_questions import LIFETIME_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +85,7 @@ def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Ite
         pending_before=now - REQUEST_DAYS * DAY_SECONDS,
         decided_before=now - DECISION_DAYS * DAY_SECONDS,
     )
+    yield partial(delete_suggested_questions, before=now - LIFETIME_SECONDS)
     if history_days:
         yield partial(delete_messages, before=now - history_days * DAY_SECONDS)
         yield partial(delete_summaries, before=now - history_days * DAY_SECONDS)

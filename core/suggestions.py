@@ -6,7 +6,7 @@ Suggestions cost no tokens: no model is asked before a person has chosen one tha
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from core.port import Incoming, Part
+from core.port import Incoming, Part, Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Suggestion:
     ask_label: str = ""
     """The message is the question that the person has typed; the answer takes its place. This is the label of its
     button, which asks where the platform does not report that somebody chose the message. Empty: a finished text."""
+    ask_token: str = ""
+    """For `SupportsSuggestions.find_question`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +38,12 @@ class SupportsSuggestions(Protocol):
     async def suggest(self, query: Incoming) -> Suggestions | None:
         """What to suggest for `query.text`, which the person has typed so far, in a foreign place.
 
-        Nothing is stored. None if the sender may not use the bot: show nothing. Raises `StoreError`.
+        Only the question is stored, for a short time. None if the sender may not use the bot: show nothing. Raises
+        `StoreError`.
+        """
+
+    async def find_question(self, ask_token: str, sender: Sender) -> str | None:
+        """The question that was suggested to `sender`; None if it was long ago, or to somebody else.
+
+        Raises `StoreError`.
         """

@@ -208,7 +208,7 @@ class TelegramAdapter:
             self._start_background(publish_commands(self._bot, self._commands, self._state))
             self._start_background(publish_profile(self._bot, self._profile))
             if isinstance(inbox, SupportsSuggestions):
-                self._inline_queries = InlineQueries(self._bot, me, inbox.suggest, self._timings)
+                self._inline_queries = InlineQueries(self._bot, me, inbox, self._timings)
             receiver = UpdateReceiver(
                 self._with_reactions(inbox),
                 me,

@@ -6,9 +6,6 @@ it, the question has a button, whose press counts as well; both have the same ev
 """
 
 import asyncio
-import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 from telegram import Bot, ChosenInlineResult, InlineQuery, User
@@ -19,10 +16,9 @@ from bots.telegram.foreign_messages import foreign_place, inline_token, is_messa
 from bots.telegram.http_client import call_method
 from bots.telegram.identity import sender_of
 from bots.telegram.timings import TelegramTimings
-from core.bounded_dict import BoundedDict
 from core.errors import StoreError
 from core.port import EventKind, Incoming, Place, Sender
-from core.suggestions import Suggestion, Suggestions
+from core.suggestions import Suggestion, Suggestions, SupportsSuggestions
 
 ASK_RESULT = "ask"
 ASK_ACTION = "ask:"
@@ -31,7 +27,6 @@ START_PARAMETER = "inline"
 MAX_HINT_CHARS = 64
 MAX_PEOPLE = 200
 """How many people's queries wait or are answered at the same time."""
-MAX_QUESTIONS = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -54,31 +49,15 @@ def _question(place: Place, sender: Sender, text: str, inline_message_id: str) -
     return Incoming(EventKind.PROMPT, key, place, sender, text, interaction_token=token)
 
 
-@dataclass(frozen=True, slots=True)
-class _OfferedQuestion:
-    user: str
-    text: str
-    expires_at: float
-    """By `Clock.monotonic`."""
-
-
 class InlineQueries:
-    def __init__(
-        self,
-        bot: Bot,
-        me: User,
-        suggest: Callable[[Incoming], Awaitable[Suggestions | None]],
-        timings: TelegramTimings,
-    ) -> None:
+    def __init__(self, bot: Bot, me: User, inbox: SupportsSuggestions, timings: TelegramTimings) -> None:
         self._bot = bot
         self._me = me
-        self._suggest = suggest
+        self._inbox = inbox
         self._timings = timings
         self._clock = timings.clock
         self._tasks: dict[int, asyncio.Task[None]] = {}
         """By person: the newest query."""
-        self._offered: BoundedDict[str, _OfferedQuestion] = BoundedDict(MAX_QUESTIONS)
-        """By the token in the button."""
 
     def receive(self, query: InlineQuery) -> None:
         """Answer soon, unless the person goes on typing. Returns at once."""
@@ -101,21 +80,22 @@ class InlineQueries:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def find_question(self, press: Incoming) -> Incoming | None:
-        """The question that a button asks; None if it is another button, or offered to somebody else, or long ago."""
+    async def find_question(self, press: Incoming) -> Incoming | None:
+        """The question that a button asks; None if it is another button, or offered to somebody else, or long ago.
+
+        Raises `StoreError`.
+        """
         if press.kind is not EventKind.BUTTON or not press.text.startswith(ASK_ACTION) or press.message_id is None:
             return None
-        offered = self._offered.get(press.text.removeprefix(ASK_ACTION))
-        if offered is None or offered.user != press.sender.user or offered.expires_at < self._clock.monotonic():
-            return None
-        return _question(press.place, press.sender, offered.text, press.message_id)
+        text = await self._inbox.find_question(press.text.removeprefix(ASK_ACTION), press.sender)
+        return None if text is None else _question(press.place, press.sender, text, press.message_id)
 
     async def _answer(self, query: InlineQuery) -> None:
         await self._clock.sleep(self._timings.inline_query_delay)
         place = foreign_place(inline_token(f"query-{query.id}"), query.from_user, self._me)
         incoming = Incoming(EventKind.PROMPT, f"query:{query.id}", place, sender_of(query.from_user), query.query)
         try:
-            suggestions = await self._suggest(incoming)
+            suggestions = await self._inbox.suggest(incoming)
             if suggestions is not None:
                 await call_method(self._bot, "answerInlineQuery", self._parameters(query, suggestions))
         except StoreError as error:
@@ -124,7 +104,7 @@ class InlineQueries:
             log.info("telegram.inline_query_failed", error=redact_token(str(error), self._bot.token))
 
     def _parameters(self, query: InlineQuery, suggestions: Suggestions) -> dict[str, object]:
-        results = [self._result(query, number, item) for number, item in enumerate(suggestions.items)]
+        results = [_result(number, item) for number, item in enumerate(suggestions.items)]
         parameters: dict[str, object] = {
             "inline_query_id": query.id,
             "results": results,
@@ -138,22 +118,17 @@ class InlineQueries:
             }
         return parameters
 
-    def _result(self, query: InlineQuery, number: int, item: Suggestion) -> dict[str, object]:
-        result: dict[str, object] = {
-            "type": "article",
-            "id": ASK_RESULT if item.ask_label else f"text-{number}",
-            "title": item.title,
-            "description": item.description,
-            "input_message_content": message_content(item.part),
-        }
-        if item.ask_label:
-            # Without a keyboard, Telegram would not say which message it is.
-            button = {"text": item.ask_label, "callback_data": f"{ASK_ACTION}{self._offer(query)}"}
-            result["reply_markup"] = {"inline_keyboard": [[button]]}
-        return result
 
-    def _offer(self, query: InlineQuery) -> str:
-        token = secrets.token_urlsafe(12)
-        expires_at = self._clock.monotonic() + self._timings.inline_question_lifetime
-        self._offered[token] = _OfferedQuestion(str(query.from_user.id), query.query, expires_at)
-        return token
+def _result(number: int, item: Suggestion) -> dict[str, object]:
+    result: dict[str, object] = {
+        "type": "article",
+        "id": ASK_RESULT if item.ask_label else f"text-{number}",
+        "title": item.title,
+        "description": item.description,
+        "input_message_content": message_content(item.part),
+    }
+    if item.ask_label:
+        # Without a keyboard, Telegram would not say which message it is.
+        button = {"text": item.ask_label, "callback_data": f"{ASK_ACTION}{item.ask_token}"}
+        result["reply_markup"] = {"inline_keyboard": [[button]]}
+    return result

@@ -80,7 +80,7 @@ class UpdateReceiver:
             self.inline_queries.receive(update.inline_query)
         incoming = translate(update, self.me, self.command_names)
         if incoming is not None and self.inline_queries is not None:
-            incoming = self.inline_queries.find_question(incoming) or incoming
+            incoming = await self.inline_queries.find_question(incoming) or incoming
         refusal = await self._store(incoming) if incoming is not None else ""
         if query is not None and query.inline_message_id is not None:
             self.answer_callback_query(query.id, refusal)  # the bot cannot reply in this chat

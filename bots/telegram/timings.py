@@ -39,8 +39,6 @@ class TelegramTimings:
     """How long a person must not type before an inline query is answered."""
     inline_cache_seconds: int = 20
     """For which Telegram shows the person the same answer to the same inline query."""
-    inline_question_lifetime: float = 3600.0
-    """For which the button under a question that was placed by an inline query asks it."""
     background_timeout: float = 0.5
     """For background tasks to finish when the adapter stops."""
     webhook_check_interval: float = 60.0

@@ -39,6 +39,7 @@ from core.store.schema import (
     rate_limits,
     reasoning,
     reservations,
+    suggested_questions,
     summaries,
     token_usage,
     turns,
@@ -230,7 +231,8 @@ def _erase_settings(
         )
     connection.execute(delete(preferences).where(preferences.c.scope.in_(scopes)))
     connection.execute(delete(daily_usage).where(daily_usage.c.subject.in_(person.usage_subjects)))
-    connection.execute(delete(personal_keys).where(personal_keys.c.person_key == person.key))
+    for table in (personal_keys, suggested_questions):
+        connection.execute(delete(table).where(table.c.person_key == person.key))
     connection.execute(delete(access_requests).where(access_requests.c.subject == person.subject))
     if not keeps_access:
         connection.execute(delete(grants).where(grants.c.subject == person.subject))

@@ -18,6 +18,7 @@ from core.store.schema import (
     personal_keys,
     preferences,
     reasoning,
+    suggested_questions,
     summaries,
     turns,
 )
@@ -71,10 +72,15 @@ class PersonData(msgspec.Struct, frozen=True):
     daily_usage: list[dict[str, str | int]]
     conversations: list[ExportedConversation]
     events: list[ExportedEvent]
+    suggested_questions: list[dict[str, str]]
+    """Typed in other chats in the last hour or two, whether they were asked or not."""
 
     @property
     def is_empty(self) -> bool:
-        parts = (self.access, self.settings, self.daily_usage, self.conversations, self.events)
+        parts = (
+            *(self.access, self.settings, self.daily_usage),
+            *(self.conversations, self.events, self.suggested_questions),
+        )
         return not (any(parts) or self.has_personal_api_key)
 
     def encode(self) -> bytes:
@@ -94,6 +100,7 @@ def export_person(connection: Connection, person: Person) -> PersonData:
         _usage(connection, person),
         exported,
         _events(connection, person),
+        _suggested_questions(connection, person),
     )
 
 
@@ -156,6 +163,12 @@ def _events(connection: Connection, person: Person) -> list[ExportedEvent]:
     stored = select(turns.c.created_at, turns.c.event_key, turns.c.state, turns.c.incoming_json)
     rows = connection.execute(stored.where(turns.c.person_key == person.key).order_by(turns.c.id))
     return [ExportedEvent(_iso(row.created_at), row.event_key, row.state, row.incoming_json) for row in rows]
+
+
+def _suggested_questions(connection: Connection, person: Person) -> list[dict[str, str]]:
+    is_theirs = suggested_questions.c.person_key == person.key
+    rows = connection.execute(select(suggested_questions).where(is_theirs).order_by(suggested_questions.c.created_at))
+    return [{"time": _iso(row.created_at), "text": row.text} for row in rows]
 
 
 def _iso(seconds: float) -> str:

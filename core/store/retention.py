@@ -18,6 +18,7 @@ from core.store.schema import (
     memory_entries,
     messages,
     reasoning,
+    suggested_questions,
     summaries,
     token_usage,
     turns,
@@ -130,6 +131,13 @@ def delete_access_requests(connection: Connection, pending_before: Time, decided
     undecided = access_requests.c.decision.is_(None) & (access_requests.c.created_at < pending_before)
     is_expired = undecided | (access_requests.c.decided_at < decided_before)
     return connection.execute(delete(access_requests).where(is_expired)).rowcount
+
+
+def delete_suggested_questions(connection: Connection, before: Time) -> int:
+    """Delete questions that were suggested before this time. Returns how many there were."""
+    token = suggested_questions.c.token
+    expired = select(token).where(suggested_questions.c.created_at < before).limit(BATCH_SIZE)
+    return connection.execute(delete(suggested_questions).where(token.in_(expired.scalar_subquery()))).rowcount
 
 
 def _delete_days(connection: Connection, table: Table, before_day: str) -> int:

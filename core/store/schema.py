@@ -239,6 +239,16 @@ access_requests = table(
     Column("decided_at", Float),
 )
 
+suggested_questions = table(
+    "suggested_questions",
+    primary_key("token", String(40)),  # in the button that asks it
+    required("person_key", String(200)),
+    required("text", NulFreeText),
+    required("created_at", Float),
+    Index("ix_suggested_questions_person", "person_key", "created_at"),
+    Index("ix_suggested_questions_created", "created_at"),
+)
+
 key_values = table("key_values", primary_key("key", String(200)), required("value", NulFreeText))
 
 leases = table("leases", primary_key("name", String(200)), required("owner", String(64)), required("expires_at", Float))

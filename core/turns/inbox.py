@@ -17,7 +17,7 @@ from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS,
 from core.conversation.redaction import find_api_key, redact_service_keys
 from core.errors import AccessDeniedError, PressRefusedError
 from core.i18n.translation import gettext, load_catalogue, match_language, speaking
-from core.port import EventKind, Incoming, Quote
+from core.port import EventKind, Incoming, Quote, Sender
 from core.scopes import conversation_key, person_key
 from core.services import Services
 from core.store.batches import MAX_BATCH_ATTACHMENTS
@@ -31,6 +31,7 @@ from core.store.inbound import (
     seconds_until_accepted,
 )
 from core.store.incoming_codec import compared_model, with_compared_model
+from core.store.suggested_questions import find_suggested_question
 from core.suggestions import Suggestions
 from core.texts import answers as texts
 from core.texts.access import ACCESS_REQUESTED
@@ -62,7 +63,11 @@ class EventInbox:
 
     async def suggest(self, query: Incoming) -> Suggestions | None:
         """See `core.suggestions.SupportsSuggestions`."""
-        return await self.suggester.suggest(query)
+        return await self.suggester.suggest(_sanitise(query))
+
+    async def find_question(self, ask_token: str, sender: Sender) -> str | None:
+        """See `core.suggestions.SupportsSuggestions`."""
+        return await self.services.store.read(find_suggested_question, _sanitise_text(ask_token), person_key(sender))
 
     async def __call__(self, incoming: Incoming) -> None:
         if incoming.kind is EventKind.MOVED:

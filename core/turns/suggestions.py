@@ -1,5 +1,6 @@
 """Suggests messages for what a person types in another chat: a question to a model, and their own last answers."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from core.port import AccountKey, Adapter, Dialect, Incoming, Part
 from core.scopes import chat_key, person_key
 from core.services import Services
 from core.store.own_answers import OwnAnswer, find_own_answers
+from core.store.suggested_questions import save_suggested_question
 from core.suggestions import Suggestion, Suggestions
 from core.texts import suggestions as texts
 from core.turns.access_control import Access, AccessControl
@@ -51,12 +53,14 @@ class Suggester:
     async def _question(self, dialect: Dialect, query: Incoming, preferences: Preferences) -> Suggestion:
         models = self._services.models
         model = models.display_name(with_available_model(preferences, models).model)
-        question = query.text.strip()
+        question, token = query.text.strip(), secrets.token_urlsafe(12)
+        await self._services.store.write(save_suggested_question, token, person_key(query.sender), question)
         return Suggestion(
             texts.ask_model(model),
             question,
             await _one_part(dialect, f"{as_heading(question)}*{gettext(texts.WAITING)}*"),
             gettext(texts.ASK_BUTTON),
+            token,
         )
 
 

@@ -70,7 +70,7 @@ async def test_press_that_comes_too_fast_leaves_the_message(harness: Harness) ->
     assert (message.text, len(harness.model.requests)) == (before, requests)
 
 
-async def test_typing_costs_no_tokens_and_stores_nothing(harness: Harness, tmp_path: Path) -> None:
+async def test_typing_costs_no_tokens_and_asks_nothing(harness: Harness, tmp_path: Path) -> None:
     ann = InlinePerson(harness)
     offers = [await ann.type(text) for text in ("w", "why", "why is *it* so?")]
     assert [[result["title"] for result in offer.results] for offer in offers] == [[f"Ask {DEFAULT}"]] * 3
@@ -93,12 +93,25 @@ async def test_suggestions_are_in_the_persons_language(harness: Harness) -> None
     assert (await ann.type("")).button == {"text": "Chat mit mir öffnen", "start_parameter": "inline"}
 
 
-async def test_button_of_another_process_says_that_it_no_longer_works(harness: Harness) -> None:
+async def test_button_asks_after_a_restart(harness: Harness) -> None:
     harness.telegram.has_inline_feedback = False
+    harness.model.answer = lambda _body: "blue whales"
     ann = InlinePerson(harness)
     message = await ann.place("a question")
     await harness.stop()
     await harness.start()
+    assert await ann.press(message, ASK_BUTTON) == ""
+    await ann.wait_for(message, "blue whales")
+    assert len(harness.model.requests) == 1
+
+
+async def test_button_older_than_an_hour_says_that_it_no_longer_works(harness: Harness, tmp_path: Path) -> None:
+    harness.telegram.has_inline_feedback = False
+    ann = InlinePerson(harness)
+    message = await ann.place("a question")
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        database.execute("UPDATE suggested_questions SET created_at = created_at - 3600")
+        database.commit()
     assert await ann.press(message, ASK_BUTTON) == texts.NOT_YOUR_PRESS
     assert len(harness.model.requests) == 0
 
@@ -326,7 +339,8 @@ async def test_erasing_a_person_erases_these_questions(harness: Harness, tmp_pat
     store = Store(harness.settings().core.database_url)
     await store.open(migrates=False)
     exported = await store.read(export_person, Person("telegram", str(ann.user.id)))
-    assert "heron-4711" in str(exported)
+    assert "heron-4711" in str(exported.conversations)
+    assert "heron-4711" in str(exported.suggested_questions)
     await store.write(erase_person, Person("telegram", str(ann.user.id)))
     await store.close()
     with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:

@@ -27,6 +27,8 @@ ROWS = (
     SELECT 'person:telegram:' || i, 'length', '500', '' FROM {conversations}""",
     """INSERT INTO personal_keys (person_key, encrypted_key, created_at)
     SELECT 'telegram:' || i, '', 0 FROM {conversations}""",
+    """INSERT INTO suggested_questions (token, person_key, text, created_at)
+    SELECT 'token ' || i, 'telegram:' || i, 'why?', i FROM {conversations}""",
     """INSERT INTO memory_entries (conversation_key, number, kind, name, digest, chunk_count, created_at)
     SELECT 'telegram:1:' || i || '::', 1, 'note', '', '', 1, i FROM {conversations}""",
     """INSERT INTO memory_chunks (conversation_key, kind, entry_id, position, label, text, model, vector, created_at)

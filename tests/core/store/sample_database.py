@@ -48,6 +48,7 @@ from core.store.chat_migration import move_chat
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.preferences import Preference, PreferenceName
+from core.store.suggested_questions import save_suggested_question
 from core.store.token_usage import UsageKey, UsageKind
 from core.store.turns import Turn, TurnState
 from core.timings import Timings
@@ -223,6 +224,7 @@ async def _add_settings(store: Store) -> None:
     await store.write(grants.grant, "fake:chat:-1007", grants.Role.MEMBER, "")
     stranger = Incoming(EventKind.PROMPT, "s1", replace(PRIVATE, chat="10"), replace(DAN, user="10"), "let me in")
     await store.write(access_requests.request_access, stranger, "Dan", None)
+    await store.write(save_suggested_question, "token", "fake:5", "why is the sky blue?")
     vault = await open_vault(store, "a passphrase")
     await store.write(personal_keys.save_encrypted_key, "fake:5", vault.encrypt("a key of Ann's", "fake:5"))
     models = [

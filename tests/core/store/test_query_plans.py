@@ -53,6 +53,7 @@ from core.store import (
     recent_activity,
     retention,
     schema,
+    suggested_questions,
     token_usage,
     transcripts,
     turn_log,
@@ -292,6 +293,8 @@ def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
     run(own_answers.find_own_answers, PERSON, "telegram:1:5", ["a"], 3)
+    run(suggested_questions.save_suggested_question, "token", PERSON, "why?")
+    run(suggested_questions.find_suggested_question, "token", PERSON)
     run(turns.find_shown_press, 5, text="think:1", before_turn=10**9)
     run(turns.restart_turn, turn.id, turn.incoming)
     run(claims.cancel_turns, 5, 10**9)
@@ -409,6 +412,7 @@ def run_retention(run: Callable[..., Any]) -> None:
         run(delete, 5.0)
     run(retention.delete_summaries, 2.0)
     run(retention.delete_access_requests, 2.0, 2.0)
+    run(retention.delete_suggested_questions, 2.0)
     run(retention.delete_memories, 2.0)
     run(retention.delete_usage, "2011-01-01")
     run(retention.delete_inactive_conversations, 2.0)

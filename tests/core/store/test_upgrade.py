@@ -58,7 +58,7 @@ pytestmark = pytest.mark.slow
 
 DUMP = Path(__file__).parent / "data" / "previous_version.sql"
 PREVIOUS_REVISION = "0005"
-NEW_TABLES = ("access_requests", "learned_facts", "model_pauses")
+NEW_TABLES = ("access_requests", "learned_facts", "model_pauses", "suggested_questions")
 FAKE, DISCORD = AccountKey("fake", "1"), AccountKey("discord", "2")
 ANN, BOB = "fake:1:5::", "fake:1:-1007::6"
 MODEL = "meta-llama/Llama-3.3-70B-Instruct"
