@@ -40,7 +40,6 @@ from core.markdown.plain_text import plain_paragraph
 from core.markdown.references import Definitions, find_definitions, link_references, may_define
 from core.port import Dialect, Part
 
-INITIAL_STRIDE_CHARS = 512
 MAX_INLINE_CHARS = 1000
 MAX_INLINE_WORK = 40_000
 """An update that adds more characters, or probably costs more work (some milliseconds), runs in a thread."""
@@ -48,10 +47,8 @@ MAX_SOURCE_RATIO = 8
 """A part is full with this many characters of source per unit of its limit, whatever they show."""
 MAX_GRAPHEME_CHARS = 256
 GRAPHEME_PATTERN = regex.compile(r"\X")
-FINE_WORK = 200
-"""After this work per unit of its allowance, a part no longer grows by single characters."""
-COARSE_STRIDE_RATIO = 128
-"""It is then full when 1/128 of its limit may not fit."""
+MIN_STRIDE_RATIO = 128
+"""A part is full when 1/128 of its limit may not fit: the search for the last character would cost a third of all."""
 MAX_PART_WORK = 600
 """After this work per unit of its allowance, a part is full."""
 BASE_ALLOWANCE = 1000
@@ -79,7 +76,7 @@ class Splitter:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._allowance = dialect.limit + BASE_ALLOWANCE
-        self._max_stride = max(1, dialect.limit // 4)
+        self._max_stride = max(1, dialect.limit // 2)
         self._text = ""
         self._source = ""
         self._open_work = 0
@@ -158,7 +155,7 @@ class Splitter:
 
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:
         # The next part is probably as long: a first step far beyond it would be costly and fail.
-        previous_chars = cut.resume_at - self._part_start.resume_at or INITIAL_STRIDE_CHARS
+        previous_chars = cut.resume_at - self._part_start.resume_at or self._max_stride
         self._part_start = cut
         self._part_cost = 0
         work_per_char = WORK_PER_CHAR * self._allowance / self._dialect.limit
@@ -168,7 +165,7 @@ class Splitter:
         self._fit_end = cut.resume_at
         """Text up to here fits the part."""
         self._parser = PartParser(cut.resume_at, cut.prefix(), cut.open_blocks)
-        self._stride = max(1, min(INITIAL_STRIDE_CHARS, self._max_stride, previous_chars))
+        self._stride = max(1, min(self._max_stride, previous_chars))
         self._is_nearly_full = False
         """Whether a step did not fit."""
         self._renderings: dict[int, _Rendering] = {}
@@ -231,9 +228,9 @@ class Splitter:
             self._close_part()
 
     def _min_stride(self) -> int:
-        limit = self._dialect.limit
-        is_costly = self._part_cost > FINE_WORK * self._allowance and self._fit_end > self._part_start.resume_at
-        return max(1, limit // COARSE_STRIDE_RATIO) if is_costly else 1
+        # The first character of a part is accepted even if it does not fit.
+        is_empty = self._fit_end == self._part_start.resume_at
+        return 1 if is_empty else max(1, self._dialect.limit // MIN_STRIDE_RATIO)
 
     def _limit_part(self) -> bool:
         """Close a part that shows little for its length or its cost."""

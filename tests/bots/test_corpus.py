@@ -24,8 +24,8 @@ from tests.fuzz.cases import case_count
 MAX_PREFIXES = case_count("CORPUS_PREFIXES", 24)
 ORDINARY_CHARS = 1000
 """Of a longer answer, fewer beginnings are rendered, in proportion."""
-MAX_FRESH = 200
-"""Of more beginnings, only so many are also rendered from the start; every one continues the one before it."""
+FRESH_INTERVAL = 6
+"""Each sixth beginning is also rendered from the start; every one continues the one before it."""
 MAX_PREVIEW_LAG_CHARS = 600
 ANSWERS = list(read_corpus())
 DIALECTS: dict[str, Callable[[], Dialect]] = {
@@ -69,13 +69,11 @@ def check_growth(dialect: Dialect, text: str) -> None:
     """Render `text` while it grows: previews show what the final message would, or for a moment less of it."""
     growing, continued = Splitter(dialect), Splitter(dialect)
     closed: tuple[Part, ...] = ()
-    ends = list(sample_ends(text))
-    fresh_interval = -(-len(ends) // MAX_FRESH)
-    for number, end in enumerate(ends):
+    for number, end in enumerate(sample_ends(text)):
         parts = continued.update(text[:end])
         assert continued.failure is None
         assert not continued.has_plain_part
-        if number % fresh_interval == 0:
+        if number % FRESH_INTERVAL == 0 or end == len(text):
             assert Splitter(dialect).update(text[:end]) == parts
         check(dialect, text[:end], parts)
         preview = growing.update(text[:end], is_growing=True)
