@@ -80,6 +80,7 @@ function bubbleContent(message, position, reactions, context) {
     media,
     content,
     media === null && content === null && unknownBlock("a message with nothing that the sandbox can draw"),
+    message.receiver_user && h("div", { class: "ephemeral-note" }, icon("eye"), "Only you can see this"),
     reactions.length > 0 && drawReactions(message, reactions, context),
     drawMeta(message, position, context),
   ];

@@ -9,7 +9,7 @@ import { activityLabel, drawHeader, drawTopics } from "./header.js";
 import { drawMessageMenu } from "./message_menu.js";
 import { chatName, userName } from "./names.js";
 import { drawEmptyChat, drawProfile, drawStart } from "./profile.js";
-import { chatsOf, hasTopics, reactionsOf, recordsIn, unreadCount } from "./selection.js";
+import { chatsOf, hasTopics, reactionsOf, recordsIn, unreadCount, visibleTo } from "./selection.js";
 import { drawTimeline, timelineItems } from "./timeline.js";
 import { h } from "../dom.js";
 import { placeKey } from "./ui_state.js";
@@ -19,7 +19,7 @@ const GENERAL = { thread_id: null, name: "General" };
 // What is drawn: `state` is that of Telegram in state.js, narrowed to what `ui` has opened. `now` in seconds.
 export function selectModel(state, ui, now) {
   const { world } = state;
-  const recordsOf = (chatId) => Object.values(state.messages[chatId] ?? {});
+  const recordsOf = (chatId) => visibleTo(ui.personId, Object.values(state.messages[chatId] ?? {}));
   const chats = chatsOf(world, ui.personId, recordsOf);
   const chat = chats.find((one) => one.id === ui.chatId) ?? null;
   const person = world.people.find((one) => one.id === ui.personId);

@@ -18,6 +18,11 @@ export function visible(records) {
   return records.filter((record) => !record.is_deleted);
 }
 
+// Of these, the records that one person sees: an ephemeral message has a receiver, who alone gets it.
+export function visibleTo(personId, records) {
+  return records.filter(({ message }) => (message.receiver_user?.id ?? personId) === personId);
+}
+
 export function hasTopics(chat) {
   return chat.is_forum === true || (chat.topics ?? []).length > 0;
 }
