@@ -33,7 +33,7 @@ async def _personal_key_usage(request: CommandRequest, key_id: str) -> list[str]
     services = request.services
     quotas = await services.ledger.get_quotas(key_id, [])
     rows = [
-        _row(services, model, quota.usage.tokens, quota.usage.requests, quota, is_shared=False)
+        _row(services, model, quota.usage.tokens, quota.usage.answers, quota, is_shared=False)
         for model, quota in _most_used_first(quotas)
         if quota.usage.tokens
     ]
@@ -50,7 +50,11 @@ async def _bot_key_usage(request: CommandRequest, key_id: str) -> list[str]:
     since = services.ledger.day_start()
     used = await services.store.read(usage_since, person, since)
     quotas = await services.ledger.get_quotas(key_id, [usage.model for usage in used])
-    rows = [_row(services, u.model, u.tokens, u.answers, quotas[u.model], is_shared=True) for u in used]
+    rows = [
+        _row(services, u.model, u.tokens, u.answers, quotas[u.model], is_shared=True)
+        for u in used
+        if u.tokens or u.answers
+    ]
     lines = texts.personal_usage(rows, on_personal_key=False)
     personal_key_usage = await services.store.read(usage_since, person, since, is_personal_key=True)
     if tokens := sum(usage.tokens for usage in personal_key_usage):

@@ -111,6 +111,8 @@ class Reservation:
     answer_tokens: int = 0
     """Estimated tokens of the answer received so far."""
     failure: ModelFailure | None = None
+    has_answered: bool = False
+    """Whether it brought text for a person."""
 
     @property
     def cost(self) -> int:
@@ -226,7 +228,7 @@ class Ledger:
             await self.record_refusal(key_id, model, error, kind)
             raise
         finally:
-            await asyncio.shield(self._settle(reservation_id, key, reservation.cost))
+            await asyncio.shield(self._settle(reservation_id, key, reservation))
 
     @asynccontextmanager
     async def charge(
@@ -274,11 +276,14 @@ class Ledger:
             self._store.write(token_usage.reserve, key, expected_tokens, quota, within_quota=within_quota), undo
         )
 
-    async def _settle(self, reservation_id: int, key: UsageKey, tokens: int) -> None:
+    async def _settle(self, reservation_id: int, key: UsageKey, reservation: Reservation) -> None:
+        tokens = reservation.cost
         self._metrics.tokens_used(key.model, key.kind, tokens)
         try:
             # With priority, because a complete answer waits for it.
-            usage = await self._store.write_with_priority(token_usage.settle_reservation, reservation_id, tokens)
+            usage = await self._store.write_with_priority(
+                token_usage.settle_reservation, reservation_id, tokens, has_answered=reservation.has_answered
+            )
         except StoreError as error:
             # Do not fail the answer: the expected cost stays reserved.
             log.warning("quota.usage_not_booked", key_id=key.key_id, model=key.model, error=str(error))

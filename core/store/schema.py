@@ -288,7 +288,7 @@ token_usage = table(
     primary_key("kind", String(16)),
     primary_key("day", String(10)),
     required("tokens", BigInteger),
-    required("request_count", Integer),
+    required("request_count", Integer),  # only those that brought text for a person
     required("is_exhausted", Boolean, server_default=text("false")),  # the service reported it
     Index("ix_token_usage_day", "day"),
 )

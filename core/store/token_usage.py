@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, insert, select, update
 
 from core.store.dialect import InsertFactory, insert_factory, sum_statement, upsert
-from core.store.schema import daily_usage, database_now, reservations, token_usage, turns
+from core.store.schema import daily_usage, database_now, messages, reservations, token_usage, turns
 
 
 class UsageKind(StrEnum):
@@ -39,7 +39,8 @@ class TokenUsage:
     """Counted by the service where possible."""
     reserved: int = 0
     """The expected cost of running requests."""
-    requests: int = 0
+    answers: int = 0
+    """Requests that brought text for a person."""
     is_exhausted: bool = False
     """Whether the service reported the day's quota as used up."""
 
@@ -123,15 +124,19 @@ DELETE_RESERVATION = (
 )
 
 
-def settle_reservation(connection: Connection, reservation_id: int, tokens: int) -> TokenUsage | None:
+def settle_reservation(
+    connection: Connection, reservation_id: int, tokens: int, *, has_answered: bool = False
+) -> TokenUsage | None:
     """Book the real cost of a request. Returns the day's usage, without what is reserved.
+
+    `has_answered`: it brought text for a person.
 
     None: a call for the same reservation was before. It does nothing again.
     """
     row = connection.execute(DELETE_RESERVATION, {"reservation_id": reservation_id}).first()
     if row is None:
         return None
-    return _add_usage(connection, _usage_key(row), tokens, 1 if tokens else 0)
+    return _add_usage(connection, _usage_key(row), tokens, int(has_answered))
 
 
 def settle_abandoned(connection: Connection, older_than_seconds: float) -> int:
@@ -139,7 +144,7 @@ def settle_abandoned(connection: Connection, older_than_seconds: float) -> int:
     is_abandoned = reservations.c.created_at < database_now() - older_than_seconds
     rows = connection.execute(delete(reservations).where(is_abandoned).returning(reservations)).all()
     for row in rows:
-        _add_usage(connection, _usage_key(row), row.expected_tokens, 1)
+        _add_usage(connection, _usage_key(row), row.expected_tokens, 0)
     return len(rows)
 
 
@@ -153,10 +158,10 @@ def mark_exhausted(connection: Connection, key: UsageKey) -> None:
     upsert(connection, token_usage, asdict(key), {"tokens": 0, "request_count": 0, **is_exhausted}, update=is_exhausted)
 
 
-def _add_usage(connection: Connection, key: UsageKey, tokens: int, request_count: int) -> TokenUsage:
+def _add_usage(connection: Connection, key: UsageKey, tokens: int, answers: int) -> TokenUsage:
     """Returns the sums."""
     statement = _add_usage_statement(insert_factory(connection))
-    amounts = {"tokens": tokens, "request_count": request_count}
+    amounts = {"tokens": tokens, "request_count": answers}
     return _token_usage(connection.execute(statement, {**_columns(key), **amounts}).one())
 
 
@@ -213,7 +218,8 @@ def usage_since(
     """A person's usage since `since` (seconds since 1970), on the bot's key or their own, most tokens first."""
     tokens = func.sum(turns.c.prompt_tokens + turns.c.completion_tokens)
     rows = connection.execute(
-        select(turns.c.model, tokens, func.count())
+        select(turns.c.model, tokens, func.count(messages.c.id))
+        .outerjoin(messages, (messages.c.turn_id == turns.c.id) & (messages.c.role == "assistant"))
         .where(
             turns.c.person_key == person_key,
             turns.c.created_at >= since,

@@ -183,7 +183,9 @@ class ModelCaller:
                     await run_until(self.claimed.stop_requested, self._read_stream(request, preview))
             finally:
                 reservation.reported_tokens = answer.usage.total_tokens
-                reservation.answer_tokens = round(composed.estimator.estimate_text(answer.text + answer.reasoning))
+                reservation.has_answered = bool(answer.text)
+                if received := answer.text + answer.reasoning:  # the estimate for no text is not 0
+                    reservation.answer_tokens = round(composed.estimator.estimate_text(received))
         if answer.text and not self.claimed.stop_requested.is_set():
             await self.services.composer.estimators.record_usage(
                 request.model,

@@ -88,6 +88,28 @@ async def test_each_model_has_a_line_with_its_tokens_and_answers(tmp_path: Path,
         assert not any("tokens today" in line for line in lines), "there is no limit on tokens"
 
 
+async def test_refused_questions_cost_nothing(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("error 402")
+        (quota,) = (await chat.services.ledger.get_quotas(chat.key_id, [LLAMA])).values()
+        assert quota.usage.tokens == 0
+
+
+@pytest.mark.parametrize("has_own_key", [False, True])
+async def test_failed_questions_are_no_answers(tmp_path: Path, model: ModelStandIn, has_own_key: bool) -> None:
+    async with running_engine(tmp_path, model, secret_key="a passphrase", fallbacks=(PHI,)) as chat:
+        if has_own_key:
+            await chat.ask(f"/key {PERSONAL_KEY}")
+        await chat.ask("error 402")
+        usage = await chat.ask("/usage")
+        assert "You have used no tokens" in usage
+        assert "Llama" not in usage
+        await chat.ask("empty")
+        assert re.search(r"Llama\S+ \(0 answers; ", await chat.ask("/usage")), "they cost tokens"
+        await chat.ask("repeat: one")
+        assert re.search(r"Llama\S+ \(1 answer; ", await chat.ask("/usage"))
+
+
 async def test_operator_sees_everyones_tokens_most_first(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, quotas={LLAMA: 5000, PHI: 0}) as chat:
         await make_bob_operator(chat)
