@@ -312,7 +312,7 @@ class PreviewMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RateWindow:
     """At most `count` requests in any `seconds`."""
 
     count: int
@@ -321,7 +321,7 @@ class Window:
     """Seconds between two requests as soon as half of the window is full, so that it does not empty in bursts."""
 
 
-RateLimit: TypeAlias = tuple[Window, ...]
+RateLimit: TypeAlias = tuple[RateWindow, ...]
 """All windows hold at once. Without any, requests are not limited. Make a window a little longer than the platform's:
 requests do not all take the same time to arrive."""
 
@@ -368,13 +368,13 @@ class Capabilities:
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
-    hears_mentions: bool = True
+    receives_mentions: bool = True
     """Messages that mention the bot arrive. False: here it gets only commands and replies to its messages."""
     has_forms: bool = False
     """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False
     """Messages can be cards (`Part.card`)."""
-    has_one_message: bool = False
+    answers_in_one_message: bool = False
     """An answer has one message; the rest of a longer one is left out (`Place.is_foreign`)."""
     menu_page_size: int = 8
     """Menu items per page."""

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from core.metrics import Metrics, PlatformMetrics
 
 MAX_MODELS = 100
-"""Models with labels of their own; further ones are counted together as `OTHER_MODELS`."""
-OTHER_MODELS = "other"
+"""Models with labels of their own; further ones are counted together as `OTHER_MODELS_LABEL`."""
+OTHER_MODELS_LABEL = "other"
 ANSWER_BUCKETS = (0.5, 1, 2, 3, 5, 8, 12, 20, 30, 60, 120, 300, 900)
 FIRST_TEXT_BUCKETS = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 60, 300)
 STALENESS_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
@@ -191,10 +191,10 @@ class PrometheusMetrics(Metrics):
         self.loop_lag.observe(lag)
 
     def model_label(self, model: str) -> str:
-        """`model`, or `OTHER_MODELS` if there are too many: an operator's service may list thousands."""
+        """`model`, or `OTHER_MODELS_LABEL` if there are too many: an operator's service may list thousands."""
         if model not in self._models:
             if len(self._models) >= MAX_MODELS:
-                return OTHER_MODELS
+                return OTHER_MODELS_LABEL
             self._models.add(model)
         return model
 

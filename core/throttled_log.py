@@ -24,7 +24,7 @@ OTHER_KEYS = ""
 
 
 @dataclass(slots=True)
-class _Window:
+class _LogWindow:
     write: Callable[[int], object]
     suppressed: int = 0
 
@@ -32,7 +32,7 @@ class _Window:
 class ThrottledLog:
     def __init__(self, *, clock: Clock = SystemClock()) -> None:
         self._clock = clock
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, _LogWindow] = {}
 
     def log(self, key: str, write: Callable[[int], object]) -> None:
         """Call `write` with the number of suppressed lines, now or later. `key` must not be empty."""
@@ -41,12 +41,12 @@ class ThrottledLog:
         if key in self._windows:
             self._windows[key].suppressed += 1
         elif key == OTHER_KEYS:
-            self._open_window(key, _Window(write, suppressed=1))
+            self._open_window(key, _LogWindow(write, suppressed=1))
         else:
             write(0)
-            self._open_window(key, _Window(write))
+            self._open_window(key, _LogWindow(write))
 
-    def _open_window(self, key: str, window: _Window) -> None:
+    def _open_window(self, key: str, window: _LogWindow) -> None:
         self._windows[key] = window
         self._clock.call_later(INTERVAL_SECONDS, partial(self._close_window, key))
 
@@ -54,7 +54,7 @@ class ThrottledLog:
         window = self._windows.pop(key)
         if window.suppressed:
             window.write(window.suppressed)
-            self._open_window(key, _Window(window.write))
+            self._open_window(key, _LogWindow(window.write))
 
 
 def _log_other_lines(suppressed: int) -> None:

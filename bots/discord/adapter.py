@@ -23,7 +23,7 @@ from bots.discord.errors import (
     REFERENCE_NOT_READABLE,
     THREAD_ARCHIVED,
     UNKNOWN_MESSAGE,
-    RefusedError,
+    DiscordApiError,
 )
 from bots.discord.event_intake import EventIntake, HasAccess
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
@@ -38,7 +38,7 @@ from bots.discord.interaction_responder import (
     ResponseMode,
 )
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
-from bots.discord.receiving import EventReceiver, SuggestModels
+from bots.discord.receiving import AutocompleteModels, EventReceiver
 from bots.discord.thread_creator import ThreadCreator
 from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
@@ -59,16 +59,16 @@ from core.port import (
     PreviewMode,
     Quote,
     RateLimit,
+    RateWindow,
     StateStore,
     UploadLimits,
-    Window,
 )
 from core.store.leases import Leases
 from core.store.recent_activity import EventHistory
 
 # Discord counts each channel's messages and edits separately. These hold until it reports its limits in headers.
-MESSAGE_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
-EDIT_RATE_LIMIT: RateLimit = (Window(5, 5.2),)
+MESSAGE_RATE_LIMIT: RateLimit = (RateWindow(5, 5.2),)
+EDIT_RATE_LIMIT: RateLimit = (RateWindow(5, 5.2),)
 CAPABILITIES = Capabilities(
     preview_interval=0.9,  # edits have a limit of their own: 5 in 5 seconds
     rate_limit=MESSAGE_RATE_LIMIT,
@@ -84,7 +84,7 @@ CAPABILITIES = Capabilities(
     has_cards=True,
     menu_page_size=23,
 )
-ACCOUNT_RATE_LIMIT: RateLimit = (Window(48, 1.01), Window(12, 0.24))
+ACCOUNT_RATE_LIMIT: RateLimit = (RateWindow(48, 1.01), RateWindow(12, 0.24))
 """Discord allows 50 requests a second. The shorter window spreads them, and the rest is for what no answer needs."""
 MAX_NONCE_CHARS = 25
 QUIET_ACTIONS = (ButtonAction.STOP, ButtonAction.SHOW_REASONING, ButtonAction.EDIT_QUESTION)
@@ -111,7 +111,7 @@ class DiscordAdapter:
         token: str,
         *,
         commands: Sequence[Command],
-        suggest_models: SuggestModels,
+        autocomplete_models: AutocompleteModels,
         has_access: HasAccess,
         read_instructions: ReadInstructions,
         read_question: ReadQuestion,
@@ -139,7 +139,7 @@ class DiscordAdapter:
             Forms(self._intake, self.account, read_instructions, read_question),
             self.account,
             {command.name: command for command in commands},
-            suggest_models,
+            autocomplete_models,
         )
         self._command_sync = CommandSync(self._http, state, commands, timings)
         self._gateway_supervisor = GatewaySupervisor(
@@ -269,7 +269,7 @@ class DiscordAdapter:
             return
         try:
             await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body, part.file)
-        except RefusedError as error:
+        except DiscordApiError as error:
             if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
                 raise
             # An earlier process sent the message through the interaction.
@@ -282,7 +282,7 @@ class DiscordAdapter:
             return
         try:
             await self._call_unarchiving(place, "DELETE", _message_path(place, message_id))
-        except RefusedError as error:
+        except DiscordApiError as error:
             if token is None or not self._responder.is_valid(token) or error.code != UNKNOWN_MESSAGE:
                 raise
             # An earlier process sent the message through the interaction.
@@ -357,7 +357,7 @@ class DiscordAdapter:
         path = f"/channels/{channel_id(place)}/messages"
         try:
             return await self._http.call("POST", path, body, file=file)
-        except RefusedError as error:
+        except DiscordApiError as error:
             if error.code not in (REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED) or "message_reference" not in body:
                 raise
         body = {name: value for name, value in body.items() if name != "message_reference"}
@@ -369,7 +369,7 @@ class DiscordAdapter:
         """Send a request; if the thread is archived, reopen it and repeat the request."""
         try:
             await self._http.call(method, path, body, file=file)
-        except RefusedError as error:
+        except DiscordApiError as error:
             if error.code != THREAD_ARCHIVED or place.thread is None:
                 raise
             await self._http.call("PATCH", f"/channels/{place.thread}", {"archived": False})
@@ -395,7 +395,7 @@ def _message_path(place: Place, message_id: str) -> str:
 
 def _concerns_file(part: Part, error: DeliveryError) -> bool:
     """Whether the channel may only forbid the part's file."""
-    return part.file is not None and isinstance(error, RefusedError) and error.code == MISSING_PERMISSIONS
+    return part.file is not None and isinstance(error, DiscordApiError) and error.code == MISSING_PERMISSIONS
 
 
 def _payload(

@@ -5,7 +5,7 @@ backfill reads the channels in which somebody recently talked to the bot, from t
 on. Messages that are not stored are handled as if they had just arrived. Other channels are not read.
 
 Example: the bot stored message 10 of a channel and was then offline. Before the new session starts,
-`save_mark` notes that the newest stored turn is, say, turn 7. Then `start` reads the channel after
+`save_checkpoint` notes that the newest stored turn is, say, turn 7. Then `start` reads the channel after
 message 10. If the process dies halfway, the next one finds the mark and starts from turn 7 again,
 although newer messages have been stored meanwhile.
 """
@@ -65,7 +65,7 @@ class ReadResult:
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillMark:
+class BackfillCheckpoint:
     """Saved until backfill is finished, so that an interrupted one restarts from the same turn."""
 
     newest_turn: int
@@ -77,13 +77,13 @@ class BackfillMark:
         return f"{self.newest_turn} {self.attempt}"
 
     @classmethod
-    def decode(cls, text: str) -> "BackfillMark":
+    def decode(cls, text: str) -> "BackfillCheckpoint":
         newest_turn, _, attempt = text.partition(" ")
         return cls(int(newest_turn), attempt)
 
 
 class Backfill:
-    """Backfill of one shard: `save_mark` before each session, then `start`, at the end `stop`."""
+    """Backfill of one shard: `save_checkpoint` before each session, then `start`, at the end `stop`."""
 
     def __init__(
         self, http: HttpClient, sources: BackfillSources, account: str, shard: Shard, timings: DiscordTimings
@@ -104,13 +104,13 @@ class Backfill:
         """Guilds, each with an event that is set when Discord announces it in this session."""
         self._task: asyncio.Task[None] | None = None
 
-    async def save_mark(self) -> None:
+    async def save_checkpoint(self) -> None:
         """Save where to start. Call before a new session, which stores newer events."""
         await self.stop()
         self._start_points = None
         try:
-            async with asyncio.timeout(self._timings.mark_timeout):
-                mark = await self._load_mark()
+            async with asyncio.timeout(self._timings.checkpoint_timeout):
+                mark = await self._load_checkpoint()
                 activity = await self._sources.history.recent_activity(
                     self._account,
                     max_places=MAX_PLACES,
@@ -119,7 +119,7 @@ class Backfill:
                 )
                 self._attempt = secrets.token_hex(8)
                 newest_turn = mark.newest_turn if mark else activity.newest_turn
-                new_mark = BackfillMark(newest_turn, self._attempt)
+                new_mark = BackfillCheckpoint(newest_turn, self._attempt)
                 await self._sources.state.save_state(self._mark_name, new_mark.encode())
         except (StoreError, TimeoutError) as error:
             log.warning("discord.backfill_unavailable", error=str(error))
@@ -165,7 +165,7 @@ class Backfill:
                 for _ in range(MAX_CONCURRENT_READS):
                     group.create_task(self._read_queue(client, queue, guilds_expected_until, result))
             if result.is_complete:
-                await self._clear_mark()
+                await self._clear_checkpoint()
         except* StoreError as errors:
             log.warning("discord.backfill_failed", error=str(errors.exceptions[0]))
         finally:
@@ -190,12 +190,12 @@ class Backfill:
             finally:
                 self._pending_channels.pop(channel_id(point.place)).set()
 
-    async def _load_mark(self) -> BackfillMark | None:
+    async def _load_checkpoint(self) -> BackfillCheckpoint | None:
         text = await self._sources.state.load_state(self._mark_name)
-        return BackfillMark.decode(text) if text else None
+        return BackfillCheckpoint.decode(text) if text else None
 
-    async def _clear_mark(self) -> None:
-        mark = await self._load_mark()
+    async def _clear_checkpoint(self) -> None:
+        mark = await self._load_checkpoint()
         if mark is not None and mark.attempt == self._attempt:
             await self._sources.state.save_state(self._mark_name, "")
 

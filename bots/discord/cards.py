@@ -10,7 +10,7 @@ from typing import TypeVar
 import discord
 import structlog
 
-from bots.discord.errors import INVALID_FORM, RefusedError
+from bots.discord.errors import INVALID_FORM, DiscordApiError
 from bots.discord.http_client import Json
 from bots.discord.payloads import action_row, button_json, button_rows, select_json
 from core.port import Card, CardSection, Part
@@ -68,7 +68,7 @@ class CardSupport:
             return await request(replace(part, card=None))
         try:
             result = await request(part)
-        except RefusedError as error:
+        except DiscordApiError as error:
             if error.code != INVALID_FORM:
                 raise
             self.is_supported = self._has_succeeded

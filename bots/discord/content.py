@@ -79,9 +79,9 @@ def _read_embed(embed: discord.Embed) -> str:
 
 
 def _from_sticker(sticker: discord.StickerItem) -> Attachment:
-    has_picture = sticker.format is not discord.StickerFormatType.lottie
+    has_image = sticker.format is not discord.StickerFormatType.lottie
     return Attachment(
-        gettext_noop("sticker"), sticker.name, file_id=sticker.url if has_picture else "", is_image=has_picture
+        gettext_noop("sticker"), sticker.name, file_id=sticker.url if has_image else "", is_image=has_image
     )
 
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from bots.discord.errors import FATAL_CLOSE_CODES, TOKEN_REJECTED_TEXT, RefusedError, describe_connection_error
+from bots.discord.errors import FATAL_CLOSE_CODES, TOKEN_REJECTED_TEXT, DiscordApiError, describe_connection_error
 from bots.discord.gateway_supervisor import RESERVED_SESSIONS, remaining_sessions
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.settings import DiscordSettings
@@ -25,7 +25,7 @@ async def diagnose_discord(settings: DiscordSettings, timings: DiscordTimings = 
     except ConfigurationError:
         return [_rejected_token()]
     except DeliveryError as failure:
-        if isinstance(failure, RefusedError) and failure.status == 401:
+        if isinstance(failure, DiscordApiError) and failure.status == 401:
             return [_rejected_token()]
         reason = describe_connection_error(failure.__cause__ or failure)
         text = f"Discord does not answer ({urlsplit(settings.api_base).netloc}): {reason}."

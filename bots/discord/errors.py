@@ -85,7 +85,7 @@ FATAL_CLOSE_CODES = {
 }
 
 
-class RefusedError(DeliveryError):
+class DiscordApiError(DeliveryError):
     """Discord answered with an error: the HTTP `status`, and a `code` from Discord's own list or 0."""
 
     def __init__(
@@ -110,7 +110,7 @@ def to_delivery_error(
     *,
     is_idempotent: bool = True,
     as_bot: bool = True,
-) -> RefusedError:
+) -> DiscordApiError:
     """Classify a response with an error status by its status, decoded body and headers.
 
     `is_idempotent`: repeating the request has no further effect, so a 5xx may count as "not
@@ -130,11 +130,11 @@ def to_delivery_error(
             status, (DeliveryFailure.REJECTED, gettext_noop("Discord rejected the request"))
         )
     if failure is not DeliveryFailure.RATE_LIMITED:
-        return RefusedError(text, failure, status, code)
+        return DiscordApiError(text, failure, status, code)
     seconds = _retry_seconds(fields.get("retry_after"), headers.get("Retry-After"))
     # A body that is not an object comes from Cloudflare, which blocks the IP address, not one channel.
     is_global = bool(fields.get("global", not isinstance(body, dict))) or "X-RateLimit-Global" in headers
-    return RefusedError(text, failure, status, code, seconds, account_wide=as_bot and is_global)
+    return DiscordApiError(text, failure, status, code, seconds, account_wide=as_bot and is_global)
 
 
 def to_configuration_error(error: BaseException) -> ConfigurationError | None:

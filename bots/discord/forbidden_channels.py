@@ -5,7 +5,7 @@ Discord bans the bot's IP address after ten thousand refused requests within ten
 
 import structlog
 
-from bots.discord.errors import MISSING_ACCESS, MISSING_PERMISSIONS, NO_WRITE_PERMISSION_TEXT, RefusedError
+from bots.discord.errors import MISSING_ACCESS, MISSING_PERMISSIONS, NO_WRITE_PERMISSION_TEXT, DiscordApiError
 from bots.discord.http_client import HttpClient
 from bots.discord.payloads import message_payload
 from bots.discord.timings import DiscordTimings
@@ -48,7 +48,7 @@ class ForbiddenChannels:
             raise DeliveryError(NO_WRITE_PERMISSION_TEXT, DeliveryFailure.FORBIDDEN)
 
     def record_failure(self, place: Place, error: DeliveryError) -> None:
-        if isinstance(error, RefusedError) and error.code in (MISSING_ACCESS, MISSING_PERMISSIONS):
+        if isinstance(error, DiscordApiError) and error.code in (MISSING_ACCESS, MISSING_PERMISSIONS):
             self._paused_channels.add(channel_id(place), self._timings.forbidden_channel_pause)
 
     async def notify_sender(self, place: Place, message_id: str, error: DeliveryError) -> None:

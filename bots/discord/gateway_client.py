@@ -166,7 +166,7 @@ class GatewayClient(discord.Client):
         initial: bool = False,  # noqa: ARG002 (the library's signature)
     ) -> None:
         if self._backfill is not None:
-            await self._backfill.save_mark()
+            await self._backfill.save_checkpoint()
         await self._identify_limiter.consume(shard_id or 0)
 
     async def clean_up(self) -> None:

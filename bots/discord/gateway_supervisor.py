@@ -16,7 +16,7 @@ import structlog
 from discord.gateway import DiscordWebSocket
 
 from bots.discord.backfill import Backfill, BackfillSources
-from bots.discord.errors import TOKEN_REJECTED_TEXT, RefusedError, describe_connection_error, to_configuration_error
+from bots.discord.errors import TOKEN_REJECTED_TEXT, DiscordApiError, describe_connection_error, to_configuration_error
 from bots.discord.gateway_client import GatewayClient, set_library_urls
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.identify_limiter import IdentifyLimiter
@@ -262,7 +262,7 @@ class GatewayInfo:
             try:
                 response = await self.http.call("GET", "/gateway/bot")
             except DeliveryError as error:
-                if isinstance(error, RefusedError) and error.status == 401:
+                if isinstance(error, DiscordApiError) and error.status == 401:
                     raise ConfigurationError(TOKEN_REJECTED_TEXT) from None
                 delay = error.retry_after or backoff.next_delay()
                 log.warning(

@@ -21,7 +21,7 @@ from bots.downloads import read_limited
 from core.bounded_dict import BoundedDict
 from core.errors import DeliveryError, DeliveryFailure
 from core.i18n.translation import gettext_noop
-from core.port import File, RateLimit, Window
+from core.port import File, RateLimit, RateWindow
 from core.proxies import find_proxy
 
 Json = dict[str, object]
@@ -55,7 +55,7 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
         self._bucket_resets: dict[str, float] = {}
-        self._windows: BoundedDict[str, Window] = BoundedDict(MAX_BUCKETS)
+        self._windows: BoundedDict[str, RateWindow] = BoundedDict(MAX_BUCKETS)
         """The limits that Discord reports, by bucket."""
         self._global_reset = 0.0
 
@@ -197,7 +197,7 @@ class HttpClient:
         if remaining == 0:
             self._block_bucket(bucket, seconds)
         if remaining == limit - 1 and 0 < seconds <= MAX_WINDOW_SECONDS:  # a window has just begun
-            self._windows[bucket] = Window(limit, seconds + WINDOW_MARGIN_SECONDS)
+            self._windows[bucket] = RateWindow(limit, seconds + WINDOW_MARGIN_SECONDS)
 
     def _apply_rate_limit(self, bucket: str, error: DeliveryError) -> None:
         seconds = DEFAULT_RETRY_SECONDS if error.retry_after is None else error.retry_after

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import discord
 
-from bots.discord.errors import ALREADY_ACKNOWLEDGED, COMMAND_EXPIRED_TEXT, RefusedError
+from bots.discord.errors import ALREADY_ACKNOWLEDGED, COMMAND_EXPIRED_TEXT, DiscordApiError
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.payloads import EPHEMERAL_FLAG, LOADING_FLAG, SUPPRESS_EMBEDS_FLAG
 from bots.discord.timings import DiscordTimings
@@ -160,7 +160,7 @@ class InteractionResponder:
         try:
             response = await self.http.call("POST", path, body)
             state.original_id = _response_message_id(response)
-        except RefusedError as error:
+        except DiscordApiError as error:
             if error.code != ALREADY_ACKNOWLEDGED:
                 raise
         finally:

@@ -24,14 +24,14 @@ from bots.discord.translate import (
 )
 from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
-from core.commands.models import Suggestion
+from core.commands.models import AutocompleteChoice
 from core.errors import DeliveryError
 from core.i18n.translation import load_catalogue, match_language, speaking
 from core.port import EventKind, Place
 
 log = structlog.get_logger(__name__)
 
-SuggestModels = Callable[[str], Sequence[Suggestion]]
+AutocompleteModels = Callable[[str], Sequence[AutocompleteChoice]]
 """Completes the beginning of a model's name, best matches first. Must be fast, without I/O."""
 
 MAX_CHOICES = 25
@@ -47,7 +47,7 @@ class EventReceiver:
     forms: Forms
     account: str
     commands: Mapping[str, Command]
-    suggest_models: SuggestModels
+    autocomplete_models: AutocompleteModels
 
     async def handle_message(self, message: discord.Message, bot_id: int) -> None:
         incoming = translate_message(message, self.account, bot_id)
@@ -107,13 +107,13 @@ class EventReceiver:
             await self.intake.store_interaction(incoming)
 
     async def handle_autocomplete(self, interaction: Interaction) -> None:
-        choices = await self._completions(interaction)
+        choices = await self._autocomplete_choices(interaction)
         try:
             await self.intake.responder.answer_autocomplete(str(interaction.id), interaction.token, choices)
         except DeliveryError as error:
             log.info("discord.autocomplete_failed", failure=error.failure)
 
-    async def _completions(self, interaction: Interaction) -> list[Json]:
+    async def _autocomplete_choices(self, interaction: Interaction) -> list[Json]:
         """None for people without access, to whom the bot does not react."""
         call = command_call(interaction)
         focused = focused_argument(self.commands.get(call.name), call.options)
@@ -122,7 +122,7 @@ class EventReceiver:
         if not await self.intake.may_use(translate_command(interaction, self.account, self.commands)):
             return []
         with speaking(await load_catalogue(match_language(str(interaction.locale)))):
-            suggestions = self.suggest_models(focused.text)[:MAX_CHOICES]
+            suggestions = self.autocomplete_models(focused.text)[:MAX_CHOICES]
         return [
             {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
             for suggestion in suggestions

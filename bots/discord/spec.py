@@ -18,7 +18,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         return None
     from bots.discord.adapter import DiscordAdapter
     from core.commands.declarations import COMMANDS
-    from core.commands.models import suggest_models
+    from core.commands.models import autocomplete_models
     from core.commands.settings import instructions_in_force
     from core.store.recent_activity import EventHistory
     from core.turns.access_control import AccessControl
@@ -35,7 +35,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         gateway_url=settings.gateway_url,
         message_content=settings.message_content,
         commands=COMMANDS,
-        suggest_models=partial(suggest_models, services.models),
+        autocomplete_models=partial(autocomplete_models, services.models),
         has_access=access_control.allows,
         read_instructions=partial(instructions_in_force, services),
         read_question=read_question,

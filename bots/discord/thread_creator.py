@@ -46,16 +46,16 @@ class ThreadCreator:
         ids = [
             int(str(thread["id"]))
             for thread in (threads if isinstance(threads, list) else ())
-            if self._may_be(thread, place, title)
+            if self._may_be_created_by(thread, place, title)
         ]
         created = [id_ for id_ in ids if id_ > int(command)]
         return str(min(created)) if created else None
 
-    def _may_be(self, thread: Json, place: Place, title: str) -> bool:
-        owner, channel = thread.get("owner_id"), thread.get("parent_id")
-        return (owner, channel) == (self.account, place.chat) and _letters(str(thread.get("name"))) == _letters(title)
+    def _may_be_created_by(self, thread: Json, place: Place, title: str) -> bool:
+        is_own = (thread.get("owner_id"), thread.get("parent_id")) == (self.account, place.chat)
+        return is_own and _comparable_title(str(thread.get("name"))) == _comparable_title(title)
 
 
-def _letters(title: str) -> str:
+def _comparable_title(title: str) -> str:
     """What Discord certainly keeps of a title."""
     return "".join(filter(str.isalnum, title))

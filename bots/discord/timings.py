@@ -74,7 +74,7 @@ class DiscordTimings:
     """Channels in which nobody talked to the bot for longer than this are not read."""
     backfill_overlap: float = 15.0
     """How far before the last stored event reading starts: events are stored in no particular order."""
-    mark_timeout: float = 3.0
+    checkpoint_timeout: float = 3.0
     """For reading the start point from the database; after it, the session starts without backfill."""
     guild_timeout: float = 10.0
     """For Discord to announce a guild; after it, its channels wait for the next session."""

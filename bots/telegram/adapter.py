@@ -52,10 +52,10 @@ from core.port import (
     Place,
     PreviewMode,
     RateLimit,
+    RateWindow,
     RichMode,
     StateStore,
     UploadLimits,
-    Window,
 )
 from core.store.leases import Leases
 from core.suggestions import SupportsSuggestions
@@ -69,13 +69,13 @@ os.environ.setdefault("PTB_TIMEDELTA", "true")
 
 NO_LINK_PREVIEW = {"is_disabled": True}
 # Telegram allows about one message a second, and a few at once. Edits count as messages.
-PRIVATE_RATE_LIMIT: RateLimit = (Window(5, 5.3),)
+PRIVATE_RATE_LIMIT: RateLimit = (RateWindow(5, 5.3),)
 # And 20 in any minute in a group. The extra second allows for requests that arrive faster than earlier ones.
-GROUP_RATE_LIMIT: RateLimit = (*PRIVATE_RATE_LIMIT, Window(20, 61.0, spacing=1.0))
+GROUP_RATE_LIMIT: RateLimit = (*PRIVATE_RATE_LIMIT, RateWindow(20, 61.0, spacing=1.0))
 # Drafts do not count as messages. In practice, up to 20 in 5 seconds and 40 in 30 seconds pass.
-DRAFT_RATE_LIMIT: RateLimit = (Window(16, 5.0), Window(36, 30.0))
+DRAFT_RATE_LIMIT: RateLimit = (RateWindow(16, 5.0), RateWindow(36, 30.0))
 # Telegram allows 30 a second. The shorter window spreads requests, because they bunch up on a busy machine.
-ACCOUNT_RATE_LIMIT: RateLimit = (Window(29, 1.15), Window(6, 0.22))
+ACCOUNT_RATE_LIMIT: RateLimit = (RateWindow(29, 1.15), RateWindow(6, 0.22))
 UPLOAD_LIMITS = UploadLimits(int(FileSizeLimit.FILESIZE_UPLOAD), int(MessageLimit.CAPTION_LENGTH))
 MAX_EPHEMERAL_AGE = 24 * 3600.0
 """Telegram does not say when an ephemeral message expires."""
@@ -142,7 +142,7 @@ class TelegramAdapter:
         self._inline_queries: InlineQueries | None = None
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
-        self._hears_mentions = True
+        self._receives_mentions = True
         """In groups. Telegram reports it when the bot connects."""
         self._background_tasks = BackgroundTasks()
         self._managers: BoundedDict[tuple[str, str], tuple[bool, float]] = BoundedDict(MAX_CACHED_MEMBERS)
@@ -173,14 +173,14 @@ class TelegramAdapter:
                 # Telegram waits only so long for the answer to a guest: the preview creates the message.
                 preview_mode=PreviewMode.EDIT if is_guest(place) else preview_mode,
                 deduplicates_sends=True,
-                has_one_message=True,
+                answers_in_one_message=True,
             )
         if not place.is_private:
             return Capabilities(
                 rate_limit=GROUP_RATE_LIMIT,
                 preview_mode=preview_mode,
                 slow_preview_after_chars=2000,
-                hears_mentions=self._hears_mentions,
+                receives_mentions=self._receives_mentions,
                 has_ephemeral_messages=self._ephemeral.is_supported(place),
                 max_ephemeral_age=MAX_EPHEMERAL_AGE,
             )
@@ -235,7 +235,7 @@ class TelegramAdapter:
         await retry("getMe", self._bot.initialize, self._bot.token, self._timings)
         me = self._bot.bot
         has_privacy_mode = not me.can_read_all_group_messages
-        self._hears_mentions = not has_privacy_mode
+        self._receives_mentions = not has_privacy_mode
         self._connected.set()
         log.info(
             "telegram.connected",

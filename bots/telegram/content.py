@@ -42,7 +42,7 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
         if field == "photo":
             file = file[-1]  # the largest size
         name = getattr(file, "file_name", None) or getattr(file, "emoji", None)
-        picture = _still_picture(field, file)
+        picture = _still_image(field, file)
         source = picture or file
         return (
             Attachment(
@@ -60,7 +60,7 @@ def extract_attachments(content: Content) -> tuple[Attachment, ...]:
     return ()
 
 
-def _still_picture(field: str, file: Any) -> Any:
+def _still_image(field: str, file: Any) -> Any:
     """The file that shows what people see; of a moving one, its thumbnail. None: there is none."""
     if field == "photo" or (field == "sticker" and not (file.is_animated or file.is_video)):
         return file

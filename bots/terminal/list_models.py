@@ -16,7 +16,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
 from core.services import Services
 from core.settings import Settings
-from core.texts.formatting import count, format_context_length, format_duration
+from core.texts.formatting import count, format_context_window, format_duration
 
 SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_ADDRESS)
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
@@ -116,7 +116,7 @@ async def models_table(services: Services, search: str) -> Table:
         quota = quotas[model.id]
         table.add_row(
             model.id,
-            format_context_length(model.context_window),
+            format_context_window(model.context_window),
             "yes" if model.has_reasoning else "",
             "yes" if model.has_vision else "",
             "" if quota.limit is None else f"{quota.limit:,}",

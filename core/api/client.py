@@ -92,7 +92,7 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class StreamBody:
     """Of a response that streams."""
 
     read: Callable[[], Awaitable[bytes]]
@@ -268,7 +268,7 @@ class ModelApi:
             raise model_error from error
 
     async def _parse_chunks(
-        self, body: Body, parser: StreamParser, watchdog: Watchdog
+        self, body: StreamBody, parser: StreamParser, watchdog: Watchdog
     ) -> AsyncGenerator[StreamEvent, None]:
         """The events of a stream, until it is done or ends. Raises `TimeoutError` at the deadline."""
         while chunk := await watchdog.wait(body.read()):
@@ -283,14 +283,14 @@ class ModelApi:
             with body.paused():
                 await self._read_pacer.pause()
 
-    async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> Body:
+    async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> StreamBody:
         """Send the request. `stack` closes the response."""
         # As an extra body: the package spends milliseconds to transform the messages of a conversation.
         create = (await self._client()).chat.completions.with_streaming_response.create
         request = create(model=payload["model"], messages=(), extra_body=payload)
         return await _open_body(await stack.enter_async_context(request))
 
-    async def _drain(self, body: Body) -> None:
+    async def _drain(self, body: StreamBody) -> None:
         """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
         with suppress(TimeoutError, httpx2.HTTPError):
             async with asyncio.timeout(self._timings.stream_drain_timeout):
@@ -365,16 +365,16 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-async def _open_body(response: Any) -> Body:
+async def _open_body(response: Any) -> StreamBody:
     """The body of a stream."""
     if "text/event-stream" in response.headers.get("content-type", ""):
         body = response.http_response.extensions.get(BODY_EXTENSION)
         if body is not None and "content-encoding" not in response.headers:
-            return Body(body.read, body.paused)
+            return StreamBody(body.read, body.paused)
         chunks = response.iter_bytes()
     else:
         chunks = _detect_stream(response.iter_bytes())
-    return Body(partial(anext, chunks, b""))
+    return StreamBody(partial(anext, chunks, b""))
 
 
 async def _detect_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -50,6 +50,6 @@ BUILTIN_MODELS: Mapping[str, Model] = {
 }
 
 MODELS_WITHOUT_QUOTAS: Mapping[str, Model] = {
-    id_: replace(model, daily_quota=None) for id_, model in BUILTIN_MODELS.items()
+    model_id: replace(model, daily_quota=None) for model_id, model in BUILTIN_MODELS.items()
 }
 """For services that offer some of these models without IO Intelligence's quotas."""

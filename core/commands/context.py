@@ -17,7 +17,7 @@ MIN_LABEL_COLUMNS = 19
 
 
 @dataclass(frozen=True, slots=True)
-class WindowShare:
+class ContextShare:
     """A part of the window: a symbol in the bar and a line below it."""
 
     symbol: str
@@ -52,21 +52,21 @@ async def _count_omitted(request: CommandRequest, composed: ComposedRequest) -> 
     return composed.prompt.omitted + 2 * answers
 
 
-def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[WindowShare]:
+def _measure_shares(composed: ComposedRequest, instructions: str, max_answer_tokens: int) -> list[ContextShare]:
     """The answer comes last."""
     instruction_tokens = _estimate_tokens(composed, instructions)
     summary_tokens = _estimate_tokens(composed, composed.history.summary.text) if composed.has_summary else 0
     message_count = len(composed.history.messages) - composed.prompt.omitted
     message_tokens = max(0, composed.prompt.estimated_tokens - instruction_tokens - summary_tokens)
     return [
-        WindowShare("▓", gettext("instructions"), instruction_tokens),
-        WindowShare("▒", gettext("summary"), summary_tokens),
-        WindowShare(
+        ContextShare("▓", gettext("instructions"), instruction_tokens),
+        ContextShare("▒", gettext("summary"), summary_tokens),
+        ContextShare(
             "█",
             gettext("messages ({count})").format(count=format_number(message_count)),
             message_tokens if message_count else 0,
         ),
-        WindowShare("·", gettext("reserved for answer"), answer_reserve(composed.context_tokens, max_answer_tokens)),
+        ContextShare("·", gettext("reserved for answer"), answer_reserve(composed.context_tokens, max_answer_tokens)),
     ]
 
 
@@ -74,8 +74,8 @@ def _estimate_tokens(composed: ComposedRequest, text: str) -> int:
     return round(composed.estimator.estimate_text(text)) if text else 0  # no message, no overhead
 
 
-def _draw_chart(shares: list[WindowShare], context_tokens: int) -> str:
-    free = WindowShare("░", gettext("free"), max(0, context_tokens - sum(share.tokens for share in shares)))
+def _draw_chart(shares: list[ContextShare], context_tokens: int) -> str:
+    free = ContextShare("░", gettext("free"), max(0, context_tokens - sum(share.tokens for share in shares)))
     shown = [share for share in (*shares, free) if share.tokens]
     label_width = max(MIN_LABEL_COLUMNS, *(display_width(share.label) for share in shown))
     lines = [
@@ -86,10 +86,10 @@ def _draw_chart(shares: list[WindowShare], context_tokens: int) -> str:
     return "\n".join(["```", _draw_bar(shares, context_tokens), "", *lines, "```"])
 
 
-def _draw_bar(shares: list[WindowShare], context_tokens: int) -> str:
+def _draw_bar(shares: list[ContextShare], context_tokens: int) -> str:
     """What is used fills the bar from the left, the answer from the right."""
 
-    def segment(share: WindowShare) -> str:
+    def segment(share: ContextShare) -> str:
         return share.symbol * max(int(share.tokens > 0), round(share.tokens / context_tokens * BAR_WIDTH_CHARS))
 
     *used, answer = map(segment, shares)

@@ -24,8 +24,8 @@ MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
 LINK_PREFIX = "model_"
 MAX_LINKED_MODELS = 5
-MAX_SUGGESTIONS = 25
-MAX_SUGGESTION_CHARS = 100
+MAX_AUTOCOMPLETE_CHOICES = 25
+MAX_AUTOCOMPLETE_CHARS = 100
 
 REASONING_WORDS = ("reasons", "reasoning")
 VISION_WORDS = ("vision", "images", "pictures")
@@ -35,18 +35,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class AutocompleteChoice:
     """A completion that a platform offers while a person types a model's name."""
 
     label: str
     value: str
 
 
-def suggest_models(registry: ModelRegistry, query: str) -> list[Suggestion]:
+def autocomplete_models(registry: ModelRegistry, query: str) -> list[AutocompleteChoice]:
     """Completions of `query`, best first."""
     return [
-        Suggestion(texts.describe_model(model)[:MAX_SUGGESTION_CHARS], model.id)
-        for model in registry.suggest(query)[:MAX_SUGGESTIONS]
+        AutocompleteChoice(texts.describe_model(model)[:MAX_AUTOCOMPLETE_CHARS], model.id)
+        for model in registry.suggest(query)[:MAX_AUTOCOMPLETE_CHOICES]
     ]
 
 
@@ -139,7 +139,7 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
     models, action = request.services.models.chat_models(), request.incoming.text
     model = next((model for model in models if choice_action(model) == action), None)
     if model is None:
-        return Reply(gettext(texts.MODEL_UNAVAILABLE))
+        return Reply(gettext(texts.MODEL_RETIRED))
     return await choose_model(request, model, await default_scope(request), edits_message=True)
 
 

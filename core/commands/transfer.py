@@ -6,7 +6,7 @@ from core.buttons import ButtonAction, encode_action
 from core.commands.request import CommandRequest, Reply
 from core.conversation.redaction import redact_service_keys
 from core.conversation.transcript import (
-    MAX_FILE_BYTES,
+    MAX_TRANSCRIPT_BYTES,
     decode_transcript,
     encode_transcript,
     render_transcript,
@@ -53,14 +53,14 @@ async def import_reply(request: CommandRequest) -> Reply:
     file = next((file for file in request.incoming.attachments if file.is_document and file.file_id), None)
     if file is None or not isinstance(adapter, SupportsFiles):
         return Reply(gettext(texts.IMPORT_USAGE))
-    if file.size > MAX_FILE_BYTES:
-        return Reply(texts.import_too_large(MAX_FILE_BYTES))
+    if file.size > MAX_TRANSCRIPT_BYTES:
+        return Reply(texts.import_too_large(MAX_TRANSCRIPT_BYTES))
     try:
-        content = await adapter.fetch(file, MAX_FILE_BYTES)
+        content = await adapter.fetch(file, MAX_TRANSCRIPT_BYTES)
     except DeliveryError as error:
         log.info("memory.file_not_fetched", turn=request.turn_id, failure=error.failure, error=str(error))
         is_too_large = error.failure is DeliveryFailure.REJECTED
-        return Reply(texts.import_too_large(MAX_FILE_BYTES) if is_too_large else gettext(texts.FILE_NOT_FETCHED))
+        return Reply(texts.import_too_large(MAX_TRANSCRIPT_BYTES) if is_too_large else gettext(texts.FILE_NOT_FETCHED))
     messages = decode_transcript(content)
     if messages is None:
         return Reply(gettext(texts.NO_TRANSCRIPT))

@@ -144,50 +144,50 @@ class ModelRegistry:
         """Smallest first."""
         return sorted(self.chat_models(), key=lambda model: (size_in_billions(model), model.id))
 
-    def get(self, id_: str) -> Model | None:
-        return self._models.get(id_)
+    def get(self, model_id: str) -> Model | None:
+        return self._models.get(model_id)
 
-    def describe(self, id_: str) -> Model | None:
+    def describe(self, model_id: str) -> Model | None:
         """The model, even if the service does not list it, as may be the case for embedding models."""
-        return self._models.get(id_) or self._known_models.get(id_)
+        return self._models.get(model_id) or self._known_models.get(model_id)
 
     def speech_model(self) -> str | None:
         """The model that transcribes recordings; None if the service lists none."""
         return min((model.id for model in self._models.values() if model.is_speech_model), default=None)
 
-    def has_vision(self, id_: str) -> bool:
+    def has_vision(self, model_id: str) -> bool:
         """Whether a model accepts pictures."""
-        model = self._models.get(id_)
+        model = self._models.get(model_id)
         return model is not None and model.has_vision
 
-    def vision_model(self, id_: str) -> str | None:
+    def vision_model(self, model_id: str) -> str | None:
         """The model to ask about a picture instead of one that accepts none; None if the service offers none."""
         candidates = [model for model in self.chat_models() if model.has_vision]
         preferred = [model for model in self._settings.fallbacks if self.has_vision(model)]
-        return next(iter(fallback_models(id_, candidates, preferred)), None)
+        return next(iter(fallback_models(model_id, candidates, preferred)), None)
 
-    def successor(self, id_: str) -> str | None:
+    def successor(self, model_id: str) -> str | None:
         """The model that replaces one that the service no longer offers; None if it is offered."""
-        if not self.is_loaded or id_ in self._models:
+        if not self.is_loaded or model_id in self._models:
             return None
         settings = self._settings
-        candidates = [settings.successors.get(id_), settings.default_model, *settings.fallbacks]
+        candidates = [settings.successors.get(model_id), settings.default_model, *settings.fallbacks]
         available = [model for model in candidates if model in self._models]
-        return next(iter(available or fallback_models(id_, self.chat_models(), ())), None)
+        return next(iter(available or fallback_models(model_id, self.chat_models(), ())), None)
 
     def find_unknown_models(self) -> list[UnknownModel]:
         """Configured models that the service does not offer; empty while its list is unknown."""
         return find_unknown_models(self._settings, self._models, self._known_models) if self.is_loaded else []
 
-    def display_name(self, id_: str) -> str:
-        model = self._models.get(id_)
-        return model.name if model else id_.rpartition("/")[2]
+    def display_name(self, model_id: str) -> str:
+        model = self._models.get(model_id)
+        return model.name if model else model_id.rpartition("/")[2]
 
-    def context_tokens(self, id_: str) -> int:
+    def context_tokens(self, model_id: str) -> int:
         """The size of a model's context window: the configured or listed one, or a smaller one that errors named."""
-        model = self._models.get(id_)
-        limit = self._settings.contexts.get(id_) or (model.context_window if model else DEFAULT_CONTEXT_TOKENS)
-        return min(limit, self._api.facts.context_limit(id_) or limit)
+        model = self._models.get(model_id)
+        limit = self._settings.contexts.get(model_id) or (model.context_window if model else DEFAULT_CONTEXT_TOKENS)
+        return min(limit, self._api.facts.context_limit(model_id) or limit)
 
     def find(self, query: str) -> ModelMatch:
         return find_model(self.chat_models(), query)

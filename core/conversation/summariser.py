@@ -33,7 +33,7 @@ SUMMARY_INSTRUCTIONS = (
 )
 MAX_SUMMARY_CHARS = 6_000
 SUMMARY_TOKENS = 700
-MIN_CONTEXT_TOKENS = 16_000
+MIN_SUMMARISED_CONTEXT_TOKENS = 16_000
 """Smallest context window of a summarising model."""
 MIN_REMAINING_QUOTA_TOKENS = 20_000
 MIN_LOST_FRACTION = 0.1
@@ -101,7 +101,7 @@ class Summariser:
         candidates = [
             model
             for model in self.registry.chat_models_by_size()
-            if not model.has_reasoning and model.context_window >= MIN_CONTEXT_TOKENS
+            if not model.has_reasoning and model.context_window >= MIN_SUMMARISED_CONTEXT_TOKENS
         ]
         quotas = await self.ledger.get_quotas(api_key.key_id, [model.id for model in candidates])
         for model in candidates:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from core.store.transcripts import MAX_MESSAGES, TranscriptMessage
 
-MAX_FILE_BYTES = 4_000_000
+MAX_TRANSCRIPT_BYTES = 4_000_000
 LAYOUT_BYTES, LAYOUT_BYTES_PER_MESSAGE = 200, 40
 """At most, for what is around the messages of a file, and for the deeper indentation of each."""
 
@@ -31,7 +31,7 @@ def encode_transcript(messages: Sequence[TranscriptMessage]) -> tuple[bytes, int
     size = LAYOUT_BYTES
     for message in reversed(messages[-MAX_MESSAGES:]):
         size += len(msgspec.json.format(msgspec.json.encode(message), indent=2)) + LAYOUT_BYTES_PER_MESSAGE
-        if size > MAX_FILE_BYTES:
+        if size > MAX_TRANSCRIPT_BYTES:
             break
         newest.append(message)
     encoded = msgspec.json.encode(_Transcript("parley-conversation", 1, tuple(reversed(newest))))

@@ -3,7 +3,7 @@
 Most chats are served by one process at a time, so it may use most of the limit. It leaves each of the other processes a
 few requests, with which they can begin at once. For the length of the window, a process that begins has only these:
 meanwhile the requests of the others leave the window. Then all that are active have equal parts. Example: two
-processes, `Window(count=20, seconds=60)`
+processes, `RateWindow(count=20, seconds=60)`
 
                                 first process      second process
     alone                       15 in a minute     5 at once, whenever it begins
@@ -16,7 +16,7 @@ So the sum never exceeds the limit, as long as the processes know of each other.
 import math
 from dataclasses import dataclass, field
 
-from core.port import Window
+from core.port import RateWindow
 from core.store.rate_limits import MAX_IDLE_SECONDS, ChatActivity
 
 MAX_AGE_SECONDS = 2 * MAX_IDLE_SECONDS
@@ -50,7 +50,7 @@ class ChatShare:
         self._seen_with[max(1, activity.processes)] = now
         self._seen_with = {n: time for n, time in self._seen_with.items() if time > now - MAX_AGE_SECONDS}
 
-    def count(self, window: Window, now: float, processes: int) -> int:
+    def count(self, window: RateWindow, now: float, processes: int) -> int:
         """How many requests of `window` this process may send, if `processes` serve the account."""
         entry = entry_count(window, processes)
         if now - self._others_seen_at >= window.seconds:
@@ -64,6 +64,6 @@ class ChatShare:
         return max(1, (window.count - max(0, processes - active) * entry) // active)
 
 
-def entry_count(window: Window, processes: int) -> int:
+def entry_count(window: RateWindow, processes: int) -> int:
     """How many requests a process may send at once in a chat where others write."""
     return max(1, window.count // (2 * processes))

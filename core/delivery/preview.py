@@ -43,7 +43,7 @@ MAX_WAIT_WITH_PREVIEWS = 30.0
 """An answer has no further previews after the platform demanded to wait longer."""
 FRESH_TEXT_WAIT = 0.1
 """Seconds that a preview which is due waits for new text, because the stream is read at intervals."""
-PASSING_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
+TRANSIENT_FAILURES = (DeliveryFailure.RATE_LIMITED, DeliveryFailure.TRANSIENT, DeliveryFailure.UNKNOWN)
 
 
 class Preview:
@@ -157,7 +157,7 @@ class Preview:
                     # The next preview shows the same text, split again.
                     self._splitter, self._final_parts = self._on_rich_rejected(), 0
                     self._changed.set()
-                elif error.failure not in PASSING_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
+                elif error.failure not in TRANSIENT_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
                     return
 
     def close(self) -> None:
@@ -305,7 +305,7 @@ class Preview:
     async def _split(self, text: str) -> tuple[Part, ...]:
         """The parts of `text`; the last one may still change."""
         first = await self._splitter.update_async(text, is_growing=True)
-        if first.is_complete or self._capabilities.has_one_message:
+        if first.is_complete or self._capabilities.answers_in_one_message:
             return first.parts
         return (*first.parts, self._render_status(texts.answer_continues(len(text))))
 

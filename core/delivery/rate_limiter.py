@@ -4,7 +4,7 @@ The limits are sliding windows (`core.delivery.sliding_windows`), for each chat 
 waiting requests are granted by priority, then the one that has been waiting longest. In the account's limit, previews
 wait for everything else, and first texts overtake what came a moment before. Requests of low priority leave room for
 what is expected: the final message of each open answer, and as many new answers as there were lately (first texts: as
-many as are open, for at most `BUSY_FIRST_TEXT_DELAY`). Example: a group with `Window(count=20, seconds=60)` and one
+many as are open, for at most `BUSY_FIRST_TEXT_DELAY`). Example: a group with `RateWindow(count=20, seconds=60)` and one
 open answer
 
     0 s     first text     granted: there is still room for the answer's final message
@@ -36,7 +36,7 @@ from core.delivery.chat_shares import MAX_AGE_SECONDS, ChatShare, entry_count
 from core.delivery.sliding_windows import SlidingWindows
 from core.errors import DeliveryError
 from core.metrics import NO_PLATFORM_METRICS, PlatformMetrics
-from core.port import Capabilities, RateLimit, Window
+from core.port import Capabilities, RateLimit, RateWindow
 from core.store.rate_limits import MAX_IDLE_SECONDS, ChatActivity
 from core.timings import Timings
 
@@ -200,7 +200,7 @@ class RateLimiter:
         self._account_queue.windows.postpone(granted_at, granted_at + seconds - min(self._durations))
 
     @contextmanager
-    def expect_final(self, chat: str) -> Iterator[None]:
+    def expecting_final(self, chat: str) -> Iterator[None]:
         """Keep room for the final message of an answer, until the block ends."""
         state = self._chat(chat)
         state.open_answers += 1
@@ -292,7 +292,7 @@ class RateLimiter:
             if state.share is not None and now - state.share.updated_at > MAX_AGE_SECONDS:
                 state.share = None
 
-    def _share(self, queue: _Queue, window: Window) -> int:
+    def _share(self, queue: _Queue, window: RateWindow) -> int:
         """How many requests of `window` this process may send."""
         if queue is self._account_queue:
             return max(1, window.count // self._processes)
@@ -370,7 +370,7 @@ class RateLimiter:
             return min(ready_at, long_answer_at)
         return ready_at
 
-    def _reserve(self, queue: _Queue, window: Window, waiter: _Waiter, now: float) -> int:
+    def _reserve(self, queue: _Queue, window: RateWindow, waiter: _Waiter, now: float) -> int:
         """How many requests a preview leaves to final messages and to new answers; all of `window`: it must wait."""
         if queue is self._account_queue:
             return min(1, window.count - 1) if waiter.priority is Priority.PREVIEW else 0

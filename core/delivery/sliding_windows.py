@@ -1,6 +1,6 @@
 """Sliding windows: when the next request may be sent so that no window ever holds more than its count.
 
-Example: `Window(count=3, seconds=10)`
+Example: `RateWindow(count=3, seconds=10)`
 
     0 s, 1 s, 4 s     three requests
     5 s               the next one may be sent at 10 s, when the first leaves the window
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from core.port import RateLimit, Window
+from core.port import RateLimit, RateWindow
 
 REFUSED_INTERVAL_FACTOR = 2.0
 REFUSED_COUNT_FACTOR = 0.7
@@ -81,8 +81,8 @@ class SlidingWindows:
     def ready_at(
         self,
         now: float,
-        share: Callable[[Window], int],
-        reserve: Callable[[Window], int] | None = None,
+        share: Callable[[RateWindow], int],
+        reserve: Callable[[RateWindow], int] | None = None,
         *,
         is_preview: bool = False,
     ) -> float:
@@ -95,10 +95,10 @@ class SlidingWindows:
 
     def _ready_at(
         self,
-        window: Window,
+        window: RateWindow,
         now: float,
-        share: Callable[[Window], int],
-        reserve: Callable[[Window], int] | None,
+        share: Callable[[RateWindow], int],
+        reserve: Callable[[RateWindow], int] | None,
         is_preview: bool,
     ) -> float:
         count = max(1, int(share(window) * self.slowdown.count_factor(now)))
@@ -144,7 +144,7 @@ class SlidingWindows:
         """Requests pass one by one from this time on, for the length of the window."""
         self._resumed_at = max(self._resumed_at, time)
 
-    def estimate_wait(self, now: float, share: Callable[[Window], int], waiting: int) -> float:
+    def estimate_wait(self, now: float, share: Callable[[RateWindow], int], waiting: int) -> float:
         """Seconds until a request may be sent behind `waiting` others, roughly."""
         wait = 0.0
         for window in self.rate_limit:

@@ -221,11 +221,11 @@ def _copy_in(source: sqlite3.Connection, connection: Connection, table: Table) -
     while batch := rows.fetchmany(BATCH_SIZE):
         for values in batch:
             checksum.add(values)
-        connection.execute(insert(table), [_typed(names, values, booleans) for values in batch])
+        connection.execute(insert(table), [_to_row(names, values, booleans) for values in batch])
     return checksum.summary()
 
 
-def _typed(names: Sequence[str], values: Values, booleans: Sequence[int]) -> dict[str, Any]:
+def _to_row(names: Sequence[str], values: Values, booleans: Sequence[int]) -> dict[str, Any]:
     row = dict(zip(names, values, strict=True))
     for position in booleans:
         if values[position] is not None:

@@ -131,7 +131,9 @@ def load_history(
     row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
     summary = ConversationSummary(*row) if row else ConversationSummary()
     newest = loaded[0].id if loaded else 0
-    is_on_path = (parent_turn is None or summary.up_to_message <= newest) and _leads_over(summary.up_to_message, loaded)
+    is_on_path = (parent_turn is None or summary.up_to_message <= newest) and _path_includes_message(
+        summary.up_to_message, loaded
+    )
     return ConversationHistory(tuple(reversed(loaded)), summary if is_on_path else ConversationSummary())
 
 
@@ -172,7 +174,7 @@ def _walk(
             return
 
 
-def _leads_over(message_id: int, path: Iterable[StoredMessage]) -> bool:
+def _path_includes_message(message_id: int, path: Iterable[StoredMessage]) -> bool:
     """Whether no question on this path continues from before a message that is older than the question."""
     return not any(
         message.follows_before is not None and message.follows_before <= message_id < message.id for message in path
@@ -218,7 +220,9 @@ def save_summary(
     `up_to_message` is `replaces_up_to`; 0 if there was none.
     """
     connection.execute(LOCK_CONVERSATION, {"conversation_id": conversation_id})
-    if not _leads_over(summary.up_to_message, _walk_after(connection, conversation_id, summary.up_to_message)):
+    if not _path_includes_message(
+        summary.up_to_message, _walk_after(connection, conversation_id, summary.up_to_message)
+    ):
         return False
     existing = select(func.count()).select_from(messages).where(messages.c.id.in_(made_from))
     if made_from and connection.scalar(existing) != len(made_from):
@@ -247,7 +251,7 @@ def delete_summary_of_other_branch(connection: Connection, conversation_id: int,
     if row is None:
         return
     end = _end_of_exchange(connection, parent_turn)
-    if end <= row.up_to_message or not _leads_over(
+    if end <= row.up_to_message or not _path_includes_message(
         row.up_to_message, _walk_after(connection, conversation_id, row.up_to_message, end)
     ):
         delete_summary_of(connection, conversation_id, 0)

@@ -283,7 +283,7 @@ def _find_question(
                 stored,
                 is_open=row.state in (TurnState.QUEUED, TurnState.RUNNING),
                 repeating_turns=tuple(later),
-                is_followed=not all(_repeats(other, repeatable) for other in later.values()),
+                is_followed=not all(_repeats_last_question(other, repeatable) for other in later.values()),
             )
         later[row.id] = stored
     return None
@@ -293,7 +293,7 @@ def _message_ids(stored: StoredIncoming) -> set[str | None]:
     return {piece.message_id for piece in stored.pieces} or {stored.message_id}
 
 
-def _repeats(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
+def _repeats_last_question(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
     """Whether an event asks the last question, or that of one of these turns, again."""
     if stored is None or stored.kind is not EventKind.BUTTON:
         return stored is not None and stored.command == "retry"

@@ -22,7 +22,7 @@ class OpenTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class PlatformWaitSummary:
     """A platform accepts nothing for a while."""
 
     account: str
@@ -41,7 +41,7 @@ class Overview:
     """From the question to its end, on average of the last hour's answers."""
     failed: tuple[OpenTurn, ...]
     """The newest of the last hour; `age_seconds` counts from their end."""
-    waits: tuple[Wait, ...]
+    waits: tuple[PlatformWaitSummary, ...]
     lease_count: int
     """Bots that poll, shards and processes."""
 
@@ -76,7 +76,7 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
         {row.state: row.number for row in connection.execute(by_state.where(is_recent))},
         float(connection.scalar(duration) or 0.0),
         _read_turns(connection, failed),
-        tuple(Wait(row.account_key, not row.chat, row.remaining) for row in waits),
+        tuple(PlatformWaitSummary(row.account_key, not row.chat, row.remaining) for row in waits),
         connection.scalar(held) or 0,
     )
 

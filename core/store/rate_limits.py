@@ -18,7 +18,7 @@ MAX_IDLE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class ActiveRateLimit:
+class PlatformWait:
     account: AccountKey
     chat: str
     """Empty for all chats of the account."""
@@ -35,7 +35,7 @@ class ChatActivity:
     """Since another process had one; 0 while one has, infinite after `MAX_IDLE_SECONDS`."""
 
 
-def save_rate_limit(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
+def save_platform_wait(connection: Connection, account: AccountKey, chat: str, seconds: float) -> None:
     """Block `chat` (an empty string: the whole account). The longest wait wins."""
     is_outdated = rate_limits.c.blocked_until < database_now() - RETENTION_SECONDS
     connection.execute(delete(rate_limits).where(is_outdated))
@@ -51,7 +51,7 @@ SELECT_ACTIVE = select(rate_limits, (rate_limits.c.blocked_until - database_now(
 )
 
 
-def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -> list[ActiveRateLimit]:
+def load_platform_waits(connection: Connection, accounts: Iterable[AccountKey]) -> list[PlatformWait]:
     """The waits in force, each at most as long as the platform asked for.
 
     A longer one was stored before the clock was set back. It is shortened in the database too, so that it ends.
@@ -69,7 +69,7 @@ def active_rate_limits(connection: Connection, accounts: Iterable[AccountKey]) -
                 .values(blocked_until=database_now() + requested)
             )
             seconds = requested
-        active.append(ActiveRateLimit(accounts_by_key[row.account_key], row.chat, seconds))
+        active.append(PlatformWait(accounts_by_key[row.account_key], row.chat, seconds))
     return active
 
 

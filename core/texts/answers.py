@@ -157,7 +157,7 @@ PERSONAL_KEY_FAILURE_TEXTS: dict[ModelFailure, str] = {
     ),
 }
 
-SUBSTITUTION_REASONS: dict[ModelFailure, str] = {
+FALLBACK_REASONS: dict[ModelFailure, str] = {
     ModelFailure.QUOTA: gettext_noop("{model} has no quota left today"),
     ModelFailure.RATE_LIMITED: gettext_noop("{model} is busy"),
     ModelFailure.CREDIT: gettext_noop("{model} needs more credit than is left"),
@@ -215,8 +215,8 @@ def _what_to_do(error: ModelError) -> str:
     return gettext("The model is busy: try again in about {duration}.").format(duration=wait)
 
 
-def model_substituted(error: ModelError, chosen: str, answering: str) -> str:
-    reason = gettext(SUBSTITUTION_REASONS.get(error.failure, MODEL_UNAVAILABLE)).format(model=isolate(chosen))
+def fallback_note(error: ModelError, chosen: str, answering: str) -> str:
+    reason = gettext(FALLBACK_REASONS.get(error.failure, MODEL_UNAVAILABLE)).format(model=isolate(chosen))
     if error.retry_after and error.failure not in LASTING_FAILURES:
         duration = format_duration(error.retry_after)
         reason = gettext("{reason} (back in {duration})").format(reason=reason, duration=duration)

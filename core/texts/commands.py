@@ -58,25 +58,25 @@ def model_suggested() -> str:
     return gettext("The link that brought you here suggests a model. Press its button to use it in this chat.")
 
 
-def added_greeting(model: str, *, hears_mentions: bool) -> str:
+def added_greeting(model: str, *, receives_mentions: bool) -> str:
     """For everybody in a group or on a server to which the bot was added."""
     hello = gettext("Hello! Ask me anything, and **{model}** will answer.").format(model=markdown_name(model))
     how_to_ask = (
         gettext("Use /ask, mention me or reply to one of my messages. I ignore everything else written here.")
-        if hears_mentions
+        if receives_mentions
         else gettext(MUTED_GROUP_HINT)
     )
     what_else = gettext("Everyone has their own conversation with me. See /help for the rest.")
     return f"{hello} {how_to_ask} {what_else}"
 
 
-def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, hears_mentions: bool = True) -> str:
+def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, receives_mentions: bool = True) -> str:
     hello = gettext("Hello, {name}.").format(name=markdown_name(name))
     how_to_ask = (
         gettext("Write to me, and **{model}** will answer.")
         if is_private
         else gettext("Use /ask, reply to me or mention me, and **{model}** will answer.")
-        if hears_mentions
+        if receives_mentions
         else gettext("Use /ask or reply to me, and **{model}** will answer.")
     ).format(model=markdown_name(model))
     operator = [gettext("You are now an operator of this bot.")] if is_new_operator else []
@@ -86,8 +86,10 @@ def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, 
     return " ".join([hello, *operator, how_to_ask, what_else])
 
 
-def help_page(command_lines: Iterable[str], *, is_private: bool, reads_files: bool, hears_mentions: bool = True) -> str:
-    how_to_ask = PRIVATE_HINT if is_private else GROUP_HINT if hears_mentions else MUTED_GROUP_HINT
+def help_page(
+    command_lines: Iterable[str], *, is_private: bool, reads_files: bool, receives_mentions: bool = True
+) -> str:
+    how_to_ask = PRIVATE_HINT if is_private else GROUP_HINT if receives_mentions else MUTED_GROUP_HINT
     hints = [how_to_ask, FILES_HINT] if reads_files else [how_to_ask]
     return "\n".join([*map(gettext, hints), "", *command_lines, "", gettext(COMMAND_HELP_HINT)])
 

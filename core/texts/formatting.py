@@ -138,7 +138,7 @@ def _format_unit(number: int, symbol: str) -> str:
     return format_unit(number, UNITS[symbol], length="short", locale=language)
 
 
-def format_context_length(tokens: int) -> str:
+def format_context_window(tokens: int) -> str:
     """`128k`, `512`."""
     return f"{tokens // 1000}k" if tokens >= 1000 else str(tokens)
 

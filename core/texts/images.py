@@ -40,7 +40,7 @@ def vision_offered(model: str, vision_model: str) -> str:
     return gettext("{model} can't see pictures, but {vision_model} can.").format(model=model, vision_model=vision_model)
 
 
-def picture_not_seen(model: str, vision_model: str) -> str:
+def quoted_image_not_seen(model: str, vision_model: str) -> str:
     """Under an answer to a reply to a picture."""
     return gettext("{model} can't see the picture that you replied to, but {vision_model} can.").format(
         model=model, vision_model=vision_model

@@ -9,7 +9,7 @@ from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.scopes import Scope, ScopeKind
 from core.texts.formatting import (
     escape_markdown,
-    format_context_length,
+    format_context_window,
     format_duration,
     format_number,
     isolate,
@@ -19,7 +19,7 @@ from core.texts.formatting import (
     scope_label,
 )
 
-MODEL_UNAVAILABLE = gettext_noop("This model is no longer available. See /model for the current ones.")
+MODEL_RETIRED = gettext_noop("This model is no longer available. See /model for the current ones.")
 COMPARISON_USAGE = gettext_noop(
     "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
 )
@@ -40,7 +40,7 @@ def model_features(model: Model) -> list[str]:
 
 def describe_model(model: Model) -> str:
     """One plain line: name, context length, features."""
-    return " · ".join((isolate(model.name), format_context_length(model.context_window), *model_features(model)))
+    return " · ".join((isolate(model.name), format_context_window(model.context_window), *model_features(model)))
 
 
 def current_model(name: str, preference: EffectivePreference, replaced: str) -> str:
@@ -62,7 +62,7 @@ def current_model(name: str, preference: EffectivePreference, replaced: str) -> 
 
 def model_changed(model: Model, scope: Scope) -> str:
     return gettext("Model: **{model}**, {length} tokens of context ({scope})").format(
-        model=markdown_name(model.name), length=format_context_length(model.context_window), scope=scope_label(scope)
+        model=markdown_name(model.name), length=format_context_window(model.context_window), scope=scope_label(scope)
     )
 
 
@@ -151,7 +151,7 @@ def family_label(name: str, model_count: int) -> str:
 
 def model_label(model: Model) -> str:
     """In a menu of models."""
-    facts = (isolate(model.name), format_context_length(model.context_window), " ".join(_marks(model)))
+    facts = (isolate(model.name), format_context_window(model.context_window), " ".join(_marks(model)))
     return " · ".join(filter(None, facts))
 
 
@@ -160,7 +160,7 @@ def model_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
     name = f"**{markdown_name(model.name)}**"
     marks = _marks(model)
     features = " ".join([*marks, ", ".join(model_features(model))]) if marks else ""
-    facts = filter(None, (format_context_length(model.context_window), features, tokens_left(quota)))
+    facts = filter(None, (format_context_window(model.context_window), features, tokens_left(quota)))
     title = gettext("{entry} ← current").format(entry=name) if is_current else name
     return f"{title}\n{' · '.join(facts)}"
 
@@ -173,7 +173,7 @@ def tokens_left(quota: QuotaStatus) -> str:
     """What remains of today's quota; "" if it is unknown."""
     if quota.remaining is None:
         return ""
-    return gettext("{tokens} tokens left").format(tokens=format_context_length(quota.remaining))
+    return gettext("{tokens} tokens left").format(tokens=format_context_window(quota.remaining))
 
 
 def no_model_listed(search: str) -> str:

@@ -12,7 +12,7 @@ LISTENING = gettext_noop("Listening…")
 NOT_SUPPORTED = gettext_noop(
     "I can't listen to recordings: this bot has no speech recognition. Write your question instead."
 )
-NOT_HEARD = gettext_noop(
+RECORDING_IGNORED = gettext_noop(
     "I can't listen to recordings: this bot has no speech recognition. I answered only what you wrote."
 )
 RECORDING_OUTDATED = gettext_noop("I was offline when you sent this recording. Send it again to have it answered.")

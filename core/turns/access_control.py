@@ -110,7 +110,7 @@ class AccessControl:
             return False
         subject = person_subject(incoming.sender)
         stored_code = await self._store.read(get_value, PAIRING_STATE_KEY)
-        if stored_code is None or not self._is_right(code, stored_code, subject):
+        if stored_code is None or not self._is_correct_code(code, stored_code, subject):
             return False
         if not await self._store.write(_redeem_code, stored_code, subject, incoming.sender.name[:MAX_NAME_CHARS]):
             return False
@@ -118,7 +118,7 @@ class AccessControl:
         log.info("access.paired", subject=subject)
         return True
 
-    def _is_right(self, code: str, stored_code: str, subject: str) -> bool:
+    def _is_correct_code(self, code: str, stored_code: str, subject: str) -> bool:
         expected_hash, _, expires_at = stored_code.partition(" ")
         if float(expires_at) < self._clock.time():
             return False

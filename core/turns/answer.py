@@ -157,18 +157,18 @@ class AnswerPipeline:
     def _failure_note(self, error: ModelError) -> str:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
-    def _substitution_note(self, outcome: ModelOutcome) -> str:
+    def _fallback_note(self, outcome: ModelOutcome) -> str:
         if outcome.first_error is None:
             return ""
         names = map(self._services.models.display_name, (self._preferences.model, outcome.model))
-        return texts.model_substituted(outcome.first_error, *names)
+        return texts.fallback_note(outcome.first_error, *names)
 
     # Storing
 
     async def _collect_notes(self, outcome: ModelOutcome) -> list[str]:
         """What the person is told under the answer."""
         answer = self._caller.answer
-        notes = [self._substitution_note(outcome), *self._notes]
+        notes = [self._fallback_note(outcome), *self._notes]
         notes += [gettext(texts.ONLY_REASONING)] * answer.is_reasoning + [
             gettext(texts.ANSWER_HAS_GAP)
         ] * answer.has_gap

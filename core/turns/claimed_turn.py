@@ -99,9 +99,9 @@ class ClaimedTurn:
         return person_key(self.turn.incoming.sender)
 
     @property
-    def has_one_message(self) -> bool:
-        """See `Capabilities.has_one_message`."""
-        return self.adapter.capabilities(self.outbox.place).has_one_message
+    def answers_in_one_message(self) -> bool:
+        """See `Capabilities.answers_in_one_message`."""
+        return self.adapter.capabilities(self.outbox.place).answers_in_one_message
 
     def check_lease(self) -> None:
         """Raise `LostLeaseError` if another process may have the turn by now."""
@@ -132,7 +132,7 @@ class ClaimedTurn:
         return self._answer_dialect
 
     def _with_room_for_note(self, dialect: Dialect) -> Dialect:
-        return OneMessageDialect(dialect) if self.has_one_message else dialect
+        return OneMessageDialect(dialect) if self.answers_in_one_message else dialect
 
     def _use_plain_dialect(self) -> CappedSplitter:
         """Continue without rich messages, because the platform rejected one of this answer."""
@@ -141,14 +141,14 @@ class ClaimedTurn:
         return self._splitter
 
     def _create_splitter(self, dialect: Dialect) -> CappedSplitter:
-        if self.has_one_message:
+        if self.answers_in_one_message:
             return CappedSplitter(dialect, 1)
         max_messages = self.answer_messages if isinstance(self.adapter, SupportsUploads) else None
         return CappedSplitter(dialect, scale_max_parts(max_messages, self.adapter.dialect, dialect))
 
     def expecting_final(self) -> AbstractContextManager[None]:
         """Keep room in the platform's limits for the final message, until the block ends."""
-        return self.rate_limiter.expect_final(self.outbox.place.chat)
+        return self.rate_limiter.expecting_final(self.outbox.place.chat)
 
     def platform_wait(self) -> float:
         """Seconds for which the platform's limits will keep the answer waiting, roughly."""
@@ -175,7 +175,7 @@ class ClaimedTurn:
         accepts_file, text = is_answer, self.heading + text
         while True:
             dialect = self._find_answer_dialect() if is_answer else self.adapter.dialect
-            max_messages = self._max_messages(text, dialect) if accepts_file or self.has_one_message else None
+            max_messages = self._max_messages(text, dialect) if accepts_file or self.answers_in_one_message else None
             try:
                 parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect)
                 if card is not None and len(parts) == 1:
@@ -189,7 +189,7 @@ class ClaimedTurn:
 
     def _max_messages(self, text: str, dialect: Dialect) -> int | None:
         """How many messages of `text` to send before it is cut, or sent as a file; None: all."""
-        if self.has_one_message:
+        if self.answers_in_one_message:
             return 1
         max_messages = scale_max_parts(self.answer_messages, self.adapter.dialect, dialect)
         if max_messages is None or not isinstance(self.adapter, SupportsUploads):
@@ -209,7 +209,7 @@ class ClaimedTurn:
     ) -> list[Part]:
         first = await self._split(text, max_messages, dialect) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
-        if not first.is_complete and self.has_one_message:
+        if not first.is_complete and self.answers_in_one_message:
             note = "\n".join(filter(None, (gettext(texts.ANSWER_CUT), note)))
         elif not first.is_complete:
             caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
@@ -253,7 +253,7 @@ class ClaimedTurn:
             if dialect.size(combined) <= limit:
                 parts[-1] = combined
                 return
-            if self.has_one_message:
+            if self.answers_in_one_message:
                 return
         parts.append(self._render_line(Emphasis((Text(note),))))
 

@@ -79,7 +79,7 @@ class Dispatcher:
 
     async def _report_failure(self, claimed: ClaimedTurn) -> None:
         await claimed.outbox.load()
-        if claimed.turn.state is TurnState.DELIVERING and not claimed.has_one_message:
+        if claimed.turn.state is TurnState.DELIVERING and not claimed.answers_in_one_message:
             await claimed.warn_of_missing_parts(claimed.outbox.part_count, is_stored=True)
             return
         if claimed.turn.state is TurnState.DELIVERING and claimed.outbox.has_final_text(0):

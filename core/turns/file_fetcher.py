@@ -7,7 +7,7 @@ from core.port import Attachment, SupportsFiles
 from core.turns.claimed_turn import ClaimedTurn
 
 MAX_FETCH_ATTEMPTS = 3
-PASSING_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
+TRANSIENT_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
 
 
 async def fetch_file(claimed: ClaimedTurn, attachment: Attachment) -> bytes:
@@ -23,7 +23,7 @@ async def fetch_file(claimed: ClaimedTurn, attachment: Attachment) -> bytes:
             return await adapter.fetch(attachment, MAX_FILE_BYTES)
         except DeliveryError as error:
             delay = max(backoff.next_delay(), error.retry_after or 0.0)
-            if error.failure not in PASSING_FAILURES or delay > timings.max_fetch_retry_delay:
+            if error.failure not in TRANSIENT_FAILURES or delay > timings.max_fetch_retry_delay:
                 raise
         await timings.clock.sleep(delay)
     return await adapter.fetch(attachment, MAX_FILE_BYTES)

@@ -36,14 +36,14 @@ class MemoryRecall:
         if self.matches is None:
             conversation_key = await self.services.store.read(get_conversation_key, self.conversation_id)
             search = self.services.memory.search
-            max_tokens = _room([prompt], context_tokens, answer_tokens)
+            max_tokens = _available_tokens([prompt], context_tokens, answer_tokens)
             self.matches = await search(
                 self.api_key, conversation_key, prompt, file_ids=self.file_ids, max_tokens=max_tokens
             )
         matches = self.matches
 
         def extend(instructions: str) -> str:
-            self.recalled = matches.fit(_room([instructions, prompt], context_tokens, answer_tokens))
+            self.recalled = matches.fit(_available_tokens([instructions, prompt], context_tokens, answer_tokens))
             return "\n\n".join(filter(None, (instructions, self.recalled.text)))
 
         return extend
@@ -53,7 +53,7 @@ class MemoryRecall:
         return recall_note(self.recalled, answer) if answer else ""
 
 
-def _room(texts: Sequence[str], context_tokens: int, answer_tokens: int) -> float:
+def _available_tokens(texts: Sequence[str], context_tokens: int, answer_tokens: int) -> float:
     """How many tokens of what is found fit a request that contains these texts."""
     taken = ESTIMATE_MARGIN * tokens.estimate_messages(texts)
     room = (context_tokens - answer_reserve(context_tokens, answer_tokens) - taken) / ESTIMATE_MARGIN

@@ -32,7 +32,7 @@ from core.store.turns import Turn, get_turn
 from core.texts import answers as texts
 from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
-from core.texts.models import MODEL_UNAVAILABLE
+from core.texts.models import MODEL_RETIRED
 from core.turns.attachment_reader import readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
@@ -292,7 +292,7 @@ class PromptResolver:
         models = self._services.models.chat_models()
         model = next((model for model in models if short_digest(model.id) == press.model_digest), None)
         if model is None:
-            raise QuestionRefused(gettext(MODEL_UNAVAILABLE))
+            raise QuestionRefused(gettext(MODEL_RETIRED))
         return model.id
 
     async def _is_same_question(self, question: Question, last: Question | None) -> bool:

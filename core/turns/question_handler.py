@@ -271,7 +271,7 @@ class QuestionHandler:
         action = encode_action(ButtonAction.RETRY_WITH, f"{claimed.turn.id}:{short_digest(vision_model)}")
         buttons = (Button(image_texts.ask_model_button(names[1]), action),)
         if prompt.has_only_quoted_images and prompt.has_text:
-            return _ImageInput(notes=(image_texts.picture_not_seen(*names),), buttons=buttons)
+            return _ImageInput(notes=(image_texts.quoted_image_not_seen(*names),), buttons=buttons)
         note = image_texts.vision_offered(*names)
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()

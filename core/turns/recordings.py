@@ -57,7 +57,7 @@ async def transcribe_recordings(
     if services.speech.model is None:
         if not incoming.text.strip():
             raise RecordingError(gettext(texts.NOT_SUPPORTED))
-        return incoming, () if files[0].is_quoted else (gettext(texts.NOT_HEARD),)
+        return incoming, () if files[0].is_quoted else (gettext(texts.RECORDING_IGNORED),)
     notes = []
     recorder = Recordings(claimed, services, api_key)
     for quote_kind, group in _by_speaker(files):

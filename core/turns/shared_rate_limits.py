@@ -19,7 +19,7 @@ from core.port import AccountKey, Adapter, Place
 from core.scopes import chat_key
 from core.services import Services
 from core.store.leases import count_holders, try_acquire
-from core.store.rate_limits import ActiveRateLimit, ChatActivity, active_rate_limits, chat_activity, save_rate_limit
+from core.store.rate_limits import ChatActivity, PlatformWait, chat_activity, load_platform_waits, save_platform_wait
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ PROCESS_LEASE_PREFIX = "process:"
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    waits: list[ActiveRateLimit]
+    waits: list[PlatformWait]
     chats: Mapping[tuple[AccountKey, str], ChatActivity]
     """For chats in which this process has turns."""
 
@@ -52,7 +52,7 @@ class SharedRateLimits:
 
     def load(self, connection: Connection, places: Iterable[Place]) -> SharedState:
         """What to `apply`, for a process that has turns in `places`; part of a transaction that happens anyway."""
-        waits = active_rate_limits(connection, self._limiters)
+        waits = load_platform_waits(connection, self._limiters)
         if self._services.store.is_embedded:
             return SharedState(waits, {})
         by_key = {chat_key(place): (place.account_key, place.chat) for place in places}
@@ -79,9 +79,9 @@ class SharedRateLimits:
 
     async def _save(self, account: AccountKey, chat: str, seconds: float) -> None:
         try:
-            await self._services.store.write_with_priority(save_rate_limit, account, chat, seconds)
+            await self._services.store.write_with_priority(save_platform_wait, account, chat, seconds)
         except StoreError as error:
-            log.warning("delivery.rate_limit_not_stored", error=str(error))
+            log.warning("delivery.platform_wait_not_stored", error=str(error))
 
     async def divide_among_processes(self) -> None:
         """Count the processes that serve each account again and again, until cancelled."""

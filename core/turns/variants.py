@@ -35,7 +35,7 @@ from core.store.database import Store
 from core.store.retrying_store import RetryingStore
 from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
-from core.texts.models import MODEL_UNAVAILABLE
+from core.texts.models import MODEL_RETIRED
 from core.turns.answer_files import files_buttons
 from core.turns.question_buttons import edit_buttons, model_buttons
 
@@ -87,7 +87,7 @@ async def use_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
         return Reply(gettext(texts.ANSWER_NOT_STORED))
     model = next((model for model in models.chat_models() if model.id == variant.model), None)
     if model is None:
-        return Reply(gettext(MODEL_UNAVAILABLE))
+        return Reply(gettext(MODEL_RETIRED))
     await store.write(show_variant, turn.conversation_id, question)
     return await choose_model(request, model, await default_scope(request))
 

@@ -33,7 +33,7 @@ from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import InboundLimits, accept_event
 from core.store.memories import get_conversation_key, get_searched
-from core.store.rate_limits import active_rate_limits
+from core.store.rate_limits import load_platform_waits
 from core.store.token_usage import UsageKey, UsageKind, add_daily_usage, reserve, settle_reservation
 from core.store.turns import Turn, TurnState, finish_turn
 from tests.sqlite import sqlite_url
@@ -132,7 +132,7 @@ def claim(connection: Connection, running: list[int]) -> list[Turn]:
             connection, "me", [ACCOUNT], lease_seconds=6, limit=limit, exclude=running, claim_filter=claim_filter
         )
     if claimed:
-        active_rate_limits(connection, [ACCOUNT])
+        load_platform_waits(connection, [ACCOUNT])
     return claimed
 
 

@@ -8,7 +8,7 @@ from typing import cast
 from bots.adapter_spec import AdapterSpec
 from bots.run import run_bot
 from bots.telegram.settings import TelegramSettings
-from core.port import Adapter, Inbox, RateLimit, Window
+from core.port import Adapter, Inbox, RateLimit, RateWindow
 from core.services import Services
 from core.settings import Settings, load_settings
 from core.timings import Timings
@@ -17,7 +17,7 @@ from core.timings import Timings
 class HangingAdapter:
     platform = "telegram"
     account = "1"
-    account_rate_limit: RateLimit = (Window(1, 1.0),)
+    account_rate_limit: RateLimit = (RateWindow(1, 1.0),)
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -8,7 +8,7 @@ from bots.adapter_spec import AdapterSpec
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, StoreError
 from core.markdown.document import Document
 from core.markdown.plain_text import to_plain_text
-from core.port import Capabilities, Dialect, EventKind, Inbox, Incoming, Part, Place, RateLimit, Sender, Window
+from core.port import Capabilities, Dialect, EventKind, Inbox, Incoming, Part, Place, RateLimit, RateWindow, Sender
 from core.settings import SettingsSection, setting
 
 FAILURES = {403: "forbidden", 404: "gone", 413: "rejected", 429: "rate", 503: "transient"}
@@ -47,14 +47,14 @@ class ToyDialect:
 
 class ToyAdapter:
     platform = "toy"
-    account_rate_limit: RateLimit = (Window(100, 1.0),)
+    account_rate_limit: RateLimit = (RateWindow(100, 1.0),)
     dialect: Dialect = ToyDialect()
 
     def __init__(self, account: str, service: ToyService) -> None:
         self.account, self.service = account, service
 
     def capabilities(self, place: Place) -> Capabilities:
-        return Capabilities((Window(5, 5.0),), deduplicates_sends=True)
+        return Capabilities((RateWindow(5, 5.0),), deduplicates_sends=True)
 
     async def run(self, inbox: Inbox) -> None:
         while True:

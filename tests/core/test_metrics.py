@@ -1,7 +1,7 @@
 """When the person saw what, and which values labels may have."""
 
 from core.metrics import AnswerTimes, PlatformMetrics
-from core.prometheus_metrics import MAX_MODELS, OTHER_MODELS, PrometheusMetrics
+from core.prometheus_metrics import MAX_MODELS, OTHER_MODELS_LABEL, PrometheusMetrics
 from tests.clock import FakeClock
 
 
@@ -43,5 +43,5 @@ def test_models_beyond_the_limit_share_a_label() -> None:
     metrics.tokens_used("model-0", "chat", 1)
     lines = [line for line in metrics.render().decode().splitlines() if line.startswith("parley_model_tokens_total{")]
     assert len(lines) == MAX_MODELS + 1
-    assert f'parley_model_tokens_total{{kind="chat",model="{OTHER_MODELS}"}} 5.0' in lines
+    assert f'parley_model_tokens_total{{kind="chat",model="{OTHER_MODELS_LABEL}"}} 5.0' in lines
     assert 'parley_model_tokens_total{kind="chat",model="model-0"} 2.0' in lines

@@ -30,7 +30,7 @@ from bots.sandbox.discord import DiscordStandIn, Message
 from bots.sandbox.discord.state import next_snowflake
 from bots.sandbox.stand_in import Json
 from core.commands.declarations import COMMANDS
-from core.commands.models import Suggestion
+from core.commands.models import AutocompleteChoice
 from core.port import Button, MenuItem, Part, Place, Sender
 from tests.bots.discord.conftest import FAST_TIMINGS
 from tests.fuzz.cases import SEED, Run, case_count, time_limit
@@ -134,8 +134,8 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
     async def has_access(_incoming: object) -> bool:
         return True
 
-    def suggest_models(query: str) -> list[Suggestion]:
-        return [Suggestion(query, query)]
+    def autocomplete_models(query: str) -> list[AutocompleteChoice]:
+        return [AutocompleteChoice(query, query)]
 
     async def read_instructions(_incoming: object) -> str:
         return "Be brief."
@@ -145,7 +145,7 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
 
     intake = EventIntake(responder, has_access, FAST_TIMINGS, core.inbox)
     forms = Forms(intake, chats.account, read_instructions, read_question)
-    receiver = EventReceiver(client_http, intake, forms, chats.account, commands, suggest_models)
+    receiver = EventReceiver(client_http, intake, forms, chats.account, commands, autocomplete_models)
     limiter = cast("IdentifyLimiter", None)
     client = GatewayClient(
         receiver, limiter, message_content=True, shard=Shard(0, 1), backfill=None, clock=FAST_TIMINGS.clock

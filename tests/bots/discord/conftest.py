@@ -14,7 +14,7 @@ from bots.sandbox.discord import Channel, DiscordStandIn, Interaction, Limits, M
 from bots.sandbox.discord.backend import member_json
 from bots.sandbox.discord.state import next_snowflake
 from core.commands.declarations import COMMANDS
-from core.commands.models import Suggestion
+from core.commands.models import AutocompleteChoice
 from core.errors import AccessDeniedError, StoreError
 from core.port import Inbox, Incoming, Place
 from core.texts.answers import ACCESS_DENIED
@@ -75,7 +75,7 @@ class AdapterHarness:
         self.discord = discord
         self.inbox = FakeInbox()
         self.state = MemoryState()
-        self.suggestions: list[Suggestion] = []
+        self.suggestions: list[AutocompleteChoice] = []
         self.suggestion_requests: list[str] = []
         self.instructions = "Be brief."
         self.question: str | None = "Why?"
@@ -94,7 +94,7 @@ class AdapterHarness:
     def build(self, token: str | None = None, **settings: Any) -> DiscordAdapter:
         defaults: dict[str, Any] = {
             "commands": COMMANDS,
-            "suggest_models": self.suggest_models,
+            "autocomplete_models": self.autocomplete_models,
             "has_access": self.has_access,
             "read_instructions": self.read_instructions,
             "read_question": self.read_question,
@@ -107,7 +107,7 @@ class AdapterHarness:
         self._adapters.append(adapter)
         return adapter
 
-    def suggest_models(self, text: str) -> Sequence[Suggestion]:
+    def autocomplete_models(self, text: str) -> Sequence[AutocompleteChoice]:
         self.suggestion_requests.append(text)
         return self.suggestions
 

@@ -329,7 +329,7 @@ async def test_hanging_store_does_not_block_connecting(bot: BotProcess) -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    timings = replace(FAST_TIMINGS, mark_timeout=0.1)
+    timings = replace(FAST_TIMINGS, checkpoint_timeout=0.1)
     await bot.start(HangingHistory(bot.store, "discord"), timings=timings)
     await bot.harness.say("hello")
     assert await bot.received() == ["hello"]
@@ -358,9 +358,9 @@ async def test_lost_shard_does_not_end_backfill_of_new_owner(bot: BotProcess) ->
     await bot.backfill_completed()
     sources = BackfillSources(EventHistory(bot.store, "discord"), bot.harness.state, 600)
     frozen, other = (Backfill(adapter._http, sources, bot.harness.account, Shard(0, 1), FAST_TIMINGS) for _ in range(2))
-    await frozen.save_mark()
-    await other.save_mark()
-    await frozen._clear_mark()
+    await frozen.save_checkpoint()
+    await other.save_checkpoint()
+    await frozen._clear_checkpoint()
     assert bot.harness.state.values[bot.mark_name] != ""
-    await other._clear_mark()
+    await other._clear_checkpoint()
     assert bot.harness.state.values[bot.mark_name] == ""

@@ -13,7 +13,7 @@ from bots.discord.adapter import DiscordAdapter
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Channel, Interaction, ScriptedReply
 from bots.sandbox.discord.state import MANAGE_CHANNELS, MANAGE_GUILD, VIEW_CHANNEL
-from core.commands.models import Suggestion
+from core.commands.models import AutocompleteChoice
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Button, EventKind, Incoming, MenuItem, Part
 from tests.bots.discord.conftest import AdapterHarness, messages_path
@@ -384,8 +384,8 @@ async def test_interaction_answers_where_posting_is_forbidden(harness: AdapterHa
 
 async def test_completions_fit_discord_limits(harness: AdapterHarness) -> None:
     await harness.start()
-    harness.suggestions = [Suggestion("L" * 150, f"model-{n}") for n in range(40)]
-    harness.suggestions.insert(1, Suggestion("too long to be a value", "v" * 101))
+    harness.suggestions = [AutocompleteChoice("L" * 150, f"model-{n}") for n in range(40)]
+    harness.suggestions.insert(1, AutocompleteChoice("too long to be a value", "v" * 101))
     choices = await harness.discord.autocomplete(harness.ann, harness.channel, "model", "name", "lla")
     assert 20 <= len(choices) <= 25
     assert choices[0] == {"name": "L" * 100, "value": "model-0"}
@@ -399,7 +399,7 @@ async def test_completions_fit_discord_limits(harness: AdapterHarness) -> None:
 @pytest.mark.parametrize("problem", ["denies", "is_failing"])
 async def test_completions_need_access(harness: AdapterHarness, problem: str) -> None:
     await harness.start()
-    harness.suggestions = [Suggestion("Llama", "meta/llama")]
+    harness.suggestions = [AutocompleteChoice("Llama", "meta/llama")]
     setattr(harness.inbox, problem, True)
     assert await harness.discord.autocomplete(harness.ann, harness.channel, "model", "name", "lla") == []
     assert harness.suggestion_requests == []

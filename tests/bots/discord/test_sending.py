@@ -11,7 +11,7 @@ import pytest
 from bots.discord.interaction_responder import InteractionToken, ResponseMode
 from bots.sandbox.discord import Fault, FaultKind, ScriptedReply
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Button, Part, Window
+from core.port import Button, Part, RateWindow
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 from tests.clock import FakeClock
 
@@ -227,7 +227,7 @@ async def test_limits_that_discord_reports_are_kept(harness: AdapterHarness) -> 
     await adapter.edit(place, message_id, Part("y"))
     assert adapter.capabilities(place).edit_rate_limit == usual.edit_rate_limit
     await adapter.edit(place, message_id, Part("z"))
-    assert adapter.capabilities(place).edit_rate_limit == (Window(3, 10.0),)
+    assert adapter.capabilities(place).edit_rate_limit == (RateWindow(3, 10.0),)
     assert adapter.capabilities(place).rate_limit[0].count == 5
     assert adapter.capabilities(other) == usual
 

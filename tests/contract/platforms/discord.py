@@ -99,7 +99,7 @@ class DiscordHarness(PlatformHarness):
         return DiscordAdapter(
             self.discord.token,
             commands=COMMANDS,
-            suggest_models=lambda _: (),
+            autocomplete_models=lambda _: (),
             has_access=has_access,
             read_instructions=read_instructions,
             read_question=read_question,

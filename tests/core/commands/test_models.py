@@ -8,7 +8,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.images import VISION_MODEL
 from core.commands.model_picker import group_by_family
-from core.commands.models import MAX_SEARCH_BYTES, MAX_SUGGESTIONS, search_models, suggest_models
+from core.commands.models import MAX_AUTOCOMPLETE_CHOICES, MAX_SEARCH_BYTES, autocomplete_models, search_models
 from core.conversation.model_quotas import quotas_by_model
 from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
 from core.store.token_usage import UsageKind
@@ -249,9 +249,9 @@ async def test_models_that_see_are_found_by_their_ability(tmp_path: Path, model:
 
 async def test_suggestions_have_label_and_value(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
-        first = suggest_models(chat.models, "phi-4")[0]
+        first = autocomplete_models(chat.models, "phi-4")[0]
         assert (first.label, first.value) == ("phi-4 · 16k", PHI)
-        assert len(suggest_models(chat.models, "")) == MAX_SUGGESTIONS
+        assert len(autocomplete_models(chat.models, "")) == MAX_AUTOCOMPLETE_CHOICES
 
 
 async def test_quota_of_each_model_is_that_of_its_kind(tmp_path: Path, model: ModelStandIn) -> None:

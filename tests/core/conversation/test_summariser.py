@@ -21,9 +21,9 @@ from core.conversation.model_registry import ModelRegistry
 from core.conversation.summariser import (
     MAX_CONCURRENT_TASKS,
     MAX_SUMMARY_CHARS,
-    MIN_CONTEXT_TOKENS,
     MIN_LOST_FRACTION,
     MIN_REMAINING_QUOTA_TOKENS,
+    MIN_SUMMARISED_CONTEXT_TOKENS,
     SUMMARY_TOKENS,
     Summariser,
 )
@@ -40,7 +40,7 @@ from tests.core.store.turn_helpers import accept, claim
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
 
-SMALL = Model("a/small-3B", MIN_CONTEXT_TOKENS)
+SMALL = Model("a/small-3B", MIN_SUMMARISED_CONTEXT_TOKENS)
 LARGE = Model("a/large-70B", 128_000)
 WINDOW = 4000
 """Of the model that answers."""
@@ -327,7 +327,7 @@ async def test_defect_is_logged_as_such(harness: SummariserHarness) -> None:
     [
         ([LARGE, SMALL], SMALL.id),
         ([Model("a/thinker-1B", 128_000, has_reasoning=True), LARGE], LARGE.id),
-        ([Model("a/narrow-1B", MIN_CONTEXT_TOKENS - 1), LARGE], LARGE.id),
+        ([Model("a/narrow-1B", MIN_SUMMARISED_CONTEXT_TOKENS - 1), LARGE], LARGE.id),
     ],
     ids=["smallest", "no reasoning", "large window"],
 )

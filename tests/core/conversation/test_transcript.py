@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.conversation.transcript import MAX_FILE_BYTES, decode_transcript, encode_transcript
+from core.conversation.transcript import MAX_TRANSCRIPT_BYTES, decode_transcript, encode_transcript
 from core.store.transcripts import MAX_MESSAGE_CHARS, MAX_MESSAGES, TranscriptMessage
 
 
@@ -16,7 +16,7 @@ def test_exported_file_can_be_imported(count: int, length: int) -> None:
         for number in range(count)
     ]
     content, kept = encode_transcript(messages)
-    assert len(content) <= MAX_FILE_BYTES
+    assert len(content) <= MAX_TRANSCRIPT_BYTES
     assert decode_transcript(content) == tuple(messages[-kept:])
-    fitting = min(MAX_MESSAGES, count, (MAX_FILE_BYTES - 200) // (length + 100))
+    fitting = min(MAX_MESSAGES, count, (MAX_TRANSCRIPT_BYTES - 200) // (length + 100))
     assert kept >= fitting, "nothing is left out that fits"

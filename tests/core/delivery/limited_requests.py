@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
-from core.port import Capabilities, RateLimit, Window
+from core.port import Capabilities, RateLimit, RateWindow
 from tests.clock import FakeClock
 
 UNLIMITED: RateLimit = ()
@@ -12,7 +12,7 @@ UNLIMITED_PLACE = Capabilities(UNLIMITED)
 
 
 def limited(count: int, seconds: float) -> Capabilities:
-    return Capabilities((Window(count, seconds),))
+    return Capabilities((RateWindow(count, seconds),))
 
 
 class Requests:

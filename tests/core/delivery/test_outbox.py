@@ -10,7 +10,7 @@ import pytest
 from core.delivery.outbox import Outbox
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import ChatMovedError, DeliveryError, DeliveryFailure, RichRejectedError
-from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, Sender, Window
+from core.port import AccountKey, Capabilities, EventKind, File, Incoming, Part, Place, RateWindow, Sender
 from core.store import answer_parts, claims, inbound
 from core.store.answer_parts import PartState
 from core.store.database import Store
@@ -252,7 +252,7 @@ async def test_only_final_messages_may_wait_for_a_slow_chat(
     env: Environment, priority: Priority, is_waiting: bool
 ) -> None:
     """Other turns run beside a turn that waits."""
-    env.adapter.private_capabilities = Capabilities((Window(1, 60),))
+    env.adapter.private_capabilities = Capabilities((RateWindow(1, 60),))
     await env.outbox.put(0, PAGE, Priority.FINAL)
     sending = asyncio.create_task(env.outbox.put(1, PAGE, priority))
     await env.clock.wait_for_timer()

@@ -18,7 +18,7 @@ from core.delivery.preview import FRESH_TEXT_WAIT, SLOW_PREVIEW_FACTOR, Preview
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter, RequestKind
 from core.errors import DeliveryError, DeliveryFailure, StoreError
-from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender, Window
+from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateWindow, Sender
 from core.store import claims, inbound
 from core.store.answer_parts import save_part
 from core.store.database import Store
@@ -219,7 +219,7 @@ async def test_private_chat_has_an_empty_draft_until_there_is_text(env: Environm
 
 
 async def test_first_words_overtake_status_that_waits(env: Environment) -> None:
-    preview = await env.begin(replace(EDITING, rate_limit=(Window(2, 10.0),)))
+    preview = await env.begin(replace(EDITING, rate_limit=(RateWindow(2, 10.0),)))
     for _ in range(2):
         await env.rate_limiter.acquire(PLACE.chat, preview._capabilities, Priority.FINAL)
     waiting = asyncio.create_task(env.rate_limiter.acquire(PLACE.chat, preview._capabilities, Priority.PREVIEW))
@@ -577,7 +577,7 @@ async def test_requested_wait_holds_for_the_whole_chat(env: Environment) -> None
 
 
 async def test_previews_keep_the_pace_of_the_platform(env: Environment) -> None:
-    preview = await env.start(replace(EDITING, rate_limit=(Window(1, 10.0),)))
+    preview = await env.start(replace(EDITING, rate_limit=(RateWindow(1, 10.0),)))
     preview.update(LONG_ENOUGH)
     await env.clock.advance(9.0)
     assert len(env.adapter.shown) == 1
@@ -679,7 +679,7 @@ async def test_preview_counts_in_the_account_until_it_is_answered(
     env: Environment, method: str, capabilities: Capabilities
 ) -> None:
     """On a busy machine, it may reach the platform late."""
-    env.rate_limiter = RateLimiter((Window(1, 1.0),), timings=Timings(clock=env.clock))
+    env.rate_limiter = RateLimiter((RateWindow(1, 1.0),), timings=Timings(clock=env.clock))
     preview = env.create(capabilities)
     env.adapter.close_gate(method)
     async with running(preview, env):

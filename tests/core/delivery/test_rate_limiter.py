@@ -23,7 +23,7 @@ from core.delivery.rate_limiter import (
     RequestKind,
 )
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Capabilities, RateLimit, Window
+from core.port import Capabilities, RateLimit, RateWindow
 from core.timings import Timings
 from tests.clock import FakeClock
 from tests.core.delivery.limited_requests import UNLIMITED, UNLIMITED_PLACE, Requests, limited, max_in_window
@@ -72,7 +72,7 @@ async def test_final_overtakes_previews(requests: Requests, clock: FakeClock) ->
 
 
 async def test_first_text_overtakes_what_came_a_moment_before_in_the_account(clock: FakeClock) -> None:
-    requests = Requests(RateLimiter((Window(1, 1.0),), timings=Timings(clock=clock)), clock)
+    requests = Requests(RateLimiter((RateWindow(1, 1.0),), timings=Timings(clock=clock)), clock)
     await requests.add("sent", chat="a")
     await requests.add("preview", chat="b", priority=Priority.PREVIEW)
     await requests.add("old final", chat="c")
@@ -96,7 +96,7 @@ async def test_most_outdated_preview_is_first(requests: Requests, clock: FakeClo
 async def test_previews_leave_reserve_to_finals(requests: Requests, limiter: RateLimiter, clock: FakeClock) -> None:
     """Of 20 requests in a minute, two open answers need 2 final messages, and as many new ones would need 4."""
     minute = limited(20, 60.0)
-    with limiter.expect_final("a"), limiter.expect_final("a"):
+    with limiter.expecting_final("a"), limiter.expecting_final("a"):
         await requests.add_many(30, minute, priority=Priority.PREVIEW)
         await clock.advance(59)
         assert len(requests.granted) <= 14
@@ -113,7 +113,7 @@ async def test_first_texts_leave_a_place_to_each_final(
     minute = limited(20, 60.0)
     with ExitStack() as answers:
         for _ in range(12):
-            answers.enter_context(limiter.expect_final("a"))
+            answers.enter_context(limiter.expecting_final("a"))
         await requests.add_many(12, minute, priority=Priority.FIRST_TEXT)
         await clock.advance(BUSY_FIRST_TEXT_DELAY)
         assert len(requests.granted) == 8
@@ -129,7 +129,7 @@ async def test_short_answers_of_a_busy_chat_are_shown_complete_only(
     for _ in range(2):
         with ExitStack() as answers:
             for _ in range(10):
-                answers.enter_context(limiter.expect_final("a"))
+                answers.enter_context(limiter.expecting_final("a"))
             for number in range(10):
                 await requests.add(f"first {number}", minute, priority=Priority.FIRST_TEXT)
             await clock.advance(BUSY_FIRST_TEXT_DELAY - 1)
@@ -145,7 +145,7 @@ async def test_first_texts_are_shown_at_once_in_a_chat_with_few_answers(
 ) -> None:
     with ExitStack() as answers:
         for _ in range(4):
-            answers.enter_context(limiter.expect_final("a"))
+            answers.enter_context(limiter.expecting_final("a"))
         await requests.add_many(4, limited(20, 60.0), priority=Priority.FIRST_TEXT)
         assert len(requests.granted) == 4
 
@@ -154,14 +154,14 @@ async def test_first_texts_use_a_short_window_fully(requests: Requests, limiter:
     """Final messages can wait for the next one."""
     with ExitStack() as answers:
         for _ in range(5):
-            answers.enter_context(limiter.expect_final("a"))
+            answers.enter_context(limiter.expecting_final("a"))
         await requests.add_many(5, limited(5, 5.0), priority=Priority.FIRST_TEXT)
         assert len(requests.granted) == 5
 
 
 async def test_end_of_answer_frees_its_place(requests: Requests, limiter: RateLimiter) -> None:
-    with limiter.expect_final("a"):
-        with limiter.expect_final("a"):
+    with limiter.expecting_final("a"):
+        with limiter.expecting_final("a"):
             await requests.add_many(3, limited(3, 60.0), priority=Priority.FIRST_TEXT)
             await requests.clock.advance(BUSY_FIRST_TEXT_DELAY)
             assert len(requests.granted) == 1
@@ -206,7 +206,7 @@ async def test_account_uses_its_second(clock: FakeClock) -> None:
 
 async def test_request_counts_until_it_is_answered(clock: FakeClock) -> None:
     """On a busy machine, it may reach the platform late."""
-    limiter = RateLimiter((Window(1, 1.0),), timings=Timings(clock=clock))
+    limiter = RateLimiter((RateWindow(1, 1.0),), timings=Timings(clock=clock))
     granted_at = await limiter.acquire("a", UNLIMITED_PLACE, Priority.FINAL)
     await clock.advance(0.8)
     limiter.request_ended(granted_at)
@@ -220,7 +220,7 @@ async def test_request_counts_until_it_is_answered(clock: FakeClock) -> None:
 
 async def test_slow_network_does_not_slow_requests(clock: FakeClock) -> None:
     """All requests arrive later by the same time, so they are as far apart as they were granted."""
-    limiter = RateLimiter((Window(5, 1.0),), timings=Timings(clock=clock))
+    limiter = RateLimiter((RateWindow(5, 1.0),), timings=Timings(clock=clock))
     answered: list[float] = []
 
     async def request(chat: str) -> None:
@@ -241,7 +241,7 @@ async def test_slow_network_does_not_slow_requests(clock: FakeClock) -> None:
 
 async def test_drafts_have_their_own_limit(clock: FakeClock) -> None:
     """They take nothing from messages, neither in the chat nor of the account."""
-    limiter = RateLimiter((Window(1, 1000.0),), timings=Timings(clock=clock))
+    limiter = RateLimiter((RateWindow(1, 1000.0),), timings=Timings(clock=clock))
     requests = Requests(limiter, clock)
     await requests.add_many(50, PRIVATE, priority=Priority.PREVIEW, kind=RequestKind.DRAFT)
     assert len(requests.granted) == 16
@@ -253,7 +253,7 @@ async def test_drafts_have_their_own_limit(clock: FakeClock) -> None:
 
 
 async def test_edits_with_their_own_limit_take_nothing_from_messages(requests: Requests) -> None:
-    capabilities = Capabilities((Window(2, 60.0),), edit_rate_limit=(Window(1, 60.0),))
+    capabilities = Capabilities((RateWindow(2, 60.0),), edit_rate_limit=(RateWindow(1, 60.0),))
     await requests.add_many(3, capabilities, kind=RequestKind.EDIT)
     assert len(requests.granted) == 1
     await requests.add_many(3, capabilities)
@@ -300,7 +300,7 @@ def test_no_window_is_ever_exceeded(platform: tuple[Capabilities, RateLimit], ar
 async def check_windows(capabilities: Capabilities, account: RateLimit, arrivals: list[Arrival]) -> None:
     clock = FakeClock()
     requests = Requests(RateLimiter(account, timings=Timings(clock=clock)), clock)
-    with requests.limiter.expect_final("0"):
+    with requests.limiter.expecting_final("0"):
         for number, arrival in enumerate(arrivals):
             await clock.advance(arrival.delay)
             name = f"{arrival.chat} {arrival.kind.value} {number}"
@@ -440,7 +440,7 @@ async def test_wait_is_foreseen(requests: Requests, limiter: RateLimiter, clock:
 
 
 async def test_account_limit_is_first_come_first_served(clock: FakeClock) -> None:
-    requests = Requests(RateLimiter((Window(1, 1 / 64),), timings=Timings(clock=clock)), clock)
+    requests = Requests(RateLimiter((RateWindow(1, 1 / 64),), timings=Timings(clock=clock)), clock)
     for chat in "abcd":
         await requests.add(chat, chat=chat, priority=Priority.PREVIEW)
     await clock.advance(3 / 64)
@@ -478,7 +478,7 @@ async def test_account_wide_wait_blocks_every_chat(clock: FakeClock) -> None:
 
 
 async def test_processes_share_account_limit(clock: FakeClock) -> None:
-    limiter = RateLimiter((Window(4, 1000.0),), timings=Timings(clock=clock))
+    limiter = RateLimiter((RateWindow(4, 1000.0),), timings=Timings(clock=clock))
     requests = Requests(limiter, clock)
     limiter.share_among(4)
     await requests.add("first", chat="a")

@@ -262,9 +262,9 @@ async def test_parts_in_old_chat_are_unreachable(store: Store) -> None:
 
 
 async def test_rate_limit_of_old_chat_is_dropped(store: Store) -> None:
-    await store.write(rate_limits.save_rate_limit, ACCOUNT, "-5", 60.0)
+    await store.write(rate_limits.save_platform_wait, ACCOUNT, "-5", 60.0)
     await migrate_chat(store)
-    assert await store.read(rate_limits.active_rate_limits, [ACCOUNT]) == []
+    assert await store.read(rate_limits.load_platform_waits, [ACCOUNT]) == []
 
 
 async def test_thread_preferences_move_and_personal_ones_stay(store: Store) -> None:

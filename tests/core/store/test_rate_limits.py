@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from core.port import AccountKey
 from core.store import claims
 from core.store.database import Store
-from core.store.rate_limits import ChatActivity, active_rate_limits, chat_activity, save_rate_limit
+from core.store.rate_limits import ChatActivity, chat_activity, load_platform_waits, save_platform_wait
 from core.store.schema import rate_limits, turns
 from core.store.turns import TurnState, finish_turn
 from tests.core.store.turn_helpers import accept, claim
@@ -20,11 +20,11 @@ FINISHED_TEN_SECONDS_EARLIER = update(turns).values(finished_at=turns.c.finished
 
 
 async def test_wait_is_shared_and_longest_counts(store: Store) -> None:
-    await store.write(save_rate_limit, ACCOUNT, "5", 40)
-    await store.write(save_rate_limit, ACCOUNT, "5", 10)
-    await store.write(save_rate_limit, ACCOUNT, "", 7)
-    await store.write(save_rate_limit, OTHER_ACCOUNT, "5", 3)
-    limits = await store.read(active_rate_limits, [ACCOUNT])
+    await store.write(save_platform_wait, ACCOUNT, "5", 40)
+    await store.write(save_platform_wait, ACCOUNT, "5", 10)
+    await store.write(save_platform_wait, ACCOUNT, "", 7)
+    await store.write(save_platform_wait, OTHER_ACCOUNT, "5", 3)
+    limits = await store.read(load_platform_waits, [ACCOUNT])
     assert {(limit.account, limit.chat): limit.remaining_seconds for limit in limits} == {
         (ACCOUNT, "5"): pytest.approx(40, abs=2),
         (ACCOUNT, ""): pytest.approx(7, abs=2),
@@ -32,29 +32,29 @@ async def test_wait_is_shared_and_longest_counts(store: Store) -> None:
 
 
 async def test_expired_wait_is_gone(store: Store) -> None:
-    await store.write(save_rate_limit, ACCOUNT, "5", -1)
-    assert await store.read(active_rate_limits, [ACCOUNT]) == []
+    await store.write(save_platform_wait, ACCOUNT, "5", -1)
+    assert await store.read(load_platform_waits, [ACCOUNT]) == []
 
 
 async def test_wait_is_never_longer_than_requested(store: Store) -> None:
     """The database's clock may be set back while a chat waits."""
-    await store.write(save_rate_limit, ACCOUNT, "5", 8.0)
+    await store.write(save_platform_wait, ACCOUNT, "5", 8.0)
     await store.write(set_clock_back, 3600)
-    (limit,) = await store.write(active_rate_limits, [ACCOUNT])
+    (limit,) = await store.write(load_platform_waits, [ACCOUNT])
     assert limit.remaining_seconds == 8.0
 
     async def has_begun_to_end() -> bool:
-        (limit,) = await store.write(active_rate_limits, [ACCOUNT])
+        (limit,) = await store.write(load_platform_waits, [ACCOUNT])
         return limit.remaining_seconds < 8.0
 
     await wait_until(has_begun_to_end)
 
 
 async def test_wait_after_clock_was_set_back_ends(store: Store) -> None:
-    await store.write(save_rate_limit, ACCOUNT, "5", 8.0)
+    await store.write(save_platform_wait, ACCOUNT, "5", 8.0)
     await store.write(set_clock_back, 3600)
-    await store.write(save_rate_limit, ACCOUNT, "5", 3.0)
-    (limit,) = await store.write(active_rate_limits, [ACCOUNT])
+    await store.write(save_platform_wait, ACCOUNT, "5", 3.0)
+    (limit,) = await store.write(load_platform_waits, [ACCOUNT])
     assert 3.0 <= limit.remaining_seconds <= 8.0
 
 

@@ -356,6 +356,6 @@ async def test_usage_and_rate_limits_are_kept(upgraded: Store) -> None:
     assert embeddings == {MODEL: TokenUsage(4, 0, 1)}
     subjects = ["person:fake:5", "chat:fake:1:-1007"]
     assert await upgraded.read(token_usage.get_daily_usage, subjects, DAY) == dict.fromkeys(subjects, DailyUsage(37, 1))
-    limits = await upgraded.read(rate_limits.active_rate_limits, [FAKE, DISCORD])
+    limits = await upgraded.read(rate_limits.load_platform_waits, [FAKE, DISCORD])
     assert {(limit.account, limit.chat) for limit in limits} == {(FAKE, "-8"), (DISCORD, "")}
     assert not await upgraded.write(leases.try_acquire, "telegram:polling", "another", 1.0)

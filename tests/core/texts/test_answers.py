@@ -32,7 +32,7 @@ def test_model_failure_has_text(failure: ModelFailure, *, is_personal_key: bool)
     assert text.endswith(". [17]")
     assert "secret detail" not in text
     assert ("2 h" in text) == (failure not in LASTING_FAILURES)
-    substitution = answers.model_substituted(error, "phi-4", "Llama")
+    substitution = answers.fallback_note(error, "phi-4", "Llama")
     assert substitution.endswith(". Answered by Llama.")
     assert ("(back in 2 h)" in substitution) == (failure not in LASTING_FAILURES)
 

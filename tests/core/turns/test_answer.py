@@ -12,7 +12,7 @@ from bots.sandbox.model.faults import Fault, ReasoningFormat, StreamAction, http
 from bots.sandbox.model.script import ScriptedAnswer
 from core.buttons import ButtonAction, encode_action
 from core.errors import DeliveryError, DeliveryFailure, ModelFailure
-from core.port import Part, Window
+from core.port import Part, RateWindow
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
 from core.store.schema import messages, turns
@@ -290,7 +290,7 @@ def last_note(connection: Connection) -> str:
 
 
 async def test_long_wait_for_the_platform_is_explained(tmp_path: Path, model: ModelStandIn) -> None:
-    chat = FakeAdapter(replace(TYPING, rate_limit=(Window(1, 1000.0),)))
+    chat = FakeAdapter(replace(TYPING, rate_limit=(RateWindow(1, 1000.0),)))
     async with running_engine(tmp_path, model, chat) as chat:
         await chat.ask("first")
         await chat.wait_for_states("done")

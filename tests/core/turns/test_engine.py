@@ -16,7 +16,7 @@ from core.conversation.vault import CIPHERTEXT_PREFIX
 from core.delivery.preview import Preview
 from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.markdown.document import Document
-from core.port import Batch, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender, Window
+from core.port import Batch, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateWindow, Sender
 from core.store.answer_parts import save_part
 from core.store.answers import get_question
 from core.store.schema import database_now, reservations, token_usage, turns
@@ -226,7 +226,7 @@ async def test_rate_limited_group_delays_no_other_chat(tmp_path: Path, fast_mode
     """The group's answers are written, and its rate limit lets them out one by one."""
     fast_model.answer = echo_prompt
     adapter = FakeAdapter()
-    rate_limit = (Window(1, 100.0),)
+    rate_limit = (RateWindow(1, 100.0),)
     adapter.group_capabilities = Capabilities(rate_limit, preview_mode=PreviewMode.OFF, deduplicates_sends=True)
     async with running_engine(tmp_path, fast_model, adapter, turns_at_once=2):
         for user in ("5", "6", "7"):

@@ -31,7 +31,7 @@ class ForeignAdapter(FakeAdapter):
 
     def __init__(self) -> None:
         super().__init__(
-            Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True, has_one_message=True)
+            Capabilities(UNLIMITED, preview_mode=PreviewMode.OFF, deduplicates_sends=True, answers_in_one_message=True)
         )
 
     async def send(self, place: Place, part: Part, *, interaction_token: str | None = None, **_: object) -> str:

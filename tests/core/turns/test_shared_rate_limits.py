@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from core.port import AccountKey, Capabilities, PreviewMode, RateLimit, Window
+from core.port import AccountKey, Capabilities, PreviewMode, RateLimit, RateWindow
 from core.timings import Timings
 from core.turns.shared_rate_limits import SharedRateLimits
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 TIMINGS = Timings(process_count_interval=0.05)
-TWO_MESSAGES: RateLimit = (Window(2, 1000.0),)
+TWO_MESSAGES: RateLimit = (RateWindow(2, 1000.0),)
 
 
 class LimitedAdapter(FakeAdapter):

@@ -8,7 +8,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.script import ScriptedAnswer
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Capabilities, EventKind, Incoming, Place, PreviewMode, Sender, Window
+from core.port import Capabilities, EventKind, Incoming, Place, PreviewMode, RateWindow, Sender
 from core.timings import Timings
 from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
 
@@ -67,7 +67,7 @@ async def test_question_that_starts_at_once_is_not_marked(tmp_path: Path, model:
 
 
 async def test_no_mark_where_the_limits_are_used_up(tmp_path: Path, model: ModelStandIn) -> None:
-    capabilities = Capabilities((Window(1, 1000.0),), preview_mode=PreviewMode.OFF, deduplicates_sends=True)
+    capabilities = Capabilities((RateWindow(1, 1000.0),), preview_mode=PreviewMode.OFF, deduplicates_sends=True)
     adapter = MarkingAdapter(capabilities)
     async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
         await chat.inbox(question(0, "repeat: first"))
