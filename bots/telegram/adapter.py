@@ -21,7 +21,7 @@ from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
 from bots.telegram.ephemeral import EphemeralMessages
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
-from bots.telegram.foreign_messages import ForeignMessages, is_guest
+from bots.telegram.foreign_messages import ForeignMessages, GuestQueryClosedError, is_guest
 from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
 from bots.telegram.identity import PLATFORM
 from bots.telegram.inline_queries import InlineQueries
@@ -40,6 +40,7 @@ from bots.telegram.updates import allowed_updates
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext
 from core.port import (
     Attachment,
     Capabilities,
@@ -59,6 +60,7 @@ from core.port import (
 )
 from core.store.leases import Leases
 from core.suggestions import SupportsSuggestions
+from core.texts.answers import GUEST_ANSWER_MOVED
 from core.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ MAX_EPHEMERAL_AGE = 24 * 3600.0
 """Telegram does not say when an ephemeral message expires."""
 MAX_BACKGROUND_TASKS = 100
 MAX_CACHED_MEMBERS = 1_000
+MAX_MOVED_ANSWERS = 1_000
 MANAGER_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
 
 log = structlog.get_logger(__name__)
@@ -134,6 +137,8 @@ class TelegramAdapter:
         self._bot = create_bot(token, api_base.rstrip("/"), timings)
         self._rich_messages = RichMessages(self._bot)
         self._foreign_messages = ForeignMessages(self._bot, self._rich_messages)
+        self._moved_answers: BoundedDict[str, None] = BoundedDict(MAX_MOVED_ANSWERS)
+        """The interaction tokens of guests who have read that they get the answer in their private chat."""
         self._ephemeral = EphemeralMessages(self._bot, timings.clock)
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
@@ -340,7 +345,7 @@ class TelegramAdapter:
         ephemeral: bool = False,
     ) -> str:
         if place.is_foreign:
-            return await self._send_to_foreign_chat(part, interaction_token or "")
+            return await self._send_to_foreign_chat(place, part, interaction_token or "")
         receiver = person if ephemeral and not place.is_private else ""
         reply = None
         if reply_to is not None and not is_ephemeral_key(reply_to):
@@ -354,15 +359,27 @@ class TelegramAdapter:
                 log.warning("telegram.send_uncertain", key=key, chat="private" if place.is_private else place.chat)
             raise
 
-    async def _send_to_foreign_chat(self, part: Part, token: str) -> str:
+    async def _send_to_foreign_chat(self, place: Place, part: Part, token: str) -> str:
         try:
             async with self._request():
                 return await self._foreign_messages.send(token, part)
+        except GuestQueryClosedError:
+            return await self._answer_guest_privately(place, part, token)
         except DeliveryError as error:
             if error.failure is not DeliveryFailure.UNKNOWN:
                 raise
             # Sending twice is safe: an inline message exists, and Telegram accepts one answer to a guest query.
             raise DeliveryError(str(error), DeliveryFailure.TRANSIENT) from error
+
+    async def _answer_guest_privately(self, place: Place, part: Part, token: str) -> str:
+        """The person gets the answer in their private chat. Its messages have numbers, inline ones have other IDs."""
+        private_chat = await self.open_private_chat(place.chat)
+        async with self._request():
+            if token not in self._moved_answers:
+                log.info("telegram.guest_answered_privately")
+                await self._create_message(private_chat, Part(gettext(GUEST_ANSWER_MOVED)), None, "")
+                self._moved_answers[token] = None
+            return await self._create_message(private_chat, part, None, "")
 
     async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None, receiver: str) -> str:
         """`receiver` alone should see a message of text; empty: everybody. Files are for everybody."""
@@ -394,7 +411,7 @@ class TelegramAdapter:
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
-            if place.is_foreign:
+            if place.is_foreign and not message_id.isdecimal():
                 await self._foreign_messages.edit(message_id, part)
                 return
             try:

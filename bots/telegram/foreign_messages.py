@@ -2,6 +2,7 @@
 
 Inline: the message exists when the question arrives, and its answer is an edit of it. Guest: a person has summoned the
 bot to a chat that it is not in, and the first request, `answerGuestQuery`, creates the message that later ones edit.
+Telegram accepts it once, and only for about a minute. If its response is lost, nobody knows the message's ID.
 """
 
 from collections.abc import Iterator
@@ -10,20 +11,24 @@ from typing import TypeGuard
 
 import structlog
 from telegram import Bot, User
-from telegram.error import BadRequest, InvalidToken
+from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.telegram.buttons import inline_keyboard
 from bots.telegram.dialect import part_entities
-from bots.telegram.errors import is_not_modified
+from bots.telegram.errors import is_not_modified, to_delivery_error
 from bots.telegram.http_client import call_method
 from bots.telegram.identity import PLATFORM
 from bots.telegram.rich_dialect import rich_content, rich_message
 from bots.telegram.rich_messages import RichMessages
+from core.bounded_dict import BoundedDict
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Part, Place
 
 INLINE, GUEST = "inline", "guest"
 MAX_ID_CHARS = 100
+MAX_UNCONFIRMED = 1_000
+UNKNOWN_ID = "unknown"
+"""Of a message that shows the answer and cannot be edited."""
 NO_LINK_PREVIEW = {"is_disabled": True}
 
 log = structlog.get_logger(__name__)
@@ -61,6 +66,13 @@ def message_content(part: Part) -> dict[str, object]:
     return content | {"entities": entities} if entities else content
 
 
+class GuestQueryClosedError(DeliveryError):
+    """Telegram accepts no answer to the guest query: too late, or it has one whose ID is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("Telegram accepts no answer to the guest query", DeliveryFailure.GONE)
+
+
 class ForeignMessages:
     """For one bot and its server, as long as the process lives."""
 
@@ -69,15 +81,17 @@ class ForeignMessages:
         self._rich_messages = rich_messages
         self.allows_guests = True
         """False once the server has turned out not to support `answerGuestQuery`."""
+        self._unconfirmed: BoundedDict[str, tuple[Part, ...]] = BoundedDict(MAX_UNCONFIRMED)
+        """By guest query: what its message may show, because the response was lost."""
 
     async def send(self, token: str, part: Part) -> str:
         """Show `part` as the answer to the question with this token. Returns the ID of its message.
 
-        Raises `TelegramError`, `DeliveryError`, and `RichRejectedError` for a rich part.
+        Raises `TelegramError`, `DeliveryError`, `GuestQueryClosedError`, and `RichRejectedError` for a rich part.
         """
         kind, _, id_ = token.partition(":")
         if kind == GUEST:
-            return await self._answer_guest(id_, part)
+            return await self._answer_guest_once(id_, part)
         await self.edit(id_, part)
         return id_
 
@@ -95,6 +109,24 @@ class ForeignMessages:
         except BadRequest as error:
             if not is_not_modified(error):
                 raise
+
+    async def _answer_guest_once(self, guest_query_id: str, part: Part) -> str:
+        unconfirmed = self._unconfirmed.pop(guest_query_id, ())
+        self._unconfirmed[guest_query_id] = (*unconfirmed, part)
+        try:
+            message_id = await self._answer_guest(guest_query_id, part)
+        except (TelegramError, DeliveryError) as error:
+            failure = error.failure if isinstance(error, DeliveryError) else to_delivery_error(error).failure
+            if failure is not DeliveryFailure.UNKNOWN:
+                self._unconfirmed[guest_query_id] = unconfirmed
+            if failure is not DeliveryFailure.GONE:
+                raise
+            # A preview, which has a Stop button, is not the end of the answer.
+            if unconfirmed and not part.buttons and all(shown == part for shown in unconfirmed):
+                return UNKNOWN_ID
+            raise GuestQueryClosedError from error
+        del self._unconfirmed[guest_query_id]
+        return message_id
 
     async def _answer_guest(self, guest_query_id: str, part: Part) -> str:
         result: dict[str, object] = {

@@ -40,6 +40,7 @@ ANSWER_HAS_GAP = gettext_noop("Part of this answer arrived damaged and is missin
 MAX_LENGTH_REACHED = gettext_noop("The answer reached its maximum length.")
 LONG_ANSWER = gettext_noop("The answer is long. This file has all of it.")
 ANSWER_CUT = gettext_noop("The answer is too long for one message. Ask me in our private chat to get all of it.")
+GUEST_ANSWER_MOVED = gettext_noop("I could not complete my answer in the chat where you mentioned me. Here it is:")
 DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I was sending this. Parts of it may be missing.")
 PREVIEW_ORPHANED = gettext_noop("I was restarted while I was writing this. See the messages below for the answer.")
 ANSWER_REFUSED = gettext_noop(

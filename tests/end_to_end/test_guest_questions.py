@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.telegram import Fault, FaultKind, ScriptedReply
+from bots.sandbox.telegram.state import Message
 from core.store import grants
 from core.store.database import Store
 from core.texts import answers as texts
@@ -141,8 +142,76 @@ async def test_answer_without_confirmation_appears_once(harness: Harness, fault:
     assert bot_texts(ann.messages) == ["blue whales"]
 
 
+async def test_answer_whose_first_response_is_lost_comes_in_private(harness: Harness) -> None:
+    answer = "word " * 60
+    harness.model.answer = lambda _body: answer
+    harness.model.tokens_per_second = 20
+    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(FaultKind.DROP_AFTER))
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await ann.summon("a question")
+    await harness.telegram.wait_for(lambda: answer.strip() in bot_texts(harness.telegram.messages(chat)), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert met.is_set()
+    assert bot_texts(harness.telegram.messages(chat)) == [texts.GUEST_ANSWER_MOVED, answer.strip()]
+    assert len(bot_texts(ann.messages)) == 1
+    assert len(harness.model.requests) == 1
+
+
+async def test_answer_that_is_there_does_not_come_in_private_as_well(harness: Harness) -> None:
+    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(FaultKind.DROP_AFTER))
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await ann.summon("repeat: blue whales")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'done'")
+    assert met.is_set()
+    assert bot_texts(ann.messages) == ["blue whales"]
+    assert bot_texts(harness.telegram.messages(chat)) == []
+
+
+async def test_answer_in_private_can_be_stopped(harness: Harness) -> None:
+    harness.model.answer = lambda _body: "word " * 500
+    harness.model.tokens_per_second = 5
+    ann = InlinePerson(harness)
+    await harness.stop()
+    await ann.summon("a question")
+    harness.telegram.expire_guest_queries()
+    harness.telegram.open_private_chat(ann.user)
+    await harness.start()
+    await harness.telegram.wait_for(lambda: any("word" in m.text and m.buttons for m in chat_of_bot(ann)), 30)
+    *_, reply = chat_of_bot(ann)
+    await ann.press(reply, "Stop")
+    await ann.wait_for(reply, texts.STOPPED)
+    assert len(chat_of_bot(ann)) == 2
+    assert bot_texts(ann.messages) == []
+
+
+def chat_of_bot(ann: InlinePerson) -> list[Message]:
+    """The bot's messages in the private chat."""
+    chat = ann.telegram.open_private_chat(ann.user)
+    return [message for message in ann.telegram.messages(chat) if message.from_bot]
+
+
+async def test_answer_after_a_crash_without_response_comes_in_private(harness: Harness) -> None:
+    answer = "word " * 60
+    harness.model.answer = lambda _body: answer
+    harness.model.tokens_per_second = 5
+    harness.telegram.fault_hook, met = fail_first("answerGuestQuery", Fault(FaultKind.DROP_AFTER))
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await ann.summon("a question")
+    await met.wait()
+    await harness.kill()
+    harness.model.tokens_per_second = 2000
+    await harness.start()
+    await harness.telegram.wait_for(lambda: answer.strip() in bot_texts(harness.telegram.messages(chat)), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert bot_texts(harness.telegram.messages(chat)).count(answer.strip()) == 1
+    assert len(bot_texts(ann.messages)) == 1
+
+
 async def test_expired_query_costs_no_more(harness: Harness) -> None:
-    """Telegram waits only so long for an answer; then nobody would see it."""
+    """Telegram waits only so long for an answer. Nobody would see it if the person has no private chat with the bot."""
     harness.model.answer = lambda _body: "word " * 2000
     harness.model.tokens_per_second = 20
     ann = InlinePerson(harness)
