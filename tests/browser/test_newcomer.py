@@ -51,11 +51,11 @@ async def test_newcomer_chats_breaks_the_service_and_kills_the_bot(page: Page) -
 
     # The service is broken, and repaired.
     await inside.get_by_label("Every question…").select_option(label="429: no credit")
-    await expect(inside.get_by_text("something is broken")).to_be_visible()
+    await expect(inside.get_by_text("2 things are broken")).to_be_visible()
     await ask(telegram, "repeat: nobody pays")
     await expect(answers[0].get_by_text("credit")).to_be_visible()
     await inside.get_by_role("button", name="Repair everything").click()
-    await expect(inside.get_by_text("something is broken")).to_be_hidden()
+    await expect(inside.get_by_text("things are broken")).to_be_hidden()
     await ask(telegram, "repeat: It works again.")
     await expect(answers[0].get_by_text("It works again.", exact=True)).to_be_visible()
 

@@ -10,9 +10,10 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.telegram import TelegramStandIn
+from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
+from core.settings.model import DEFAULT_MODEL
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -128,6 +129,28 @@ async def test_theme_is_chosen_and_remembered(page: Page) -> None:
     await expect(page.get_by_role("button", name="Theme: Dark")).to_be_visible()
     background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == "rgb(18, 20, 27)"
+
+
+async def test_what_a_switch_broke_is_counted_said_and_repaired(page: Page, sandbox: Sandbox) -> None:
+    repair = page.get_by_role("button", name="Repair everything")
+    await expect(repair).to_be_disabled()
+    await page.get_by_text("Break and repair").click()
+    await page.get_by_label("Use up today's quota of").select_option(DEFAULT_MODEL)
+    await expect(page.get_by_text(f"Today's quota of {DEFAULT_MODEL} is used up.")).to_be_visible()  # a short message
+    await page.get_by_label("Speed").select_option("5")
+    await expect(page.get_by_text("2 things are broken")).to_be_visible()
+    await expect(page.get_by_role("list", name="Broken at present").get_by_role("listitem")).to_have_count(2)
+    limit = page.get_by_label("Telegram…")
+    await limit.select_option("429")
+    await expect(page.get_by_text("3 things are broken")).to_be_visible()
+    call = Call("sendMessage", {"chat_id": 1}, time=0.0)
+    assert sandbox.telegram.fault_hook is not None
+    sandbox.telegram.fault_hook(call)
+    await expect(limit).to_have_value("")
+    await expect(page.get_by_text("2 things are broken")).to_be_visible()
+    await repair.click()
+    await expect(page.get_by_text("things are broken")).to_be_hidden()
+    await expect(repair).to_be_disabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

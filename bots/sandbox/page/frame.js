@@ -18,7 +18,7 @@ const STATUS_TEXTS = {
   refused: "This window no longer has access. Open the address that the sandbox printed last.",
 };
 
-// `context` holds what every view gets: {state, ui, setUi, send, upload, status, toasts, now}.
+// `context` holds what every view gets: {state, ui, setUi, send, upload, toast, status, toasts, now}.
 export function frame(context) {
   return h("div", { class: "frame" }, header(context), banner(context), panes(context), toastList(context));
 }

@@ -33,7 +33,7 @@ function schedule() {
 function draw() {
   isScheduled = isDue = false;
   document.documentElement.dataset.theme = ui.frame.theme;
-  render(root, frame({ state, ui, setUi, send, upload, status, toasts, now: Date.now() / 1000 }));
+  render(root, frame({ state, ui, setUi, send, upload, toast: showToast, status, toasts, now: Date.now() / 1000 }));
 }
 
 const { ui, setUi } = createUi(drawAfterThisEvent);

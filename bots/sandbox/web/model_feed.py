@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from bots.sandbox.model import ModelStandIn, RecordedRequest
 from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.server import RejectedRequest
+from bots.sandbox.stand_in import Json
 from bots.sandbox.web.calls import masked
 from bots.sandbox.web.event_log import EventLog
 
@@ -41,6 +42,7 @@ class ModelFeed:
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _open: dict[int, _Stream] = field(default_factory=dict)
     """By the `id` of the record, which lives as long as the stream is open."""
+    _announced_quotas: list[Json] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -79,7 +81,6 @@ class ModelFeed:
             request=masked(rejection.body),
             text=str(rejection.detail)[:MAX_TEXT_CHARS],
         )
-        self.announce_quotas()
 
     async def _announce_changes(self) -> None:
         while True:
@@ -87,7 +88,7 @@ class ModelFeed:
             await self.service.clock.sleep(ANNOUNCE_INTERVAL)
 
     def announce_changes(self) -> None:
-        """Announce the streams that have moved since the last time."""
+        """Announce the streams and quotas that have changed since the last time."""
         for key, stream in list(self._open.items()):
             state = (stream.state, len(stream.record.piece_times))
             if state != stream.announced:
@@ -95,7 +96,7 @@ class ModelFeed:
                 self._announce(stream)
             if stream.state != "streaming":
                 del self._open[key]
-                self.announce_quotas()
+        self._announce_quotas()
 
     def _announce(self, stream: _Stream) -> None:
         record, clock = stream.record, self.service.clock
@@ -119,11 +120,11 @@ class ModelFeed:
             text=stream.text,
         )
 
-    def announce_quotas(self) -> None:
+    def _announce_quotas(self) -> None:
         """Announce today's tokens of every model that has used some or has a quota."""
         service = self.service
         models = dict.fromkeys((*service.quotas, *(key.model for key in service.usage.today)))
-        quotas = [
+        quotas: list[Json] = [
             {
                 "model": model,
                 "used": service.usage.tokens_used(api_key=service.api_key, model=model, endpoint=Endpoint.CHAT),
@@ -131,4 +132,6 @@ class ModelFeed:
             }
             for model in models
         ]
-        self.log.add("model.quotas", "quotas", quotas=quotas)
+        if quotas != self._announced_quotas:
+            self._announced_quotas = quotas
+            self.log.add("model.quotas", "quotas", quotas=quotas)

@@ -42,7 +42,7 @@ class SandboxPage:
         self._discord = DiscordActions(world.discord, self._discord_feed, uploads)
         self._services = ServiceActions(world.telegram, world.discord, model, self.log)
         self._turn_feed = TurnFeed(database, self.log, clock)
-        self._scenarios = None if model is None else ScenarioRunner(self.log, partial(self._create_stage, model))
+        self._scenarios = None if model is None else ScenarioRunner(self.log, partial(self.create_stage, model))
         self._bot: BotProcess | None = None
         self._log_line_number = 0
         self._waiter: asyncio.Task[None] | None = None
@@ -110,8 +110,12 @@ class SandboxPage:
         if self._bot is not None:
             await self._bot.kill()
 
-    def _create_stage(self, model: ModelStandIn, step: Callable[[str], None]) -> Stage:
-        return Stage(self._world, model, self._services.faults, self.start_bot, self._kill_bot, step)
+    def create_stage(self, model: ModelStandIn, step: Callable[[str], None]) -> Stage:
+        def announce_step(text: str) -> None:
+            self._services.announce()
+            step(text)
+
+        return Stage(self._world, model, self._services.faults, self.start_bot, self._kill_bot, announce_step)
 
     async def perform(self, action: protocol.Action) -> Any:
         match action:

@@ -1,5 +1,6 @@
 """Failures of the platforms that somebody injects from the page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bots.sandbox.discord.state import Call as DiscordCall
@@ -11,8 +12,12 @@ ALWAYS = 1_000_000
 
 @dataclass(slots=True)
 class PlatformFaults:
-    """A `ChatStandIn.fault_hook`. `kind` None: everything works. `remaining`: how many calls still fail."""
+    """A `ChatStandIn.fault_hook`. `kind` None: everything works. `remaining`: how many calls still fail.
 
+    `on_change` is called when `kind` or `seconds` may have changed, also because the last of the calls has failed.
+    """
+
+    on_change: Callable[[], None]
     kind: FaultKind | None = None
     seconds: float = 0.0
     remaining: int = 0
@@ -20,6 +25,7 @@ class PlatformFaults:
     def inject(self, kind: FaultKind | None, seconds: float, times: int | None) -> None:
         """Fail the next `times` calls (None: all)."""
         self.kind, self.seconds, self.remaining = kind, seconds, ALWAYS if times is None else times
+        self.on_change()
 
     def __call__(self, call: TelegramCall | DiscordCall) -> Fault | None:
         if self.kind is None or not self.remaining or not _can_fail(call, self.kind):
@@ -28,6 +34,7 @@ class PlatformFaults:
         fault = Fault(self.kind, self.seconds)
         if not self.remaining:
             self.kind = None
+            self.on_change()
         return fault
 
 

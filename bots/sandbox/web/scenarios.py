@@ -7,7 +7,7 @@ from typing import Any
 
 from bots.sandbox.discord.state import Channel
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import gateway_error
+from bots.sandbox.model.refusals import refuse
 from bots.sandbox.stand_in import FaultKind, Json
 from bots.sandbox.telegram.state import Chat
 from bots.sandbox.web.event_log import EventLog
@@ -116,9 +116,9 @@ async def model_disappears(stage: Stage) -> None:
     stage.step("Ann asks a long question on Telegram and on Discord.")
     checks = [await stage.ask_on_telegram(LONG_QUESTION), await stage.ask_on_discord(LONG_QUESTION)]
     await stage.wait_for_text(2)
-    stage.step("The model service breaks both connections and answers 502 from now on.")
-    stage.model.fault_hook = lambda _body: gateway_error(502)
+    stage.model.fault_hook = refuse("gateway")
     stage.model.drop_connections()
+    stage.step("The model service breaks both connections and answers 502 from now on.")
     try:
         await stage.wait(lambda: all(check() for check in checks))
         stage.step("Both answers end with what had arrived, and say what happened.")

@@ -23,7 +23,9 @@ class ServiceActions:
     ) -> None:
         self._model = model
         self._log = log
-        self.faults = {"telegram": PlatformFaults(), "discord": PlatformFaults()}
+        self._original_models = {} if model is None else dict(model.models)
+        self._original_speed = 0.0 if model is None else model.tokens_per_second
+        self.faults = {name: PlatformFaults(self.announce) for name in ("telegram", "discord")}
         telegram.fault_hook = self.faults["telegram"]
         discord.fault_hook = self.faults["discord"]
         self._drop = {"telegram": telegram.drop_connections, "discord": discord.drop_connections}
@@ -44,7 +46,7 @@ class ServiceActions:
             case protocol.ServiceDrop():
                 self.drop_connections(action)
             case protocol.ServiceRepair():
-                await self.repair()
+                return await self.repair()
         return None
 
     async def run_command(self, action: protocol.ServiceCommand) -> str | None:
@@ -58,7 +60,6 @@ class ServiceActions:
     def fail_platform(self, action: protocol.ServiceFail) -> None:
         kind = FaultKind(action.kind) if action.kind else None
         self.faults[action.platform].inject(kind, action.seconds, action.times)
-        self.announce()
 
     def drop_connections(self, action: protocol.ServiceDrop) -> None:
         drop = self._drop.get(action.platform)
@@ -66,17 +67,18 @@ class ServiceActions:
             raise ValueError("This is the real service.")
         drop()
 
-    async def repair(self) -> None:
+    async def repair(self) -> str | None:
         for faults in self.faults.values():
             faults.inject(None, 0.0, 0)
-        if ":repair" in self._commands:
-            await self._commands[":repair"]("")
+        repair_model = self._commands.get(":repair")
+        result = "The platforms work as at the beginning." if repair_model is None else await repair_model("")
         self.announce()
+        return result
 
     def announce(self) -> None:
         """Announce what is broken, if that has changed."""
         state: Json = {name: self._platform_json(faults) for name, faults in self.faults.items()}
-        state["model"] = None if self._model is None else _model_json(self._model)
+        state["model"] = None if self._model is None else self._model_json(self._model)
         if state != self._announced:
             self._announced = state
             self._log.add("service", "service", **state)
@@ -84,20 +86,27 @@ class ServiceActions:
     def _platform_json(self, faults: PlatformFaults) -> Json:
         return {"fault": faults.kind, "seconds": faults.seconds}
 
-
-def _model_json(model: ModelStandIn) -> dict[str, Any]:
-    hook, strictness = model.fault_hook, model.strictness
-    return {
-        "fault": hook.name if isinstance(hook, FaultHook) else None,
-        "faults": list(FAULTS),
-        "shape": model.answer_shape,
-        "shapes": list(AnswerShape),
-        "reasoning": next((name for name, form in REASONING_FORMATS.items() if form is model.reasoning_format), ""),
-        "reasoning_formats": list(REASONING_FORMATS),
-        "tokens_per_second": model.tokens_per_second,
-        "rejects_system_role": strictness.rejects_system_role,
-        "requires_alternation": strictness.requires_alternation,
-        "rejected_fields": sorted(strictness.rejected_fields),
-        "rejectable_fields": list(REJECTABLE_FIELDS),
-        "models": [{"id": one.id, "context_window": one.context_window} for one in model.models.values()],
-    }
+    def _model_json(self, model: ModelStandIn) -> dict[str, Any]:
+        hook, strictness = model.fault_hook, model.strictness
+        return {
+            "fault": hook.name if isinstance(hook, FaultHook) else None,
+            "faults": list(FAULTS),
+            "shape": model.answer_shape,
+            "shapes": list(AnswerShape),
+            "reasoning": next((name for name, form in REASONING_FORMATS.items() if form is model.reasoning_format), ""),
+            "reasoning_formats": list(REASONING_FORMATS),
+            "tokens_per_second": model.tokens_per_second,
+            "original_speed": self._original_speed,
+            "exhausted": sorted(model.quotas),
+            "removed": [name for name in self._original_models if name not in model.models],
+            "shrunk": [
+                {"id": one.id, "context_window": one.context_window}
+                for one in model.models.values()
+                if one != self._original_models.get(one.id, one)
+            ],
+            "rejects_system_role": strictness.rejects_system_role,
+            "requires_alternation": strictness.requires_alternation,
+            "rejected_fields": sorted(strictness.rejected_fields),
+            "rejectable_fields": list(REJECTABLE_FIELDS),
+            "models": [{"id": one.id, "context_window": one.context_window} for one in model.models.values()],
+        }

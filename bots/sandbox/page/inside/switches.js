@@ -1,54 +1,27 @@
 // Switches that break the platforms and the model service.
 
 import { h } from "../dom.js";
+import { MODEL_FAULTS, PLATFORM_FAULTS, brokenThings } from "./broken.js";
 
-const PLATFORM_FAULTS = {
-  "": "works",
-  429: "says “too many requests” once, for 10 s",
-  500: "answers 500",
-  502: "answers 502",
-  503: "answers 503",
-  drop_before: "drops connections before it acts",
-  drop_after: "drops connections after it has acted",
-  delay: "takes 3 s for each call",
-};
 const SECONDS = { 429: 10, delay: 3 };
-const FAULT_LABELS = {
-  region: "403: country not supported",
-  proxy: "403: blocked by a firewall",
-  content: "403: content refused",
-  streaming: "403: streaming not allowed",
-  credit: "429: no credit",
-  balance: "402: no balance",
-  minute: "429: requests per minute",
-  path: "404: wrong address",
-  key: "401: wrong key",
-  internal: "500: internal error",
-  gateway: "502: bad gateway",
-  rate: "429: wait 3 s",
-  silence: "never answers",
-  stall: "falls silent in mid-answer",
-  alive: "sends only comments from mid-answer",
-  reset: "resets the connection in mid-answer",
-  close: "closes the connection in mid-answer",
-  end: "ends in mid-answer without a reason",
-  event: "reports an error in mid-answer",
-  garbage: "sends an unreadable event",
-  length: "stops for length",
-  thought: "only reasons",
-};
 const SPEEDS = [5, 20, 40, 100, 400];
 
-export function switchesView({ state, send }) {
+export function switchesView({ state, send, toast }) {
   const service = state.inside.service;
   if (!service) return h("p", { class: "empty" }, "Waiting for the services…");
   return h(
     "div",
     { class: "switches" },
+    brokenList(brokenThings(service)),
     platform("Telegram", "telegram", service.telegram, send),
     platform("Discord", "discord", service.discord, send),
-    service.model ? model(service.model, state.inside, send) : h("p", { class: "muted" }, "The real service answers."),
+    service.model ? model(service.model, state.inside, send, toast) : h("p", { class: "muted" }, "The real service answers."),
   );
+}
+
+function brokenList(things) {
+  if (!things.length) return h("p", { class: "muted" }, "Everything works.");
+  return h("ul", { class: "broken", "aria-label": "Broken at present" }, things.map((text) => h("li", null, text)));
 }
 
 function platform(title, name, { fault }, send) {
@@ -89,8 +62,11 @@ function toggle(label, isOn, change) {
   return h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: isOn, onchange: change }), label);
 }
 
-function model(service, inside, send) {
-  const command = (name, argument = "") => send("service.command", { command: name, argument: String(argument) });
+function model(service, inside, send, toast) {
+  const command = async (name, argument = "") => {
+    const result = await send("service.command", { command: name, argument: String(argument) });
+    if (result) toast(result);
+  };
   const used = new Set(inside.quotas.map((one) => one.model));
   const models = [...service.models].sort((a, b) => used.has(b.id) - used.has(a.id) || a.id.localeCompare(b.id));
   const modelOptions = [["", "choose a model"], ...models.map((one) => [one.id, one.id])];
@@ -101,13 +77,13 @@ function model(service, inside, send) {
     h("legend", null, "Model service"),
     choice(
       "Every question…",
-      [["off", "is answered"], ...service.faults.map((name) => [name, FAULT_LABELS[name] ?? name])],
+      [["off", "is answered"], ...service.faults.map((name) => [name, MODEL_FAULTS[name] ?? name])],
       service.fault ?? "off",
       (value) => command(":refuse", value),
     ),
     choice(
       "Speed",
-      SPEEDS.map((speed) => [String(speed), `${speed} tokens/s`]),
+      [...new Set([...SPEEDS, service.original_speed])].sort((a, b) => a - b).map((speed) => [String(speed), `${speed} tokens/s`]),
       service.tokens_per_second,
       (value) => command(":speed", value),
     ),

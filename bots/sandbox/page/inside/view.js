@@ -1,6 +1,7 @@
 // What happens inside: `insideView(context)` returns the pane's tree. See frame.js for `context`.
 
 import { h } from "../dom.js";
+import { brokenThings } from "./broken.js";
 import { entriesView } from "./entries.js";
 import { gaugesView } from "./gauges.js";
 import { scenariosView } from "./scenarios.js";
@@ -8,24 +9,26 @@ import { switchesView } from "./switches.js";
 import { timelineView } from "./timeline.js";
 
 export function insideView(context) {
+  const broken = brokenThings(context.state.inside.service).length;
+  const mark = broken && (broken === 1 ? "1 thing is broken" : `${broken} things are broken`);
   return h(
     "div",
     { class: "inside" },
-    controls(context),
+    controls(context, broken > 0),
     scenariosView(context),
     section("Timeline", true, timelineView(context)),
     section("Limits, quotas and context", true, gaugesView(context)),
-    section("Break and repair", false, switchesView(context), isBroken(context.state.inside.service)),
+    section("Break and repair", false, switchesView(context), mark),
     section("Everything that happened", true, entriesView(context)),
   );
 }
 
-// `mark`: something in the closed section needs attention.
-function section(title, isOpen, content, mark = false) {
+// `mark`: what in the closed section needs attention, or nothing.
+function section(title, isOpen, content, mark = null) {
   return h(
     "details",
     { key: title, class: "section", hook: (element) => openOnce(element, isOpen) },
-    h("summary", null, h("h2", null, title), mark && h("span", { class: "mark" }, "something is broken")),
+    h("summary", null, h("h2", null, title), mark ? h("span", { class: "mark" }, mark) : null),
     content,
   );
 }
@@ -38,20 +41,11 @@ function openOnce(element, isOpen) {
   element.open = isOpen;
 }
 
-function isBroken(service) {
-  const model = service?.model;
-  return Boolean(
-    service?.telegram.fault ||
-      service?.discord.fault ||
-      model?.fault ||
-      model?.rejects_system_role ||
-      model?.requires_alternation ||
-      model?.rejected_fields.length ||
-      (model && (model.shape !== "stream" || model.reasoning !== "field")),
-  );
-}
-
-function controls({ state, send }) {
+function controls({ state, send, toast }, isBroken) {
+  const repair = async () => {
+    const result = await send("service.repair");
+    if (result) toast(result);
+  };
   const bot = state.inside.bot;
   const isDown = bot?.state === "killed" || bot?.state === "stopped";
   return h(
@@ -65,7 +59,7 @@ function controls({ state, send }) {
     h("button", { type: "button", disabled: !isDown, onclick: () => send("bot.start") }, "Start the bot"),
     h(
       "button",
-      { type: "button", disabled: !isBroken(state.inside.service), onclick: () => send("service.repair") },
+      { type: "button", disabled: !isBroken, onclick: repair },
       "Repair everything",
     ),
   );

@@ -7,6 +7,7 @@ import pytest
 
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.refusals import refuse
 from bots.sandbox.stand_in import FaultKind
 from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web import protocol
@@ -120,6 +121,42 @@ async def test_every_fault_of_the_model_can_be_chosen(sandbox: Sandbox) -> None:
         await sandbox.perform(protocol.ServiceCommand(id=2, command=":refuse", argument=name))
         assert sandbox.model.fault_hook is not None
         assert sandbox.model.fault_hook({"stream": True}) is not None
+
+
+async def test_quota_removal_and_speed_are_announced_until_they_are_repaired(sandbox: Sandbox) -> None:
+    first, second = list(sandbox.model.models)[:2]
+    for command, argument in ((":quota", first), (":gone", second), (":speed", "5")):
+        result = await sandbox.perform(protocol.ServiceCommand(id=1, command=command, argument=argument))
+        assert argument in result
+    model = sandbox.service()["model"]
+    assert (model["exhausted"], model["removed"]) == ([first], [second])
+    assert (model["tokens_per_second"], model["original_speed"]) == (5, 40)
+    assert "again" in await sandbox.perform(protocol.ServiceRepair(id=2))
+    model = sandbox.service()["model"]
+    assert (model["exhausted"], model["removed"], model["tokens_per_second"]) == ([], [], 40)
+
+
+async def test_rate_limit_is_no_longer_announced_once_it_was_used_up(sandbox: Sandbox) -> None:
+    fail = protocol.ServiceFail(id=1, platform="telegram", kind="429", seconds=20, times=1)
+    hook = sandbox.telegram.fault_hook
+    assert hook is not None
+    for _ in range(2):
+        await sandbox.perform(fail)
+        assert sandbox.service()["telegram"] == {"fault": "429", "seconds": 20}
+        assert hook(Call("sendMessage", {"chat_id": 1}, time=0.0)) is not None
+        assert sandbox.service()["telegram"]["fault"] is None
+
+
+async def test_fault_that_a_scenario_injects_is_announced(sandbox: Sandbox) -> None:
+    await sandbox.perform(protocol.ServiceRepair(id=1))
+    steps: list[str] = []
+    stage = sandbox.page.create_stage(sandbox.model, steps.append)
+    stage.faults["discord"].inject(FaultKind.DELAY, 3, None)
+    assert sandbox.service()["discord"]["fault"] == "delay"
+    stage.model.fault_hook = refuse("gateway")
+    stage.step("The model service answers 502.")
+    assert sandbox.service()["model"]["fault"] == "gateway"
+    assert steps == ["The model service answers 502."]
 
 
 async def test_rate_limit_hits_messages_as_often_as_ordered(sandbox: Sandbox) -> None:
