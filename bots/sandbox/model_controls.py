@@ -1,6 +1,6 @@
 """Shell commands that change the model service behind the bots."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from bots.sandbox.model import ModelStandIn
@@ -28,7 +28,13 @@ REASONING_FORMATS = {
 PERSONAL_KEY = "io-v2-a-key-of-your-own"
 
 
-def model_commands(service: ModelStandIn) -> list[ShellCommand]:
+async def forget_nothing() -> None: ...
+
+
+def model_commands(
+    service: ModelStandIn, forget_day: Callable[[], Awaitable[None]] = forget_nothing
+) -> list[ShellCommand]:
+    """`forget_day` makes the bot forget what it knows of the quotas of today, and may raise `ValueError`."""
     service.add_account(PERSONAL_KEY)
 
     def find(query: str) -> Model:
@@ -57,6 +63,8 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
 
     async def start_day(_argument: str) -> str:
         service.usage.start_new_day()
+        service.quotas.clear()
+        await forget_day()
         return "A new day: the quotas are full again."
 
     async def set_speed(argument: str) -> str:
@@ -76,12 +84,12 @@ def model_commands(service: ModelStandIn) -> list[ShellCommand]:
         ShellCommand(":speed TOKENS", "Set the tokens per second", set_speed),
         *_strictness_commands(service),
         *_answer_commands(service),
-        _repair_command(service),
+        _repair_command(service, forget_day),
         ShellCommand(":key", "Show an API key for /key", show_key),
     ]
 
 
-def _repair_command(service: ModelStandIn) -> ShellCommand:
+def _repair_command(service: ModelStandIn, forget_day: Callable[[], Awaitable[None]]) -> ShellCommand:
     original_models, original_speed = dict(service.models), service.tokens_per_second
 
     async def repair(_argument: str) -> str:
@@ -94,6 +102,7 @@ def _repair_command(service: ModelStandIn) -> ShellCommand:
         service.answer_shape = AnswerShape.STREAM
         service.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
         service.tokens_per_second = original_speed
+        await forget_day()
         notice = "The service works as at the beginning."
         if returning:
             notice += (

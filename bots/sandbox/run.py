@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bots.adapters import SETTINGS_SECTIONS
 from bots.run import create_stop_event
+from bots.sandbox.bot_knowledge import forget_day
 from bots.sandbox.bot_process import BotProcess
 from bots.sandbox.chat_clients import ChatClient, DiscordChatClient, TelegramChatClient
 from bots.sandbox.discord import DiscordStandIn
@@ -200,7 +201,8 @@ def _print_lines(*lines: str) -> None:
 
 async def _run_shell(services: Services, active_chat: str) -> None:
     console, telegram, discord = Console(), services.telegram, services.discord
-    commands = [] if services.model is None else model_commands(services.model)
+    model = services.model
+    commands = [] if model is None else model_commands(model, lambda: forget_day(services.database, model.base_url))
     shell = SandboxShell(console, _create_clients(telegram, discord), active_chat, commands)
     bot = BotProcess(services.environment, lambda line: _print_log_line(line, console))
     try:

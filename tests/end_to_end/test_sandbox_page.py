@@ -11,11 +11,13 @@ from bots.sandbox.stand_in import Json
 from bots.sandbox.web import protocol
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
+from core.settings.model import DEFAULT_MODEL
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
 SCENARIO_TIMEOUT_SECONDS = 150.0
+ANSWER_TIMEOUT_SECONDS = 60.0
 
 
 class RunningPage:
@@ -37,6 +39,14 @@ class RunningPage:
     def telegram_answers(self) -> list[str]:
         chat = self.world.telegram.open_private_chat(self.world.telegram_people[0])
         return [message.text for message in self.world.telegram.messages(chat) if message.from_bot]
+
+    async def ask(self, text: str) -> str:
+        """Ask as Ann on Telegram. Returns the complete answer."""
+        telegram, ann = self.world.telegram, self.world.telegram_people[0]
+        chat, count = telegram.open_private_chat(ann), len(self.telegram_answers())
+        await telegram.send_message(ann, chat, text)
+        await wait_until(lambda: len(self.telegram_answers()) > count, ANSWER_TIMEOUT_SECONDS)
+        return self.telegram_answers()[-1]
 
     def discord_answers(self) -> list[str]:
         channel = self.world.discord.open_dm(self.world.discord_people[0])
@@ -84,9 +94,17 @@ async def test_scenarios_run_by_themselves(running: RunningPage) -> None:
     assert steps[-1].startswith("The service works again.")
 
     steps = await running.play("quota")
-    assert steps[-1].startswith("Question 3 is answered by another model")
+    assert steps[-2].startswith("Question 3 is answered by another model")
     assert "no quota left today" in running.telegram_answers()[-1]
     models = {request["model"] for request in running.events("model.request") if request["state"] == "done"}
     assert len(models) == 2
+    assert "no quota left" not in await running.ask("repeat: Answer 4.")
+
+    # A quota that is used up by hand is forgotten with the day, and by the repair.
+    for end in (protocol.ServiceCommand(id=2, command=":day"), protocol.ServiceRepair(id=3)):
+        await running.page.perform(protocol.ServiceCommand(id=1, command=":quota", argument=DEFAULT_MODEL))
+        assert "no quota left" in await running.ask("repeat: Another model.")
+        await running.page.perform(end)
+        assert "no quota left" not in await running.ask("repeat: The first model.")
     with pytest.raises(ValueError, match="no such scenario"):
         await running.page.perform(protocol.StartScenario(id=1, name="none"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bots.sandbox.bot_knowledge import forget_day
 from bots.sandbox.bot_process import BotProcess
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.web import protocol
@@ -40,7 +41,9 @@ class SandboxPage:
         self._model_feed = None if model is None else ModelFeed(model, self.log)
         self._telegram = TelegramActions(world.telegram, self._telegram_feed, self.log, uploads)
         self._discord = DiscordActions(world.discord, self._discord_feed, uploads)
-        self._services = ServiceActions(world.telegram, world.discord, model, self.log)
+        self._model = model
+        self._database = database
+        self._services = ServiceActions(world.telegram, world.discord, model, self.log, self._forget_day)
         self._turn_feed = TurnFeed(database, self.log, clock)
         self._scenarios = None if model is None else ScenarioRunner(self.log, partial(self.create_stage, model))
         self._bot: BotProcess | None = None
@@ -115,7 +118,13 @@ class SandboxPage:
             self._services.announce()
             step(text)
 
-        return Stage(self._world, model, self._services.faults, self.start_bot, self._kill_bot, announce_step)
+        faults, forget_day = self._services.faults, self._forget_day
+        return Stage(self._world, model, faults, self.start_bot, self._kill_bot, forget_day, announce_step)
+
+    async def _forget_day(self) -> None:
+        """Make the bot forget what it knows of the quotas of today. Raises `ValueError`."""
+        if self._model is not None:
+            await forget_day(self._database, self._model.base_url)
 
     async def perform(self, action: protocol.Action) -> Any:
         match action:

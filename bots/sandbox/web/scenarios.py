@@ -31,6 +31,8 @@ class Stage:
     faults: dict[str, PlatformFaults]
     start_bot: Callable[[], Awaitable[None]]
     kill_bot: Callable[[], Awaitable[None]]
+    forget_day: Callable[[], Awaitable[None]]
+    """Makes the bot forget what it knows of the quotas of today. Raises `ValueError`."""
     step: Callable[[str], None]
     """Says what happens now."""
 
@@ -131,11 +133,15 @@ async def telegram_says_wait(stage: Stage) -> None:
     stage.step("Ann asks a long question on Telegram and on Discord.")
     checks = [await stage.ask_on_telegram(LONG_QUESTION), await stage.ask_on_discord(LONG_QUESTION)]
     await stage.wait_for_text(2)
-    stage.step(f"Telegram refuses the next request: wait {TELEGRAM_WAIT_SECONDS} seconds.")
-    stage.faults["telegram"].inject(FaultKind.RATE_LIMITED, TELEGRAM_WAIT_SECONDS, 1)
-    await stage.wait(checks[1])
-    stage.step("Discord's answer is complete: nobody else waits.")
-    await stage.wait(checks[0])
+    telegram = stage.faults["telegram"]
+    telegram.inject(FaultKind.RATE_LIMITED, TELEGRAM_WAIT_SECONDS, 1)
+    try:
+        stage.step(f"Telegram refuses the next request: wait {TELEGRAM_WAIT_SECONDS} seconds.")
+        await stage.wait(checks[1])
+        stage.step("Discord's answer is complete: nobody else waits.")
+        await stage.wait(checks[0])
+    finally:
+        telegram.inject(None, 0.0, 0)
     early = len(stage.world.telegram.early_calls())
     stage.step(f"Telegram's answer is complete. Requests during the wait: {early}.")
 
@@ -159,12 +165,17 @@ async def quota_runs_out(stage: Stage) -> None:
         stage.step(f"Ann asks question {number} on Telegram.")
         await stage.wait(await stage.ask_on_telegram(f"repeat: Answer {number}."))
     quotas[DEFAULT_MODEL] = usage.tokens_used(api_key=stage.model.api_key, model=DEFAULT_MODEL)
-    stage.step("The model's quota of today is used up.")
-    await stage.wait(await stage.ask_on_telegram("repeat: Answer 3."))
-    stage.step(
-        "Question 3 is answered by another model, and the answer says so. The bot remembers the quota until tomorrow."
-    )
-    quotas.pop(DEFAULT_MODEL, None)
+    try:
+        stage.step("The model's quota of today is used up.")
+        await stage.wait(await stage.ask_on_telegram("repeat: Answer 3."))
+        stage.step(
+            "Question 3 is answered by another model, and the answer says so. The bot would remember the quota until "
+            "tomorrow."
+        )
+    finally:
+        quotas.pop(DEFAULT_MODEL, None)
+        await stage.forget_day()
+    stage.step("The quota is full again, as on a new day: the next question goes to the first model.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,18 @@ from bots.sandbox.web.platform_faults import PlatformFaults
 
 
 class ServiceActions:
-    """`model` is None when the real API answers; then only the platforms can be broken."""
+    """`model` is None when the real API answers; then only the platforms can be broken.
+
+    `forget_day` makes the bot forget what it knows of the quotas of today, and may raise `ValueError`.
+    """
 
     def __init__(
-        self, telegram: TelegramStandIn, discord: DiscordStandIn, model: ModelStandIn | None, log: EventLog
+        self,
+        telegram: TelegramStandIn,
+        discord: DiscordStandIn,
+        model: ModelStandIn | None,
+        log: EventLog,
+        forget_day: Callable[[], Awaitable[None]],
     ) -> None:
         self._model = model
         self._log = log
@@ -32,7 +40,7 @@ class ServiceActions:
         if model is not None:
             self._drop["model"] = model.drop_connections
         self._commands: dict[str, Callable[[str], Awaitable[str | None]]] = {
-            command.name: command.run for command in (model_commands(model) if model is not None else ())
+            command.name: command.run for command in (model_commands(model, forget_day) if model is not None else ())
         }
         self._announced: Json = {}
 
