@@ -79,7 +79,7 @@ fuzz: install ## hostile texts, events and responses (FUZZ_TEXTS, FUZZ_EVENTS, F
 	FUZZ_EVENTS=$${FUZZ_EVENTS:-10000} FUZZ_RESPONSES=$${FUZZ_RESPONSES:-20000} \
 		$(BIN)/pytest tests/fuzz -s --timeout=0
 
-sandbox: install ## try the whole product without an account
+sandbox: install ## try Parley without an account
 	$(BIN)/parley sandbox
 
 bench: install ## benchmarks: ratios, no assertions

@@ -24,7 +24,7 @@ WATCHDOG_VARIABLES = ("WATCHDOG_USEC", "WATCHDOG_PID")
 START_INTERVAL = 1.0
 """Seconds between two messages until the bot is ready."""
 MAX_INTERVAL = 10.0
-"""The same afterwards. A watchdog that expects messages more often gets them."""
+"""Seconds between two messages once the bot is ready. A watchdog that expects messages more often gets them."""
 START_EXTENSION = 60.0
 """While it starts, the bot asks for as many more seconds with each message."""
 MICROSECONDS = 1_000_000

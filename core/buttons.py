@@ -74,7 +74,7 @@ class ButtonPress:
 
     @property
     def model_digest(self) -> str:
-        """Of `RETRY_WITH`; see `short_digest`."""
+        """The digest of the model in a press of `RETRY_WITH`; see `short_digest`."""
         return self.argument.partition(":")[2]
 
 

@@ -18,13 +18,13 @@ class PlatformMetrics:
         """A request of this priority waited this long for the platform's rate limits."""
 
     def first_text_shown(self, seconds: float) -> None:
-        """So long after the question arrived, the person sees the first words."""
+        """The person sees the first words, `seconds` after the question arrived."""
 
     def text_shown(self, staleness: float) -> None:
         """New text is visible, `staleness` seconds after the model had written the first of it."""
 
     def answered(self, outcome: str, seconds: float) -> None:
-        """So long after the question arrived, its answer is complete. `outcome`: the final state of the turn."""
+        """The answer is complete, `seconds` after the question arrived. `outcome`: the final state of the turn."""
 
 
 class Metrics:
@@ -32,7 +32,7 @@ class Metrics:
         return NO_PLATFORM_METRICS
 
     def first_token_received(self, model: str, seconds: float) -> None:
-        """So long after the request, the model's first token arrived."""
+        """The model's first token arrived, `seconds` after the request."""
 
     def model_failed(self, model: str, failure: str) -> None:
         """A request to the model failed. `failure`: a `ModelFailure`."""

@@ -363,7 +363,7 @@ class Capabilities:
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
     """
     has_ephemeral_messages: bool = False
-    """`ephemeral` messages are visible to one person only, also while they are edited."""
+    """`ephemeral` messages are visible to one person only, even while they are edited."""
     max_ephemeral_age: float = 0.0
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
@@ -532,7 +532,7 @@ class SupportsManagers(Protocol):
 
 @runtime_checkable
 class SupportsPrivateChats(Protocol):
-    """Optional: for platforms where the bot can write to a person of its own accord."""
+    """Optional: for platforms where the bot can write to a person first."""
 
     async def open_private_chat(self, user: str) -> Place:
         """Where the bot and this person are alone. Raises `DeliveryError`."""

@@ -35,7 +35,7 @@ class Definition:
 
 
 class PrometheusPlatformMetrics(PlatformMetrics):
-    """Of one platform. Looks labels up once instead of with every event."""
+    """The metrics of one platform. Looks labels up once instead of with every event."""
 
     def __init__(self, metrics: "PrometheusMetrics", platform: str) -> None:
         self._refusals = metrics.refusals.labels(platform)

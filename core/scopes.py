@@ -27,7 +27,7 @@ class ScopeKind(StrEnum):
     PERSON = "person"
     SERVER = "server"
     ROLE = "role"
-    """Of a server's members; only for grants."""
+    """A role of a server's members; only for grants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ class Timings:
     claim_interval: float = 1.0
     """Between two searches for turns and named leases that other processes let go."""
     idle_claim_interval: float = 10.0
-    """The same for turns while none is open and no other process uses the database. Finds an event whose receiver was
-    cancelled while it was stored."""
+    """Between two searches for turns while none is open and no other process uses the database. Finds an event whose
+    receiver was cancelled while it was stored."""
     lease_cancel_timeout: float = 6.0
     """For the work under a lost lease to end."""
 
@@ -105,7 +105,7 @@ class Timings:
     shutdown_grace: float = 12.0
     """For running answers to end after a stop signal."""
     failure_grace: float = 1.0
-    """The same when an adapter cannot go on."""
+    """For running answers to end when an adapter cannot go on."""
     adapter_stop_timeout: float = 5.0
     """For the adapters to end after that."""
     exit_deadline: float = 19.0
@@ -130,7 +130,7 @@ class Timings:
     catalogue_refresh_interval: float = 3600.0
     """Between two fetches of the list of models."""
     catalogue_retry_interval: float = 60.0
-    """The same after one that failed."""
+    """Until the list is fetched again after a failure."""
     catalogue_search_interval: float = 10.0
     """Between two fetches for people who choose a model that is not in the list."""
     catalogue_search_timeout: float = 5.0

@@ -22,7 +22,7 @@ app = typer.Typer()
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write. It must not exist.")], config_file: ConfigFile = None
 ) -> None:
-    """Copy the database to a file, also while the bot runs, and check the copy.
+    """Copy the database to a file, even while the bot runs, and check the copy.
 
     The file can be restored to SQLite and to PostgreSQL.
     """
@@ -91,7 +91,7 @@ def forget(
         typer.Option("--log", help="Log file in which lines that name the person are blanked. Can be repeated."),
     ] = None,
 ) -> None:
-    """Erase everything that is stored about a person, also while the bot runs. There is no way back.
+    """Erase everything that is stored about a person, even while the bot runs. This cannot be undone.
 
     In shared conversations, their questions, the answers to them, and their notes and files are erased. They lose the
     permission to use the bot; a ban stays. Earlier backups still contain the person.

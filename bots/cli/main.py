@@ -205,7 +205,7 @@ def top(
     interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds between two views.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view and exit. Default without a terminal.")] = False,
 ) -> None:
-    """Show live what the bot is doing: turns, platforms that make it wait, quotas, paused models and failures.
+    """Show what the bot is doing, live: turns, platforms that make it wait, quotas, paused models and failures.
 
     Reads the database only, so it works for all processes of a bot. Ctrl+C ends it.
     """
@@ -241,7 +241,7 @@ def sandbox(
         bool, typer.Option("--no-browser", help="Serve the page and print its address, but open no browser.")
     ] = False,
 ) -> None:
-    """Try the whole product without an account: the real bots, connected to simulated services.
+    """Try Parley without an account: the real bots, connected to simulated services.
 
     Opens a page with a client for each platform, and a view of what happens inside.
     """

@@ -1,6 +1,6 @@
 """Builds cards from Discord's components V2, and remembers whether Discord accepts them.
 
-A message with the flag has no content, and keeps the flag for good: what it shows later is built of components, too.
+A message with the flag has no content, and keeps the flag for ever: what it shows later is built of components, too.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

@@ -20,7 +20,7 @@ REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED = 160009, 160010
 
 COMMAND_EXPIRED_TEXT = "This command can no longer be answered"
 CONNECTION_LOST_TEXT = gettext_noop("The connection to Discord was lost")
-NO_WRITE_PERMISSION_TEXT = gettext_noop("I do not have permission to write in this channel")
+NO_WRITE_PERMISSION_TEXT = gettext_noop("I don't have permission to write in this channel")
 RATE_LIMIT_TEXT = gettext_noop("Discord limits how often I may write")
 TOKEN_REJECTED_TEXT = "Discord rejected the bot's token. Set DISCORD_BOT_TOKEN to the current one."  # noqa: S105 (no token)
 
@@ -41,15 +41,15 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
         30046: "Too many edits of an old message",
     },
     DeliveryFailure.FORBIDDEN: {
-        50001: gettext_noop("I cannot see this channel"),
+        50001: gettext_noop("I can't see this channel"),
         50005: gettext_noop("I can only edit my own messages"),
         50007: gettext_noop("This person does not accept direct messages from me"),
         50013: NO_WRITE_PERMISSION_TEXT,
         50083: gettext_noop("The thread is archived"),
         50278: gettext_noop("This person does not accept direct messages from me"),
         160005: gettext_noop("The thread is locked"),
-        160009: gettext_noop("I am not allowed to read the messages of this channel"),
-        160010: gettext_noop("I am not allowed to reply to this message"),
+        160009: gettext_noop("I'm not allowed to read the messages of this channel"),
+        160010: gettext_noop("I'm not allowed to reply to this message"),
     },
     DeliveryFailure.REJECTED: {
         40005: gettext_noop("The message is too large for Discord"),

@@ -1,4 +1,4 @@
-"""Opens forms over the chat, and turns what people enter into commands of theirs."""
+"""Opens forms over the chat, and turns what people enter into their commands."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace

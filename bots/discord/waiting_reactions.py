@@ -1,7 +1,7 @@
 """Marks questions that wait by a reaction of the bot.
 
 Discord allows one reaction in a quarter of a second in a channel. A mark that would have to wait is left out; a removal
-waits, because the mark would stay for good.
+waits, because the mark would stay for ever.
 """
 
 from urllib.parse import quote

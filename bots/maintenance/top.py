@@ -29,7 +29,7 @@ BAR_CHARS = 20
 class Snapshot:
     overview: Overview
     quotas: list[tuple[Model, QuotaStatus]]
-    """Of the models used today."""
+    """Quotas of the models used today."""
     pauses: list[StoredPause]
 
 

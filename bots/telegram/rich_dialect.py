@@ -27,7 +27,7 @@ from core.port import Part, RichMode
 
 MAX_UNITS = 32_768
 MAX_PLAIN_UNITS = 4096
-"""Of text with entities."""
+"""The longest text with entities, in UTF-16 units."""
 MAX_BLOCKS = 500
 MAX_CACHED_BLOCKS = 2_000
 MAX_DIRECTION_CHARS = 500
@@ -91,7 +91,7 @@ class RichDialect:
         )
         return Part(text, {"rich": content}) if written else Part("")
 
-    # What is known of blocks
+    # Cached blocks
 
     def _needs_rich(self, block: Block) -> bool:
         known = self._needs.get(id(block))

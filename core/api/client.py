@@ -93,7 +93,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class StreamBody:
-    """Of a response that streams."""
+    """The body of a streamed response."""
 
     read: Callable[[], Awaitable[bytes]]
     """Returns what has arrived; empty at the end."""
@@ -108,7 +108,7 @@ class StreamTimeouts:
     connect: float = 10
     first_token: float = 120
     reasoning_first_token: float = 600
-    """The same for models that are known to reason, which some services do silently."""
+    """The same limit for models known to reason; some services send nothing meanwhile."""
     between_tokens: float = 60
     total: float = 900
 

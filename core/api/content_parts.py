@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 MAX_DEPTH = 4
-"""Of parts within parts."""
+"""How deep parts may be nested."""
 REASONING_TYPE_WORDS = ("think", "reason")
 """In the types of parts: `thinking`, `reasoning_text`, `redacted_thinking`."""
 TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "summary", "refusal", "value")

@@ -36,7 +36,7 @@ class OnlyReasoning:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """The service's token count of the request so far. The last report counts, also if the stream breaks off."""
+    """The service's token count of the request so far. The last report counts, even if the stream breaks off."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

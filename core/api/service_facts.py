@@ -1,4 +1,4 @@
-"""What a model service has taught about its models, so that no request repeats a mistake.
+"""Facts learned about the models of a service, so that no request repeats a mistake.
 
 Here the facts live in memory; `core.conversation.learned_facts` shares them among processes.
 """
@@ -19,7 +19,7 @@ class FactKind(StrEnum):
     CONTEXT_LIMIT = "context limit"
     """The model's context window, in tokens."""
     COUNTED_LIMIT = "counted limit"
-    """The same, derived from the count of a single request that was cut. A second count makes it a CONTEXT_LIMIT."""
+    """The window, derived from the count of a single request that was cut. A second count makes it a CONTEXT_LIMIT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class _CodeTracker:
     _span: int = 0
     """Backticks that opened the current code span; 0 outside."""
     _fence: int = 0
-    """The same of a fenced block."""
+    """Backticks that opened the current fenced block; 0 outside."""
     _is_line_blank: bool = True
 
     def feed(self, text: str) -> None:
@@ -118,7 +118,7 @@ class ThinkTagParser:
     """The reasoning ended without a closing tag. If that comes later, it ends there."""
     _partial_tag: str = ""
     _last_char: str = ""
-    """Of what has been taken apart."""
+    """The last character that was parsed."""
     _later_block: list[str] = field(default_factory=list)
     _later_chars: int = 0
     _code: _CodeTracker = field(default_factory=_CodeTracker)

@@ -130,8 +130,8 @@ _OTHERS = (
         details=gettext_noop(
             "Without a name it shows the current model and a menu. `me` means all your chats, `chat` everyone in "
             "this chat, `server` everyone on the server. `here`, the default, means this chat or thread: for everyone "
-            "in it if you manage it, else for your messages. `/model reset`, with or without one of these words, "
-            "removes the choice made there."
+            "in it if you manage it, otherwise only for your own messages. `/model reset`, with or without one of "
+            "these words, removes the choice made there."
         ),
         example="/model llama-3.3 me",
     ),
@@ -163,7 +163,7 @@ _OTHERS = (
     Command(
         "new",
         gettext_noop("Start a new conversation"),
-        (Argument("question", gettext_noop("What to begin with")),),
+        (Argument("question", gettext_noop("Your first question")),),
         details=gettext_noop(
             "The model no longer sees earlier messages. Notes, files and settings stay. With a question, the new "
             "conversation begins with it."

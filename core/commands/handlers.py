@@ -160,4 +160,4 @@ INTERNAL_HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]
     WELCOME_COMMAND: welcome_reply,
     CONTINUE_FROM_COMMAND: continue_from_reply,
 }
-"""What the bot writes of its own accord, and what a platform has another control for."""
+"""Commands that nobody types: the bot's unprompted messages, and actions that have another control on a platform."""

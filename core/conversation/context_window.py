@@ -20,7 +20,7 @@ from core.conversation.tokens import TokenWeights
 ESTIMATE_RESERVE_FRACTION = 0.25
 """Reserve as a share of an estimate: 19 of 20 estimates are off by less."""
 UNCALIBRATED_RESERVE_FRACTION = 0.4
-"""The same for a model whose token weights are not learned yet."""
+"""Reserve as a share of an estimate for a model whose token weights are not learned yet."""
 COUNTED_RESERVE_FRACTION = 0.02
 """Reserve as a share of the tokens that the service counted."""
 MIN_RESERVE_TOKENS = 64

@@ -1,6 +1,6 @@
-"""What a model service has taught, shared by all processes through the database.
+"""Facts learned about models, shared by all processes through the database.
 
-Every fact expires, because services change. An expired fact costs one rejected request, which teaches it again.
+Every fact expires, because services change. An expired fact costs one rejected request, which is then learned again.
 """
 
 from collections.abc import Iterable, Sequence

@@ -17,7 +17,7 @@ MAX_QUOTES = 20
 MAX_QUOTED_MESSAGE_CHARS = 12_000
 MAX_AUTHOR_CHARS = 100
 MAX_KNOWN_CHARS = 300
-"""Of a quoted answer that the conversation contains anyway."""
+"""How much is quoted of an answer that the conversation already contains."""
 QUOTE_END = "[End of quoted material]"
 DESCRIPTIONS = {
     QuoteKind.REPLY: "the message{author} that this question replies to",

@@ -183,7 +183,7 @@ class Preview:
         if error.failure in (DeliveryFailure.GONE, DeliveryFailure.FORBIDDEN):
             self._on_gone()  # nobody would see the rest of the answer, so do not pay for it
 
-    # When
+    # When to show a preview
 
     async def _wait_until_due(self) -> None:
         """Wait until there is something to show: the first words at once, what follows at a pace."""
@@ -234,7 +234,7 @@ class Preview:
         else:
             await wait_for_event(self._changed, timeout, self._clock)
 
-    # What
+    # What to show
 
     async def _show_newest(self) -> None:
         if not self._text and not self._is_status_due():
@@ -342,7 +342,9 @@ class Preview:
         return not await interruption.cuts_short(self._acquire(kind, self._priority(self._text)))
 
     async def _acquire(self, kind: RequestKind, priority: Priority) -> None:
-        since = None if math.isinf(self._shown_at) else self._shown_at
+        last_shown_at = None if math.isinf(self._shown_at) else self._shown_at
         capabilities = self._adapter.capabilities(self._outbox.place)  # limits may change
         chat = self._outbox.place.chat
-        self._granted_at = await self._rate_limiter.acquire(chat, capabilities, priority, kind, since=since)
+        self._granted_at = await self._rate_limiter.acquire(
+            chat, capabilities, priority, kind, last_shown_at=last_shown_at
+        )

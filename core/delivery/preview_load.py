@@ -51,7 +51,7 @@ class PreviewLoad:
             self._previews -= 1
 
     async def pause(self, seconds: float) -> None:
-        """Wait between two previews of an answer: also while other questions start, but not longer than twice."""
+        """Wait `seconds` before the next preview of an answer, or up to twice as long while other questions start."""
         due_at = self._clock.monotonic() + seconds
         await self._clock.sleep(seconds)
         lateness = max(0.0, self._clock.monotonic() - due_at)

@@ -117,7 +117,7 @@ class _Waiter:
     """Among those that wait for the same limit."""
     priority: Priority
     asked_at: float
-    since: float
+    last_shown_at: float
     queue: _Queue
     grant: "asyncio.Future[None]"
     is_pending: bool = False
@@ -165,18 +165,20 @@ class RateLimiter:
         priority: Priority,
         kind: RequestKind = RequestKind.MESSAGE,
         *,
-        since: float | None = None,
+        last_shown_at: float | None = None,
     ) -> float:
-        """Wait until a request may be sent to `chat`, which has these capabilities now. Returns when that was.
+        """Wait until a request may be sent to `chat`, which has these capabilities now. Returns the time of the grant
+        (`Clock.monotonic`).
 
-        `since`: when the person saw the last of what the request shows (`Clock.monotonic`); now, if it is new.
+        `last_shown_at`: when the person last saw an earlier state of what the request shows; None if it is new.
         """
         asked_at = self._clock.monotonic()
-        since = asked_at if since is None else since
+        last_shown_at = asked_at if last_shown_at is None else last_shown_at
         while True:
             queue = self._queue_of(chat, capabilities, kind)
             grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiter = _Waiter((priority, since, next(self._sequence)), priority, asked_at, since, queue, grant)
+            order = (priority, last_shown_at, next(self._sequence))
+            waiter = _Waiter(order, priority, asked_at, last_shown_at, queue, grant)
             heapq.heappush(queue.waiters, waiter)
             self._serve(queue)
             try:
@@ -190,7 +192,7 @@ class RateLimiter:
                 return granted_at
 
     def request_ended(self, granted_at: float) -> None:
-        """The request that was granted then has been answered.
+        """The request that was granted at `granted_at` has been answered.
 
         On a busy machine, it may have been sent late: it counts later by what it took longer than the fastest of the
         last requests. A slow network changes nothing, because there all requests arrive later by the same time.
@@ -365,7 +367,7 @@ class RateLimiter:
             (lambda window: self._reserve(queue, window, waiter, now)) if leaves_room else None,
             is_preview=leaves_room and priority is Priority.PREVIEW,
         )
-        long_answer_at = waiter.since + BUSY_FIRST_TEXT_DELAY
+        long_answer_at = waiter.last_shown_at + BUSY_FIRST_TEXT_DELAY
         if priority is Priority.FIRST_TEXT and now < long_answer_at:
             return min(ready_at, long_answer_at)
         return ready_at
@@ -379,7 +381,7 @@ class RateLimiter:
         if waiter.priority is Priority.PREVIEW:
             new_answers = sum(time > now - window.seconds for time in chat.opened_at)
             needed = min(chat.open_answers + REQUESTS_PER_ANSWER * new_answers, max(1, max_reserved))
-        elif now < waiter.since + BUSY_FIRST_TEXT_DELAY:
+        elif now < waiter.last_shown_at + BUSY_FIRST_TEXT_DELAY:
             # Whoever gets an answer soon often asks again: the window also has room for that answer.
             return min(2 * chat.open_answers, max_reserved)
         else:
@@ -392,7 +394,7 @@ class RateLimiter:
             waiter.is_pending = False
             queue.windows.pending -= 1
             if queue.chat.blocked_until > now:  # blocked while the request waited for the account
-                waiter.order = (waiter.priority, waiter.since, next(self._sequence))
+                waiter.order = (waiter.priority, waiter.last_shown_at, next(self._sequence))
                 heapq.heappush(queue.waiters, waiter)
                 self._serve(queue)
                 return
@@ -421,7 +423,7 @@ class RateLimiter:
 def _account_order(waiter: _Waiter) -> tuple[int, float]:
     match waiter.priority:
         case Priority.PREVIEW:
-            return 1, waiter.since
+            return 1, waiter.last_shown_at
         case Priority.FIRST_TEXT:
             return 0, waiter.asked_at - FIRST_TEXT_HEAD_START
     return 0, waiter.asked_at

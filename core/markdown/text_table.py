@@ -18,7 +18,7 @@ MAX_GRID_WIDTH = 40
 """What a phone shows in a line."""
 SEPARATOR_WIDTH = 3
 MAX_LABEL_WIDTH = 30
-"""Of a header that a record repeats."""
+"""The longest header that a record repeats."""
 
 
 def is_grid(table: Table) -> bool:

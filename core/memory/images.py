@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 MAX_PIXELS = 60_000_000
-"""Of a picture before it is scaled down."""
+"""The largest picture that is scaled down."""
 MAX_ASPECT_RATIO = 100
 MAX_ENCODED_BYTES = 3_000_000
 QUALITIES = (85, 70, 50)
-"""Of JPEG. The first one whose result is small enough counts."""
+"""Qualities of JPEG, tried in order until the result is small enough."""
 MEDIA_TYPE = "image/jpeg"
 
 

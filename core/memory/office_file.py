@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 ZIP_SIGNATURE = b"PK\x03\x04"
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""Of Office files from before 2007, and of encrypted ones."""
+"""The first bytes of Office files from before 2007, and of encrypted ones."""
 ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 MAX_ENTRIES = 10_000
 MAX_UNPACKED_BYTES = 150_000_000
 MAX_XML_BYTES = 30_000_000
-"""Of one file with text in the archive. In memory, it takes about ten times as much."""
+"""The largest text file in the archive. In memory, it takes about ten times as much."""
 TEXT_SUFFIXES = (".xml", ".rels", ".html", ".xhtml", ".htm", ".opf")
 ENTRY_BY_KIND = {
     FileKind.WORD: "word/document.xml",

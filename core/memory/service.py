@@ -53,7 +53,7 @@ SMALL_FILE_TOKENS = 1500.0
 """A file up to this size is not embedded: the model reads all of it with the question that it came with. Later
 questions embed it if there are any."""
 WHOLE_FILE_SHARE = 0.8
-"""Of the room for what is found; the rest is for the list of files and the like."""
+"""How much of the room for search results one whole file may take; the rest is for the list of files and the like."""
 READING_SHARE = 0.3
 """The share of the progress that reading a file takes; embedding takes the rest."""
 MIN_QUERY_TOKENS = 50.0

@@ -79,7 +79,7 @@ def list_pending(connection: Connection, limit: int) -> PendingRequests:
 
 
 def seconds_until_announcement(connection: Connection, interval: float) -> float | None:
-    """Until the operators may be told of new requests: at most once in `interval` seconds. None: nothing is new."""
+    """Until the operators may be told of new requests: at most once in `interval` seconds. None if none is new."""
     if connection.scalar(select(func.count()).where(IS_PENDING, access_requests.c.announced_at.is_(None))) == 0:
         return None
     elapsed = connection.scalar(select(database_now() - func.max(access_requests.c.announced_at)))
@@ -124,12 +124,12 @@ def decide_request(
 
 
 def as_notice(incoming: Incoming, command: str, key: str) -> Incoming:
-    """The event by which the bot writes to the sender of `incoming` of its own accord: the reply to `command`."""
+    """The event by which the bot writes to the sender of `incoming` unprompted: the reply to `command`."""
     return replace(_without_content(incoming), command=command, key=key)
 
 
 def accept_notice(connection: Connection, notice: Incoming, delay: float = 0.0) -> None:
-    """Open the turn of a message that the bot writes of its own accord, after `delay` seconds at the earliest."""
+    """Open the turn of a message that the bot writes unprompted, after `delay` seconds at the earliest."""
     accept_event(
         connection,
         notice,

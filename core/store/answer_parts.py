@@ -29,7 +29,7 @@ class SentPart:
     message_id: str | None
     """Only if the state is `SENT`."""
     digest: str
-    """Of the content; an empty string while previews change it."""
+    """The digest of the content; empty while previews change it."""
 
 
 def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]:

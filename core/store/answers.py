@@ -70,7 +70,7 @@ def store_answer(
 
     Returns False if an earlier call already stored the answer but its result never arrived. `replaces_last` excludes
     the previous question and answer from the history, or this question if there is no new answer; the answers to the
-    same question are variants, also if its text has changed since `first_turn` asked it. `companion_of`: several
+    same question are variants, even if its text has changed since `first_turn` asked it. `companion_of`: several
     models answer the question at the same time, which this turn asked first; the first answer is the one in the
     history. `parent_turn`: see `Question`. After a /new that is newer than the turn, the question and its answer are
     excluded. An empty `answer` stores only the question, so that it can be asked again. `final_state` is the turn's
@@ -270,7 +270,7 @@ def find_answer(connection: Connection, conversation_id: int, message_id: str) -
 
 
 def find_parent(connection: Connection, conversation_id: int, person_key: str, answered_turn: int | None) -> int | None:
-    """From which exchange the person's next question continues, as its first turn; None: the newest.
+    """The exchange from which the person's next question continues, as its first turn; None for the newest.
 
     `answered_turn`: the exchange that the person replies to (`find_answer`).
     """
@@ -284,7 +284,7 @@ def find_parent(connection: Connection, conversation_id: int, person_key: str, a
 
 
 def find_parent_again(connection: Connection, conversation_id: int, question: Question) -> int | None:
-    """From which exchange `question` continues when it is asked again; None: the newest."""
+    """The exchange from which `question` continues when it is asked again; None for the newest."""
     if question.parent_turn is None:
         return None
     of_parent = (_is_variant_of(question.parent_turn), messages.c.role == "assistant")

@@ -29,7 +29,7 @@ MAX_BATCH_ATTACHMENTS = 20
 MAX_BATCH_QUOTES = 20
 MAX_BATCH_CHARS = 200_000
 MAX_JOINED_CHARS = 200
-"""Of each of several questions that are answered together."""
+"""The longest question that is answered together with others."""
 MAX_JOINED_QUESTIONS = 10
 MAX_JOINED_AGE = 60.0
 """Seconds since the first of them was stored: the age of the joined question is that of the first."""

@@ -47,11 +47,11 @@ from core.store.schema import (
 from core.store.turns import TurnState
 
 PENDING_PREFIX = "erasure:"
-"""Of keys in `key_values`: a person's, with the turn by which they asked for the erasure."""
+"""Begins the keys in `key_values` that name a person to erase. The value is the turn by which they asked for it."""
 REWRITE_KEY = "rewrite"
-"""Of `key_values`: the file has to be rewritten. Each erasure has a value of its own."""
+"""A key in `key_values`, as long as the file has to be rewritten. Each erasure stores its own value."""
 TOMBSTONE_KEY = "erased"
-"""Of the conversation of the empty message."""
+"""The key of the conversation that holds the empty message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class StoreLoad:
 
 
 def measure_load(connection: Connection) -> StoreLoad:
-    """Of all accounts and processes."""
+    """Measure the load of all accounts and processes."""
     oldest_age = database_now() - func.min(turns.c.created_at)
     rows = connection.execute(
         select(turns.c.state, func.count().label("turns"), oldest_age.label("age"))

@@ -63,7 +63,7 @@ class MemoryLimits:
     max_entries: int = 200
     """Notes and files."""
     max_chunks: int = 6_000
-    """Of notes and files."""
+    """How many chunks notes and files may have."""
     max_indexed_messages: int = 3_000
 
 
@@ -97,7 +97,7 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredVector:
-    """Of a chunk."""
+    """The vector of one chunk."""
 
     id: int
     kind: ChunkKind
@@ -110,7 +110,7 @@ class ScoredChunk:
     id: int
     kind: ChunkKind
     name: str
-    """Of the file; empty for a message."""
+    """The file's name; empty for a message."""
     label: str
     text: str
     score: float

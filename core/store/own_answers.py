@@ -10,7 +10,7 @@ from core.store.schema import messages, turns
 
 MAX_SEARCHED_TURNS = 40
 MAX_SEARCHED_CHARS = 20_000
-"""Of each text: more than one message shows."""
+"""How many characters of each answer are searched: more than one message shows."""
 
 
 @dataclass(frozen=True, slots=True)

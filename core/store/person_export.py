@@ -32,7 +32,7 @@ class ExportedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     pictures: str = ""
     """Where the platform has them, as it is stored: JSON."""
     reasoning: str = ""
-    """Of the model, as long as it is stored."""
+    """The model's reasoning, as long as it is stored."""
 
 
 class ExportedEntry(msgspec.Struct, frozen=True):

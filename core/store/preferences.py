@@ -25,7 +25,7 @@ class PreferenceName(StrEnum):
     LANGUAGE = "language"
     """Which the person chose for the bot's own messages."""
     CLIENT_LANGUAGE = "client language"
-    """Of the person's client, as its last event that named one said."""
+    """The language of the person's client, from the last event that named one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ NO_OTHER_MODEL = gettext_noop("There is no other model.")
 ANSWER_EXPIRED = gettext_noop(
     "This answer is too old for its buttons: what they need was deleted. Send your question again."
 )
-NOT_YOUR_ANSWER = gettext_noop("This answer belongs to someone else.")
+NOT_YOUR_ANSWER = gettext_noop("This answer belongs to somebody else.")
 NOT_YOUR_PRESS = gettext_noop(
     "Only the person who asked can use this button, and only for a while. You can ask in a message of your own."
 )
@@ -188,12 +188,12 @@ def answer_continues(chars: int) -> str:
     """In place of the messages of an answer that takes too many; in whole thousands, so that it changes rarely."""
     thousands = chars // 1000 * 1000
     return ngettext(
-        "The answer goes on: {count} character so far.", "The answer goes on: {count} characters so far.", thousands
+        "The answer continues: {count} character so far.", "The answer continues: {count} characters so far.", thousands
     ).format(count=format_number(thousands))
 
 
 def reading_progress(name: str, percent: int) -> str:
-    return gettext("Reading {name}: {percent} %").format(name=isolate(name), percent=percent)
+    return gettext("Reading {name}: {percent}%").format(name=isolate(name), percent=percent)
 
 
 def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = False) -> str:
@@ -309,7 +309,7 @@ def allowance_used_up(limit: str, seconds: float, *, is_chat: bool) -> str:
 
 def quota_warning(warning: QuotaWarning) -> str:
     """For the operator."""
-    return gettext("{model}: {percent} % of today's quota used. It resets in {duration}.").format(
+    return gettext("{model}: {percent}% of today's quota used. It resets in {duration}.").format(
         model=isolate(warning.model),
         percent=round(warning.used_fraction * 100),
         duration=format_duration(warning.seconds_until_reset),

@@ -28,15 +28,15 @@ FILES_HINT = gettext_noop(
 COMMAND_HELP_HINT = gettext_noop("`/help COMMAND` explains one command.")
 
 KEY_DELETED = gettext_noop("Your key is deleted.")
-NO_KEY = gettext_noop("You have no key here.")
+NO_KEY = gettext_noop("You have not stored an API key.")
 PERSONAL_KEY_USED = gettext_noop("Your questions use your own API key. Delete it with `/key remove`.")
 BOT_KEY_USED = gettext_noop(
     "Your questions use the bot's API key. To use your own IO Intelligence key and its quota, send `/key KEY` in a "
     "private chat with me."
 )
 KEY_UNREADABLE = gettext_noop(
-    "Your key can no longer be read because the operator changed the secret, so your questions use the bot's key. "
-    "Send yours again with `/key KEY`, or delete it with `/key remove`."
+    "Your key can no longer be read because the operator changed the encryption secret, so your questions use the "
+    "bot's key. Send yours again with `/key KEY`, or delete it with `/key remove`."
 )
 KEYS_DISABLED = gettext_noop("This bot doesn't accept personal API keys.")
 KEY_IN_GROUP = gettext_noop("Send your key only in a private chat with me.")
@@ -81,7 +81,7 @@ def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, 
     ).format(model=markdown_name(model))
     operator = [gettext("You are now an operator of this bot.")] if is_new_operator else []
     what_else = gettext(
-        "Choose another model with /model, start a new conversation with /new, see everything else with /help."
+        "Choose another model with /model, start a new conversation with /new, and see everything else with /help."
     )
     return " ".join([hello, *operator, how_to_ask, what_else])
 
@@ -117,7 +117,7 @@ def unknown_command(closest: str | None) -> str:
 
 
 def history_reset(model: str) -> str:
-    return gettext("New conversation with **{model}**. Earlier messages are left out.").format(
+    return gettext("New conversation with **{model}**. It does not see earlier messages.").format(
         model=markdown_name(model)
     )
 

@@ -12,7 +12,7 @@ from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
 from core.texts.formatting import count_entries, format_date, format_number, isolate, join_all, markdown_name
 
 MAX_ENTRY_CHARS = 120
-"""Of a note's text in the list."""
+"""How much of a note the list shows."""
 
 ASK_ABOUT_FILE = gettext_noop("Ask me about it.")
 NOTE_MISSING = gettext_noop("What should I remember? Use `/remember TEXT`.")
@@ -140,9 +140,11 @@ def which_entry(entries: Sequence[MemoryEntry]) -> str:
 def confirm_clear(statistics: MemoryStatistics) -> str:
     entries = count_entries(statistics.note_count, statistics.file_count)
     text = (
-        gettext("This deletes {entries} of this conversation for good. To do so, send `/memory clear {word}`.")
+        gettext("This permanently deletes {entries} of this conversation. To confirm, send `/memory clear {word}`.")
         if entries
-        else gettext("This deletes the memory of this conversation for good. To do so, send `/memory clear {word}`.")
+        else gettext(
+            "This permanently deletes the memory of this conversation. To confirm, send `/memory clear {word}`."
+        )
     )
     return text.format(entries=entries, word=CONFIRM_CLEAR)
 

@@ -101,7 +101,7 @@ def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
 def several_models(query: str, candidates: Iterable[Model]) -> str:
     """In a command that names several models, so that a button could not choose one."""
     names = ", ".join(f"`{model.name}`" for model in candidates)
-    return gettext("Several models match {query}: {names}. Write more of the name.").format(
+    return gettext("Several models match {query}: {names}. Type more of the name.").format(
         query=quote(query), names=names
     )
 

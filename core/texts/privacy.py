@@ -41,7 +41,7 @@ def privacy_page(settings: Settings, service: str) -> str:
                 settings.inactive_days,
             ).format(count=format_number(settings.inactive_days))
         )
-    blocks.append(gettext("I do not store pictures or recordings."))
+    blocks.append(gettext("I don't store pictures or recordings."))
     blocks.append(
         gettext("Your questions go to the model service {service}, which has rules of its own.").format(
             service=code_span(service)

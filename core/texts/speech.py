@@ -6,7 +6,7 @@ from core.memory.file_document import MAX_FILE_BYTES
 from core.texts.formatting import isolate
 
 MAX_SHOWN_CHARS = 300
-"""Of a transcript under an answer."""
+"""How much of a transcript stands under an answer."""
 
 LISTENING = gettext_noop("Listening…")
 NOT_SUPPORTED = gettext_noop(

@@ -20,8 +20,10 @@ IMPORT_EXPIRED = gettext_noop("This import is no longer stored. Send the file ag
 def exported_partly(number: int) -> str:
     """A file with more than `number` messages would be too large for /import."""
     return ngettext(
-        "Your conversation: one file to read, and one for /import with the newest {count} message: more do not fit.",
-        "Your conversation: one file to read, and one for /import with the newest {count} messages: more do not fit.",
+        "Your conversation: one file to read, and one for /import with the newest {count} message, because "
+        "more would not fit.",
+        "Your conversation: one file to read, and one for /import with the newest {count} messages, because "
+        "more would not fit.",
         number,
     ).format(count=format_number(number))
 
@@ -41,5 +43,5 @@ def import_question(number: int) -> str:
 
 def messages_imported(number: int) -> str:
     return ngettext(
-        "{count} message imported. Go on from there.", "{count} messages imported. Go on from there.", number
+        "{count} message imported. Continue from there.", "{count} messages imported. Continue from there.", number
     ).format(count=format_number(number))

@@ -56,7 +56,7 @@ def allowance(allowance: Allowance) -> str:
 
 
 def embedding_usage(tokens: int, remaining_tokens: int | None) -> str:
-    """Of a key, which several people may share."""
+    """The usage of a key, which several people may share."""
     if remaining_tokens is None:
         return gettext("Notes and files on this key: {tokens} embedding tokens.").format(tokens=format_number(tokens))
     return gettext("Notes and files on this key: {tokens} embedding tokens; {remaining} left.").format(

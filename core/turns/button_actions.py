@@ -39,7 +39,7 @@ MENU_COMMANDS = ("model", "models", "import", "settings", "persona", "language",
 
 
 def target_turn(incoming: Incoming) -> int | None:
-    """The turn that an event asks to stop. None: any that is running; 0: the event names none that exists."""
+    """The turn that an event asks to stop; None for any that runs, 0 if the event names none that exists."""
     if incoming.kind is EventKind.BUTTON:
         press = parse_action(incoming.text)
         return (press.turn_id if press else None) or 0

@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_FILE_NAME = "answer.md"
 MAX_SINGLE_MESSAGE_NOTE_CHARS = 400
-"""Of the note under an answer that has one message. Longer ones are cut."""
+"""The longest note under an answer that has one message. Longer ones are cut."""
 FILE_REFUSALS = (DeliveryFailure.FORBIDDEN, DeliveryFailure.REJECTED)
 
 

@@ -71,7 +71,7 @@ class RunningTurn:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it needs more than its platform, for which it may wait for hours."""
+        """Whether the turn uses this process's capacity. False while it waits for its platform, perhaps for hours."""
         return not self.claimed.outbox.is_waiting
 
     @property
@@ -111,8 +111,8 @@ class Engine:
         self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
         self._wake_up = asyncio.Event()
         self._max_suspects = 1
-        """How many suspects run at once. One may kill the process, and the others would be blamed for it. Each that
-        ends well doubles the number: as the process lives, most of them are innocent."""
+        """How many suspects run at once. One may crash the process, which counts as a failed attempt for all that run
+        with it. So the number starts at 1, and doubles with each suspect that ends normally."""
         self._next_thorough_claim = 0.0
         """When to look for suspects and leases that are too long, by `Clock.monotonic`: not with every claim."""
         self._is_closing = False

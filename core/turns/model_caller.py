@@ -61,7 +61,7 @@ class ModelCaller:
     image_references: tuple[ImageReference, ...] = ()
     """The pictures of the question."""
     images: tuple[MessageImage, ...] = ()
-    """The same for models with vision; empty if the chosen model has none."""
+    """The pictures themselves, for a model with vision; empty for others."""
     answer: StreamedAnswer = field(default_factory=StreamedAnswer)
     needs_truncation_note: bool = False
     """The request left out old messages, and the person has not been told so yet."""

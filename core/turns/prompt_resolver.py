@@ -85,7 +85,7 @@ class PromptResolver:
     async def resolve(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
         """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `QuestionRefused`.
 
-        None: nothing, because an edited question is unchanged or no longer part of the conversation.
+        Returns None if an edited question is unchanged or no longer part of the conversation.
         """
         incoming = claimed.turn.incoming
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
@@ -118,7 +118,7 @@ class PromptResolver:
         )
 
     async def find_parent(self, claimed: ClaimedTurn) -> int | None:
-        """From which exchange the question of a message continues, as its first turn; None: the newest."""
+        """The exchange from which the question of a message continues, as its first turn; None for the newest."""
         return await self._find_parent(claimed, await self._answered_turn(claimed))
 
     async def _find_parent(self, claimed: ClaimedTurn, answered_turn: int | None) -> int | None:

@@ -130,7 +130,7 @@ class QuestionHandler:
         return (_retry_button(claimed.turn.id),)
 
     async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, preferences: Preferences) -> ResolvedPrompt | None:
-        """What to ask a model. None: nothing, and the turn is finished."""
+        """What to ask a model. Returns None if there is nothing to ask; the turn is then finished."""
         is_too_old = claimed.turn.age_seconds > self._settings.too_old
         prompt = None
         try:
@@ -195,7 +195,7 @@ class QuestionHandler:
     async def _read_files(
         self, claimed: ClaimedTurn, prompt: ResolvedPrompt, api_key: ApiKey, *, has_vision: bool
     ) -> ReadFiles | None:
-        """Read the message's files. None: there is nothing to ask a model, and the turn is finished."""
+        """Read the message's files. Returns None if that leaves nothing to ask; the turn is then finished."""
         attachments = () if prompt.replaces_answer else _files_of(claimed)
         if not attachments:
             return ReadFiles()
@@ -227,7 +227,7 @@ class QuestionHandler:
         return replace(prompt, text=prompt.text or with_marks("", images or files), images=images)
 
     async def _load_images(self, claimed: ClaimedTurn, prompt: ResolvedPrompt) -> _ImageInput | None:
-        """The pictures for the model. None: one cannot be opened, or the person stopped, and the turn is finished."""
+        """The pictures for the model. None if one cannot be opened or the person stopped: the turn is finished."""
         images = QuestionImages(claimed, self._services)
 
         async def load_all() -> tuple[MessageImage, ...]:
@@ -256,7 +256,7 @@ class QuestionHandler:
     async def _offer_vision_model(
         self, claimed: ClaimedTurn, prompt: ResolvedPrompt, preferences: Preferences
     ) -> _ImageInput | None:
-        """Say that the model cannot see the pictures, and offer one that can. None: the turn is finished."""
+        """Say that the model cannot see the pictures, and offer one that can. None if this finished the turn."""
         if not prompt.images:
             return _ImageInput()
         models = self._services.models

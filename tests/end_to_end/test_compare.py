@@ -151,7 +151,7 @@ async def test_model_of_others_is_not_changed(harness: Harness, platform: str) -
     chat, stranger = ChatWithButtons(harness, platform), ChatWithButtons(harness, platform, "Eve")
     await compare(chat, "Who are you?")
     await stranger.ask("hello", "I am Llama-3.3-70B-Instruct")
-    for turn, reply in ((1, "This answer belongs to someone else."), (1000, "This answer is too old.*")):
+    for turn, reply in ((1, "This answer belongs to somebody else."), (1000, "This answer is too old.*")):
         await stranger.forge(encode_action(ButtonAction.USE_MODEL, turn))
         await stranger.wait_for(reply)
     for person in chat, stranger:

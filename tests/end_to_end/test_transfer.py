@@ -127,7 +127,7 @@ async def test_forged_presses_import_nothing(harness: Harness, platform: str) ->
     await send_import(chat, transcript(*HELLO), "The file has 2 messages.*")
     await stranger.ask("repeat: mine", "mine")
     await stranger.forge(encode_action(ButtonAction.IMPORT, 3))
-    await stranger.wait_for("This answer belongs to someone else.")
+    await stranger.wait_for("This answer belongs to somebody else.")
     await chat.forge(encode_action(ButtonAction.IMPORT, 1))
     await chat.wait_for("This import is no longer stored.*")
     for person, first in (chat, "repeat: one"), (stranger, "repeat: mine"):

@@ -158,11 +158,11 @@ async def test_strangers_and_forged_presses_change_nothing(harness: Harness, pla
     await stranger.ask("hello", "answer 3")
     for action in ButtonAction.SHOW_VARIANT, ButtonAction.CHOOSE_RETRY_MODEL:
         await stranger.forge(encode_action(action, 1))
-        await stranger.wait_for("This answer belongs to someone else.")
+        await stranger.wait_for("This answer belongs to somebody else.")
         await stranger.forge(encode_action(action, 1000))
         await stranger.wait_for("This answer is too old for its buttons.*")
     await stranger.forge(encode_action(ButtonAction.RETRY_WITH, "1:0123456789ab"))
-    await stranger.wait_for("This answer belongs to someone else.")
+    await stranger.wait_for("This answer belongs to somebody else.")
     await chat.forge(encode_action(ButtonAction.RETRY_WITH, "1:0123456789ab"))
     await chat.wait_for("This model is no longer available.*")
     await chat.ask("and then?", "answer 4")
@@ -216,7 +216,7 @@ async def test_only_the_person_who_asked_turns_the_pages_in_a_group(harness: Har
         await chat.server.press_button(bob, message, labels[label])
         await chat.server.wait_for(lambda: len(chat.answers) > count, 30)  # noqa: B023
         await harness.wait_until_stored(NO_OPEN_TURN)
-    assert set(chat.answers) == {"answer 2", "This answer belongs to someone else."}
+    assert set(chat.answers) == {"answer 2", "This answer belongs to somebody else."}
     await chat.server.press_button(chat.person, message, labels["▶"])
     await chat.server.wait_for(lambda: chat.answers[0] == "answer 1", 30)
     await harness.wait_until_stored(NO_OPEN_TURN)

@@ -168,7 +168,7 @@ async def test_missing_permission_is_reported_to_asker_once(harness: AdapterHarn
         incoming = await harness.mentioned()
         error = await failure_of(adapter.send(incoming.place, Part("x"), key=key, reply_to=incoming.message_id))
         assert error.failure is DeliveryFailure.FORBIDDEN
-    reason = "I do not have permission to write in this channel"
+    reason = "I don't have permission to write in this channel"
     assert harness.bot_texts(harness.dm) == [f"I couldn't answer you in <#{harness.channel.id}>: {reason}."]
 
 

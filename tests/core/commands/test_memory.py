@@ -43,7 +43,7 @@ async def test_notes_are_numbered_listed_and_deleted(tmp_path: Path, model: Mode
         ("/memory Clear  Confirm", texts.ALL_DELETED),
         (
             "/memory clear",
-            "This deletes the memory of this conversation for good. To do so, send `/memory clear confirm`.",
+            "This permanently deletes the memory of this conversation. To confirm, send `/memory clear confirm`.",
         ),
     ],
 )

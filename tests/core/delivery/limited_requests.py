@@ -33,11 +33,11 @@ class Requests:
         chat: str = "a",
         priority: Priority = Priority.FINAL,
         kind: RequestKind = RequestKind.MESSAGE,
-        since: float | None = None,
+        last_shown_at: float | None = None,
         block_seconds: float = 0,
     ) -> None:
         async def acquire() -> None:
-            await self.limiter.acquire(chat, capabilities, priority, kind, since=since)
+            await self.limiter.acquire(chat, capabilities, priority, kind, last_shown_at=last_shown_at)
             self.granted.append(name)
             self.times.append(self.clock.now)
             if block_seconds:

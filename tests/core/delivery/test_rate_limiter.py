@@ -79,7 +79,7 @@ async def test_first_text_overtakes_what_came_a_moment_before_in_the_account(clo
     await clock.advance(FIRST_TEXT_HEAD_START)
     await requests.add("new final", chat="d")
     await clock.advance(0.1)
-    await requests.add("first text", chat="e", priority=Priority.FIRST_TEXT, since=clock.now - 60)
+    await requests.add("first text", chat="e", priority=Priority.FIRST_TEXT, last_shown_at=clock.now - 60)
     await clock.advance(4)
     assert requests.granted == ["sent", "old final", "first text", "new final", "preview"]
 
@@ -88,7 +88,7 @@ async def test_most_outdated_preview_is_first(requests: Requests, clock: FakeClo
     await clock.advance(10)
     await requests.add("first", limited(1, 1.0))
     for name, since in (("shown lately", 9.0), ("most outdated", 2.0), ("outdated", 5.0)):
-        await requests.add(name, limited(1, 1.0), priority=Priority.PREVIEW, since=since)
+        await requests.add(name, limited(1, 1.0), priority=Priority.PREVIEW, last_shown_at=since)
     await clock.advance(3)
     assert requests.granted == ["first", "most outdated", "outdated", "shown lately"]
 

@@ -57,7 +57,7 @@ def test_allowance_names_limit_and_reset() -> None:
 
 def test_quota_warning_names_model_and_reset() -> None:
     assert answers.quota_warning(QuotaWarning("phi-4", 0.83, 3600)) == (
-        "phi-4: 83 % of today's quota used. It resets in 60 min."
+        "phi-4: 83% of today's quota used. It resets in 60 min."
     )
 
 
