@@ -111,7 +111,7 @@ async def test_renamed_file_is_cited_by_its_new_name(harness: Harness, platform:
 async def test_memory_is_cleared_only_after_a_confirmation(harness: Harness, platform: str) -> None:
     chat = PrivateChat(harness, platform)
     await chat.ask(f"/remember {NOTE}", "number 1")
-    await chat.ask("/memory clear", "This deletes 1 note of this conversation for good.")
+    await chat.ask("/memory clear", "This permanently deletes 1 note of this conversation.")
     explanation = await chat.ask("/memory delete", "Which one? Add its number")
     assert NOTE in explanation.replace("\\", "")
     await chat.ask("/memory", "1 note here")

@@ -63,7 +63,7 @@ async def test_everything_can_be_deleted(tmp_path: Path, model: ModelStandIn) ->
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/remember My dog is called Rex.")
         question = await chat.ask("/memory clear")
-        assert question.startswith("This deletes 1 note of this conversation for good.")
+        assert question.startswith("This permanently deletes 1 note of this conversation.")
         assert (await chat.ask("/memory")).startswith("1 note here.")
         assert await chat.ask("/memory clear confirm") == texts.ALL_DELETED
         assert (await chat.ask("/memory")).startswith("No notes or files yet.")
