@@ -33,9 +33,14 @@ MESSAGE_COMMANDS = (ASK_ABOUT_MESSAGE, CONTINUE_FROM_HERE)
 """The names of the commands in the context menu of messages."""
 
 PRIVATE_OPTION = "private"
-PRIVATE_COMMANDS = ("ask", "new")
-"""Those that reach the conversation which only the person sees."""
-PRIVATE_DESCRIPTION = gettext_noop("Only you see the question and the answer")
+PRIVATE_QUESTION = gettext_noop("Only you see the question and the answer")
+PRIVATE_CONVERSATION = gettext_noop("For your private questions in this channel")
+PRIVATE_DESCRIPTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("ask", "new", "retry"), PRIVATE_QUESTION),
+    **dict.fromkeys(("stop", "context", "remember", "memory", "export"), PRIVATE_CONVERSATION),
+}
+"""By command, for those that concern one conversation: the option by which it is the one that only the person sees. A
+model, settings and instructions hold for it, too, and need no option."""
 
 LOCALES: Mapping[str, tuple[str, ...]] = {
     "de": ("de",),
@@ -80,7 +85,7 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
                 _option(argument, translations)
                 for argument in sorted(command.arguments, key=lambda argument: not argument.is_required)
             ]
-            + ([_private_option(translations)] if command.name in PRIVATE_COMMANDS else []),
+            + _private_options(command, translations),
         }
         for command in commands
     ]
@@ -128,7 +133,7 @@ def _read_translations(commands: Sequence[Command]) -> Translations:
     return read_translations(
         {command.description for command in commands}
         | {argument.description for argument in arguments}
-        | {*MESSAGE_COMMANDS, PRIVATE_DESCRIPTION}
+        | {*MESSAGE_COMMANDS, *PRIVATE_DESCRIPTIONS.values()}
     )
 
 
@@ -168,9 +173,11 @@ def _option(argument: Argument, translations: Translations) -> dict[str, object]
     return option
 
 
-def _private_option(translations: Translations) -> dict[str, object]:
-    option_type = discord.AppCommandOptionType.boolean.value
-    return {"type": option_type, "name": PRIVATE_OPTION, **_description(PRIVATE_DESCRIPTION, translations)}
+def _private_options(command: Command, translations: Translations) -> list[dict[str, object]]:
+    if command.name not in PRIVATE_DESCRIPTIONS:
+        return []
+    description = _description(PRIVATE_DESCRIPTIONS[command.name], translations)
+    return [{"type": discord.AppCommandOptionType.boolean.value, "name": PRIVATE_OPTION, **description}]
 
 
 class CommandSync:

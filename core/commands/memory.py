@@ -69,7 +69,7 @@ async def memory_reply(request: CommandRequest) -> Reply:
 async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
     """Whom a change concerns: everyone in a shared conversation, which only some may change, else the sender."""
     preferences = request.preferences
-    if preferences.is_shared:
+    if preferences.is_shared and not request.incoming.is_confidential:
         return await find_scope(request, ScopeName.CHAT)
     return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
 

@@ -353,13 +353,17 @@ class Engine:
         self._wake_up.set()
 
     def _stop_own_question(self, incoming: Incoming) -> None:
-        """Stop a question of the sender that runs here at once, before the turn of the request is claimed."""
+        """Stop a question of the sender that runs here at once, before the turn of the request is claimed.
+
+        A request that names no turn concerns the conversation in which it is made.
+        """
         target, origin = target_turn(incoming), (incoming.place, incoming.sender.user)
         for running in self._running.values():
             turn = running.claimed.turn
             question = turn.incoming
             is_theirs = is_question(question) and (question.place, question.sender.user) == origin
-            if is_theirs and target in (None, turn.id):
+            is_same_conversation = question.is_confidential == incoming.is_confidential
+            if is_theirs and (target == turn.id or (target is None and is_same_conversation)):
                 running.claimed.stop_requested.set()
 
     def _on_cancelled(self, result: CancelResult) -> None:

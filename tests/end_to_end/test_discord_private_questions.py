@@ -2,14 +2,18 @@
 
 import contextlib
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bots.discord.payloads import CUSTOM_ID_PREFIX
 from bots.sandbox.discord.enums import ComponentType, InteractionType
 from core.buttons import ButtonAction
+from core.texts import answers, transfer
 from core.turns.button_actions import TURN_ACTIONS
-from tests.end_to_end.chat_with_buttons import ChatWithButtons, conversation
+from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, ChatWithButtons, answer_by_count, conversation
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.spec_checks import spec_violations
 from tests.waiting import wait_until
@@ -81,6 +85,80 @@ async def test_in_direct_messages_every_answer_is_private(harness: Harness) -> N
     dm = discord.open_dm(ann)
     await discord.use_command(ann, dm, "ask", prompt=f"repeat: {SECRET}", private=True)
     await discord.wait_for(lambda: SECRET in public_texts(harness, dm))
+
+
+class PrivateChannel:
+    """A channel with others, in which Ann uses commands with the option `private`."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.chat = ChatWithButtons(harness, "discord", others=("Bob",))
+
+    async def use(self, command: str, answer: str, **options: Any) -> Any:
+        """Returns the interaction after the response that begins with `answer`; nobody else sees it."""
+        discord, channel = self.harness.discord, self.chat.chat
+        before = public_texts(self.harness, channel)
+        interaction = await discord.use_command(self.chat.person, channel, command, private=True, **options)
+        await discord.wait_for(lambda: any(text.startswith(answer) for text in bot_texts(interaction.responses)), 30)
+        await self.harness.wait_until_stored(NO_OPEN_TURN)
+        assert public_texts(self.harness, channel) == before
+        return interaction
+
+
+async def test_retry_answers_the_private_question_again(harness: Harness) -> None:
+    channel = PrivateChannel(harness)
+    answer_by_count(harness)
+    await channel.chat.ask("public question", "answer 1")
+    await channel.use("ask", "answer 2", prompt="private question")
+    await channel.use("retry", "answer 3")
+    assert conversation(harness) == ["private question"]
+
+
+async def test_context_and_export_are_about_the_private_conversation(harness: Harness) -> None:
+    channel = PrivateChannel(harness)
+    await channel.chat.ask("repeat: public", "public")
+    await channel.use("export", transfer.NOTHING_TO_EXPORT)
+    await channel.use("context", "")
+    await channel.use("ask", "one", prompt="repeat: one")
+    await channel.use("ask", "two", prompt="repeat: two")
+    assert "messages (4)" in str(bot_texts((await channel.use("context", "")).responses))
+    exported = (await channel.use("export", transfer.EXPORTED)).responses
+    files = b"".join(content for message in exported for content in harness.discord.file_contents(message))
+    assert b"repeat: two" in files
+    assert b"public" not in files
+
+
+async def test_notes_belong_to_the_private_conversation(harness: Harness) -> None:
+    """Also where everybody shares the other one, which only managers may change."""
+    channel = PrivateChannel(harness)
+    discord = harness.discord
+    owner = next(user for user in discord.users.values() if user.name == "Owner")
+    await discord.use_command(owner, channel.chat.chat, "settings", name="share", value="on")
+    await discord.wait_for(lambda: public_texts(harness, channel.chat.chat))
+    await channel.use("remember", "", text="the walrus-note")
+    assert "walrus-note" in str(bot_texts((await channel.use("memory", "")).responses))
+    shared = await discord.use_command(channel.chat.person, channel.chat.chat, "memory")
+    await discord.wait_for(lambda: bot_texts(shared.responses))
+    assert "walrus-note" not in str(bot_texts(shared.responses))
+    await channel.use("memory", "", action="delete", number="1")
+    assert "walrus-note" not in str(bot_texts((await channel.use("memory", "")).responses))
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+async def test_stop_ends_the_answer_of_its_conversation(harness: Harness, *, is_private: bool) -> None:
+    harness.model.answer = lambda _body: "word " * 400
+    harness.model.tokens_per_second = 20
+    discord, chat = harness.discord, ChatWithButtons(harness, "discord", others=("Bob",))
+    private = await discord.use_command(chat.person, chat.chat, "ask", prompt="private question", private=True)
+    public = await discord.use_command(chat.person, chat.chat, "ask", prompt="public question")
+    await discord.wait_for(lambda: len(harness.model.requests) == 2)
+    await discord.wait_for(lambda: "word" in str(bot_texts(private.responses)))
+    await discord.use_command(chat.person, chat.chat, "stop", **({"private": True} if is_private else {}))
+    shown = {True: partial(bot_texts, private.responses), False: partial(public_texts, harness, chat.chat)}
+    await discord.wait_for(lambda: answers.STOPPED in str(shown[is_private]()), 30)
+    assert answers.STOPPED not in str(shown[not is_private]())
+    assert public.acknowledged_at
+    harness.model.tokens_per_second = 5000
 
 
 async def test_new_begins_the_private_conversation_anew(harness: Harness) -> None:
