@@ -75,6 +75,8 @@ class Outbox:
         self._sent_parts: dict[int, SentPart] = {}
         self._stored_digests: dict[int, str] = {}
         """The digests in the store; a preview may differ from the digest of its message."""
+        self._unstored: set[int] = set()
+        """The positions whose state could not be stored, when the lease was not trusted."""
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.is_waiting = False
@@ -165,7 +167,8 @@ class Outbox:
         is_extra_preview = priority.is_preview and not self._deduplicates_sends
         match sent:
             case SentPart(state=PartState.SENT | PartState.UNREACHABLE) if is_same:
-                pass
+                if position in self._unstored:
+                    await self._store_part(position, sent)
             case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_same:
                 self.is_uncertain = True
             case SentPart(state=PartState.SENDING | PartState.UNCERTAIN) if is_extra_preview:
@@ -340,7 +343,9 @@ class Outbox:
 
     async def _store_part(self, position: int, part: SentPart | None) -> None:
         self._stored_digests[position] = part.digest if part else ""
+        self._unstored.add(position)
         await self._store.write(save_part, self.turn, position, part)
+        self._unstored.discard(position)
 
     # Requests
 

@@ -32,6 +32,7 @@ from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.markdown.parser import parse_blocks
 from core.metrics import NO_PLATFORM_METRICS, AnswerTimes
 from core.port import Button, Part, PreviewMode, SupportsDrafts, SupportsThinking
+from core.store.turns import LostLeaseError
 from core.texts import answers as texts
 
 log = structlog.get_logger(__name__)
@@ -125,7 +126,7 @@ class Preview:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Preview"]:
-        """Show previews until the block ends. Raises `LostLeaseError`."""
+        """Show previews until the block ends."""
         task = asyncio.create_task(self.run())
         try:
             yield self
@@ -138,7 +139,7 @@ class Preview:
                 raise error
 
     async def run(self) -> None:
-        """Show previews until `close`. Raises `LostLeaseError` and `StoreError`, never `DeliveryError`."""
+        """Show previews until `close`. Raises `StoreError`, never `DeliveryError` and `LostLeaseError`."""
         if self._capabilities.preview_mode is PreviewMode.OFF:
             await self._close_requested.cuts_short(self._keep_typing())
             return
@@ -151,6 +152,10 @@ class Preview:
                 return
             try:
                 await self._show_newest()
+            except LostLeaseError:
+                # The database may only be slow. If another process has the turn, the heartbeat cancels it here.
+                self._retry_at = self._clock.monotonic() + self._interval()
+                self._changed.set()
             except DeliveryError as error:
                 self._handle_failure(error)
                 if isinstance(error, RichRejectedError) and self._on_rich_rejected is not None:
@@ -333,6 +338,8 @@ class Preview:
             log.info("preview.typing_failed", turn=self._turn_id, failure=error.failure)
             if error.failure is DeliveryFailure.RATE_LIMITED and not error.is_foreseen:
                 self._rate_limiter.apply_retry_after(self._outbox.place.chat, error, RequestKind.TYPING)
+        except LostLeaseError:
+            pass  # as in `_show_until_closed`
         finally:
             self._rate_limiter.request_ended(self._granted_at)
 

@@ -15,8 +15,12 @@ With a duration of 6 s, of which 80 % is trusted:
     0.0 s   A sends a renewal, A trusts the lease until 4.8 s
     0.1 s   the database extends the lease until 6.1 s
     0.2 s   A freezes
-    5.0 s   A wakes up, sees that 4.8 s have passed, and stops
+    5.0 s   A wakes up, sees that 4.8 s have passed, and does nothing visible
     6.1 s   B acquires the lease
+
+A lease that is not trusted need not be lost: if the database was only slow, the next renewal succeeds, and the lease is
+trusted again. It is lost when a renewal finds that another process has it. A process that has the database for itself
+trusts its leases until then.
 """
 
 import asyncio
@@ -37,18 +41,21 @@ TRUSTED_FRACTION = 0.8
 
 
 class Lease:
-    """A lease from its owner's view. `requested_at`: `clock.monotonic()` before the lease was acquired."""
+    """A lease from its owner's view. `requested_at`: `clock.monotonic()` before the lease was acquired.
 
-    def __init__(self, requested_at: float, *, timings: Timings = Timings()) -> None:
+    `is_exclusive`: no other process can acquire it, whatever the database says.
+    """
+
+    def __init__(self, requested_at: float, *, is_exclusive: bool = False, timings: Timings = Timings()) -> None:
         self._clock = timings.clock
-        self._duration = timings.lease_duration
+        self._trusted_seconds = math.inf if is_exclusive else timings.lease_duration * TRUSTED_FRACTION
         self._lost = asyncio.Event()
         self._trusted_until = -math.inf
         self.extend(requested_at)
 
     def extend(self, requested_at: float) -> None:
         """Record a renewal that was sent at `requested_at`."""
-        self._trusted_until = max(self._trusted_until, requested_at + self._duration * TRUSTED_FRACTION)
+        self._trusted_until = max(self._trusted_until, requested_at + self._trusted_seconds)
 
     def lose(self) -> None:
         """Record that another process may own the lease now."""
@@ -69,7 +76,7 @@ class LeaseKeeper(Generic[K]):
     """Renews the leases of a process, by key.
 
     `renew` extends the leases with these keys by `lease_duration` and returns those that the process still owns.
-    `on_lost` is called once for each of the others.
+    `on_lost` is called once for each of the others. `is_exclusive`: no other process uses the database.
     """
 
     def __init__(
@@ -77,17 +84,19 @@ class LeaseKeeper(Generic[K]):
         renew: Callable[[list[K]], Awaitable[Collection[K]]],
         on_lost: Callable[[K], object] = lambda _key: None,
         *,
+        is_exclusive: bool = False,
         timings: Timings = Timings(),
     ) -> None:
         self._renew = renew
         self._on_lost = on_lost
+        self._is_exclusive = is_exclusive
         self._clock = timings.clock
         self._timings = timings
         self._leases: dict[K, Lease] = {}
 
     def add(self, key: K, requested_at: float) -> Lease:
         """Start to renew a lease, acquired by a write sent at `requested_at` (`clock.monotonic()`)."""
-        lease = self._leases[key] = Lease(requested_at, timings=self._timings)
+        lease = self._leases[key] = Lease(requested_at, is_exclusive=self._is_exclusive, timings=self._timings)
         return lease
 
     def remove(self, key: K) -> None:

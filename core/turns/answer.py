@@ -92,7 +92,8 @@ class AnswerPipeline:
         if self._claimed.turn.incoming.place.is_foreign:
             buttons = retry_buttons(buttons, has_text=bool(self._caller.answer.text))
         final_state = self._final_state(outcome)
-        self._claimed.check_lease()
+        # The transaction itself finds out whether another process has the turn. Its lease need not be trusted: the
+        # database may have been slow just now, and the answer is paid for.
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
         await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state)
 

@@ -108,7 +108,9 @@ class Engine:
         self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, timings)
         self._running: dict[int, RunningTurn] = {}
         self._preview_load = PreviewLoad(timings)
-        self._lease_keeper = LeaseKeeper(self._renew_leases, self._cancel_lost_turn, timings=timings)
+        self._lease_keeper = LeaseKeeper(
+            self._renew_leases, self._cancel_lost_turn, is_exclusive=store.is_exclusive, timings=timings
+        )
         self._wake_up = asyncio.Event()
         self._max_suspects = 1
         """How many suspects run at once. One may crash the process, which counts as a failed attempt for all that run

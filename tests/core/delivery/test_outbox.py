@@ -15,7 +15,8 @@ from core.store import answer_parts, claims, inbound
 from core.store.answer_parts import PartState
 from core.store.database import Store
 from core.store.inbound import InboundLimits
-from core.store.turns import Refusal, Turn
+from core.store.retrying_store import RetryingStore
+from core.store.turns import LostLeaseError, Refusal, Turn
 from core.timings import Timings
 from tests.clock import FakeClock
 from tests.core.faulty_store import FaultyStore
@@ -347,6 +348,28 @@ async def test_wait_during_preview_note_drops_preview(env: Environment) -> None:
     await env.clock.advance(60 + MARGIN)
     await second.put(0, Part("the second answer"), Priority.FINAL)
     assert env.adapter.texts == ["the second answer"]
+
+
+async def test_page_sent_while_the_database_was_slow_is_stored_by_final(env: Environment) -> None:
+    """Otherwise nobody knows later whose message it is, when somebody replies to it or presses a button under it."""
+
+    async def begin_outage() -> None:
+        env.store.start_outage(answer_parts.save_part)
+
+    def check_lease() -> None:
+        if env.store.failures:
+            raise LostLeaseError
+
+    store = RetryingStore(env.store.as_store(), check_lease)
+    outbox = Outbox(store, env.adapter, env.rate_limiter, env.turn, timings=Timings(clock=env.clock))
+    env.store.after_next_write(begin_outage)
+    with pytest.raises(LostLeaseError):
+        await outbox.put(0, PAGE, Priority.CONTROL)
+    env.store.end_outage()
+    env.store.failures.clear()
+    await outbox.put(0, PAGE, Priority.FINAL)
+    assert await env.stored_states() == [PartState.SENT]
+    assert env.adapter.texts == [PAGE.text]
 
 
 # A chat that moves

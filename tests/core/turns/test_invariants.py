@@ -14,9 +14,8 @@ from sqlalchemy import Connection, select, update
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import http_error
-from core.delivery.preview import Preview
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.port import AccountKey, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
+from core.port import AccountKey, EventKind, Incoming, Part, Place, Sender
 from core.store import claims, inbound
 from core.store.answer_parts import save_part
 from core.store.database import Store
@@ -90,12 +89,6 @@ def accept_and_claim(connection: Connection, owner: str, lease_seconds: float) -
 # A process that was frozen
 
 
-async def show_preview(claimed: ClaimedTurn) -> None:
-    preview = Preview(claimed.outbox, on_gone=claimed.stop_requested.set)
-    preview.update("text that was read before")
-    await preview.run()
-
-
 EFFECTS: dict[str, Callable[[ClaimedTurn], Awaitable[object]]] = {
     "final": lambda claimed: claimed.deliver("the answer"),
     "preview": lambda claimed: claimed.outbox.put(0, PART, Priority.PREVIEW),
@@ -103,18 +96,13 @@ EFFECTS: dict[str, Callable[[ClaimedTurn], Awaitable[object]]] = {
     "edit": lambda claimed: claimed.outbox.edit_message("1", PART),
     "deletion": lambda claimed: claimed.outbox.delete_message("1"),
     "warning": lambda claimed: claimed.outbox.send_until_confirmed(1, PART),
-    "growing message": show_preview,
-    "growing draft": show_preview,
-    "typing": show_preview,
 }
-PREVIEW_MODES = {"growing draft": PreviewMode.DRAFT, "typing": PreviewMode.OFF}
 
 
 @pytest.mark.parametrize("effect", EFFECTS)
 async def test_resumed_process_shows_nothing_after_takeover(database_url: str, effect: str) -> None:
     """What it shows might appear above the messages of the new owner."""
-    preview_mode = PREVIEW_MODES.get(effect, PreviewMode.EDIT)
-    adapter = FakeAdapter(Capabilities(UNLIMITED, preview_mode=preview_mode, deduplicates_sends=True))
+    adapter = FakeAdapter(EDITING)
     store = Store(database_url)
     await store.open()
     try:
@@ -146,7 +134,7 @@ async def test_nothing_is_shown_after_lease_expires(database_url: str, tmp_path:
         model.tokens_per_second = 2000
         adapter.store.end_outage()
         await adapter.wait_for_states("done")
-    assert len(model.requests) == 2
+    assert len(model.requests) == 1, "no other process had the turn"
     assert adapter.texts == [ANSWER]
 
 
