@@ -1,15 +1,20 @@
 """Scenarios of the sandbox page, with the real bot in a process of its own and without a browser."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
 from bots.sandbox.bot_process import BotProcess, BotState
+from bots.sandbox.discord import User as DiscordUser
+from bots.sandbox.model.script import long_document
 from bots.sandbox.run import SandboxOptions, start_services
 from bots.sandbox.stand_in import Json
+from bots.sandbox.telegram import User as TelegramUser
 from bots.sandbox.web import protocol
 from bots.sandbox.web.page import SandboxPage
+from bots.sandbox.web.scenarios import TELEGRAM_WAIT_SECONDS
 from bots.sandbox.web.world import World
 from core.settings.model import DEFAULT_MODEL
 from tests.waiting import wait_until
@@ -18,6 +23,8 @@ pytestmark = pytest.mark.timeout(400)
 
 SCENARIO_TIMEOUT_SECONDS = 150.0
 ANSWER_TIMEOUT_SECONDS = 60.0
+LANDMARK_PATTERN = re.compile(r"(?:Section|Paragraph|Passage|point|row) \d+(?:\.\d+)?|line_\d+_\d+|第\d+段")
+"""Places in a long answer, each of which occurs once."""
 
 
 class RunningPage:
@@ -36,8 +43,9 @@ class RunningPage:
         await wait_until(lambda: self.event("scenario", name)["state"] == "done", SCENARIO_TIMEOUT_SECONDS)
         return [step["text"] for step in self.event("scenario", name)["steps"]]
 
-    def telegram_answers(self) -> list[str]:
-        chat = self.world.telegram.open_private_chat(self.world.telegram_people[0])
+    def telegram_answers(self, person: TelegramUser | None = None) -> list[str]:
+        """In the private chat of `person`, or else of Ann."""
+        chat = self.world.telegram.open_private_chat(person or self.world.telegram_people[0])
         return [message.text for message in self.world.telegram.messages(chat) if message.from_bot]
 
     async def ask(self, text: str) -> str:
@@ -48,8 +56,8 @@ class RunningPage:
         await wait_until(lambda: len(self.telegram_answers()) > count, ANSWER_TIMEOUT_SECONDS)
         return self.telegram_answers()[-1]
 
-    def discord_answers(self) -> list[str]:
-        channel = self.world.discord.open_dm(self.world.discord_people[0])
+    def discord_answers(self, person: DiscordUser | None = None) -> list[str]:
+        channel = self.world.discord.open_dm(person or self.world.discord_people[0])
         return [message.content for message in self.world.discord.messages(channel) if message.from_bot]
 
 
@@ -108,3 +116,30 @@ async def test_scenarios_run_by_themselves(running: RunningPage) -> None:
         assert "no quota left" not in await running.ask("repeat: The first model.")
     with pytest.raises(ValueError, match="no such scenario"):
         await running.page.perform(protocol.StartScenario(id=1, name="none"))
+
+
+async def test_fifty_people_at_once_get_whole_answers_and_no_refusal(running: RunningPage) -> None:
+    steps = await running.play("crowd")
+    assert steps[-1] == "All 50 have their answer."
+    telegram, discord = running.world.telegram, running.world.discord
+    guests = [user for user in telegram.users.values() if user.name.startswith("Guest")]
+    people = [user for user in discord.users.values() if user.name.startswith("Guest")]
+    assert [running.telegram_answers(user) for user in guests] == [[f"Hello, {user.name.lower()}."] for user in guests]
+    assert [running.discord_answers(user) for user in people] == [[f"Hello, {user.name.lower()}."] for user in people]
+    assert (len(guests), len(people)) == (25, 25)
+    assert not telegram.calls_with_status(429)
+    assert not discord.calls_with_status(429)
+
+
+async def test_bot_sends_nothing_while_telegram_says_wait(running: RunningPage) -> None:
+    steps = await running.play("wait")
+    assert steps[-2:] == [
+        "Discord's answer is complete: nobody else waits.",
+        "Telegram's answer is complete. Requests during the wait: 0.",
+    ]
+    chat = running.world.telegram.open_private_chat(running.world.telegram_people[0])
+    calls = [call for call in running.world.telegram.calls if call.params.get("chat_id") == chat.id]
+    (refused,) = [number for number, call in enumerate(calls) if call.status == 429]
+    assert calls[refused + 1].time - calls[refused].time >= TELEGRAM_WAIT_SECONDS
+    for answers in (running.telegram_answers(), running.discord_answers()):
+        assert LANDMARK_PATTERN.findall("\n".join(answers)) == LANDMARK_PATTERN.findall(long_document(1500))
