@@ -34,7 +34,7 @@ def print_settings(settings: LoadedSettings, console: Console) -> None:
         table.add_column("key in parley.toml", no_wrap=True)
         table.add_column("description", overflow="fold")
     else:
-        table.caption = "For descriptions, widen the terminal or see parley.example.toml."
+        table.caption = "For descriptions, widen the terminal or pipe the output: parley config show | less -S"
     for definition, value in settings.values():
         value_text = _format_value(definition, value)
         source = settings.sources[definition.key]

@@ -247,6 +247,8 @@ def sandbox(
     """
     from bots.sandbox.run import SandboxClient, SandboxOptions, run_sandbox
 
+    if terminal and no_browser:
+        raise typer.BadParameter("It cannot be used with --no-browser.", param_hint="--terminal")
     client = SandboxClient.AUTOMATIC
     if terminal or no_browser:
         client = SandboxClient.TERMINAL if terminal else SandboxClient.PAGE

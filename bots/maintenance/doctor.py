@@ -43,7 +43,7 @@ async def diagnose(
     try:
         settings = load_settings(SETTINGS_SECTIONS, config_file)
     except ConfigurationError as failure:
-        return [error("settings", str(failure), "Correct the settings; docs/reference/settings.md describes them.")]
+        return [Finding("settings", Severity.ERROR, str(failure))]  # the text says what to do
     base_url = settings.core.base_url
     areas = await asyncio.gather(
         _within_time("network", check_proxies_answer()),

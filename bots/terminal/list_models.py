@@ -1,16 +1,21 @@
 """`parley models`: fetches the models and prints them as a table."""
 
 import os
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 
+from bots.tables import UNLIMITED_WIDTH
 from core.api.advice import ADVICE
+from core.api.catalogue import Model
 from core.app import open_services
 from core.commands.models import matches_search, search_models
+from core.conversation.ledger import QuotaStatus
 from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
 from core.errors import ConfigurationError, ModelError, ModelFailure, ParleyError, UnavailableError
@@ -18,6 +23,9 @@ from core.services import Services
 from core.settings import Settings
 from core.texts.formatting import count, format_context_window, format_duration
 
+COLUMNS = ("context", "reasoning", "pictures", "daily quota", "remaining", "use")
+REVERSED_IMPORTANCE = ("daily quota", "pictures", "reasoning", "use")
+"""The columns that a narrow terminal does without, first the least important one."""
 SETUP_FAILURES = (ModelFailure.REGION, ModelFailure.BLOCKED, ModelFailure.WRONG_ADDRESS)
 KEY_REJECTED_TEXT = "The model service does not accept the key in IOINTELLIGENCE_API_KEY."
 
@@ -60,19 +68,18 @@ async def list_models(
 
 
 async def _print_models(services: Services, search: str, console: Console) -> None:
-    table = await models_table(services, search)
-    if table.row_count:
-        console.print(table)
+    if models := search_models(services.models, search):
+        console.print(await _fitting_table(services, models, console))
     else:
         console.print(f"No model's name contains {search!r}.", markup=False, highlight=False)
-    pauses = Table("model", "paused for", "because", "until", "ends in")
+    pauses = Table(_name_column(), "paused for", "because", "until", "ends in")
     now = datetime.now().astimezone()
     for pause in await services.pauses.list_pauses():
         if matches_search(pause.model, search):
             key = "everyone" if pause.key_id == services.api_keys.bot_key.key_id else "one personal key"
             until = f"{now + timedelta(seconds=pause.remaining_seconds):%H:%M:%S}"
             pauses.add_row(pause.model, key, escape(str(pause.error)), until, format_duration(pause.remaining_seconds))
-    learned = Table("model", "learned", "detail", "forgotten in")
+    learned = Table(_name_column(), "learned", "detail", "forgotten in")
     for item in await services.facts.list_facts():
         fact = item.fact
         if matches_search(fact.model, search):
@@ -104,24 +111,42 @@ def _system_error_text(error: BaseException | None) -> str:
     return ""
 
 
-async def models_table(services: Services, search: str) -> Table:
-    """The models whose names match `search`, with what remains today of the quotas of the bot's own key.
+async def _fitting_table(services: Services, models: Sequence[Model], console: Console) -> Table:
+    """The models, with what remains today of the quotas of the bot's own key. A narrow terminal gets fewer columns.
 
     Raises `StoreError`.
     """
-    models = search_models(services.models, search)
     quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
-    table = Table("model", "context", "reasoning", "pictures", "daily quota", "remaining", "")
+    left_out: list[str] = []
+    table = _models_table(models, quotas, left_out)
+    unlimited = console.options.update(max_width=UNLIMITED_WIDTH)
+    for column in REVERSED_IMPORTANCE:
+        if Measurement.get(console, unlimited, table).maximum <= console.width:
+            break
+        left_out.append(column)
+        table = _models_table(models, quotas, left_out)
+    table.caption = f"Quotas reset in {format_duration(services.ledger.seconds_until_reset())}"
+    if left_out:
+        table.caption += f". A wider terminal also shows: {', '.join(left_out)}"
+    return table
+
+
+def _models_table(models: Sequence[Model], quotas: Mapping[str, QuotaStatus], left_out: Collection[str]) -> Table:
+    table = Table(_name_column(), *(column for column in COLUMNS if column not in left_out))
     for model in models:
         quota = quotas[model.id]
-        table.add_row(
-            model.id,
-            format_context_window(model.context_window),
-            "yes" if model.has_reasoning else "",
-            "yes" if model.has_vision else "",
-            "" if quota.limit is None else f"{quota.limit:,}",
-            "" if quota.remaining is None else f"{quota.remaining:,}",
-            "embeddings only" if model.is_embedding_model else "speech only" if model.is_speech_model else "",
-        )
-    table.caption = f"Quotas reset in {format_duration(services.ledger.seconds_until_reset())}"
+        cells = {
+            "context": format_context_window(model.context_window),
+            "reasoning": "yes" if model.has_reasoning else "",
+            "pictures": "yes" if model.has_vision else "",
+            "daily quota": "" if quota.limit is None else f"{quota.limit:,}",
+            "remaining": "" if quota.remaining is None else f"{quota.remaining:,}",
+            "use": "embeddings only" if model.is_embedding_model else "speech only" if model.is_speech_model else "",
+        }
+        table.add_row(model.id, *(cells[column] for column in COLUMNS if column not in left_out))
     return table
+
+
+def _name_column() -> Column:
+    """Names are copied into settings: they are wrapped rather than cut."""
+    return Column("model", overflow="fold")

@@ -16,7 +16,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line. Its texts hold no secret."""
+    """One line. Its texts hold no secret, and `text` is a sentence if advice follows."""
 
     check: str
     """`area.subject`, such as `telegram.token`."""
@@ -26,17 +26,22 @@ class Finding:
     """What to do; empty if nothing."""
 
 
+def as_sentence(text: str) -> str:
+    """With a full stop, which texts of other programs often lack."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def ok(check: str, text: str) -> Finding:
     return Finding(check, Severity.OK, text)
 
 
 def warning(check: str, text: str, advice: str) -> Finding:
-    return Finding(check, Severity.WARNING, text, advice)
+    return Finding(check, Severity.WARNING, as_sentence(text), advice)
 
 
 def unavailable(check: str, text: str, advice: str) -> Finding:
-    return Finding(check, Severity.UNAVAILABLE, text, advice)
+    return Finding(check, Severity.UNAVAILABLE, as_sentence(text), advice)
 
 
 def error(check: str, text: str, advice: str) -> Finding:
-    return Finding(check, Severity.ERROR, text, advice)
+    return Finding(check, Severity.ERROR, as_sentence(text), advice)

@@ -25,7 +25,11 @@ def describe_unknown_key(key: str, definitions: Sequence[SettingDefinition]) -> 
             return f"{shown_key} is called {definition.key} in this file"
     keys = [definition.key for definition in definitions if not definition.is_secret]
     suggestions = difflib.get_close_matches(key, keys, n=1)
-    hint = f"Did you mean {suggestions[0]}?" if suggestions else "parley.example.toml lists all settings"
+    hint = (
+        f"Did you mean {suggestions[0]}?"
+        if suggestions
+        else "Without this file, `parley config show` lists all settings"
+    )
     return f"unknown setting {shown_key}. {hint}"
 
 

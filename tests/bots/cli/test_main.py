@@ -139,6 +139,12 @@ async def test_models_reports_what_refuses_every_question(tmp_path: Path, reason
     assert "microsoft/phi-4" in result.stdout
 
 
+def test_sandbox_without_a_browser_and_in_the_terminal_is_wrong_usage(parley: Parley) -> None:
+    result = parley("sandbox", "--no-browser", "--terminal")
+    assert result.exit_code == 2
+    assert "--terminal: It cannot be used with --no-browser." in result.stderr
+
+
 def test_sandbox_names_setting_that_it_cannot_use(parley: Parley, tmp_path: Path) -> None:
     (tmp_path / "parley.toml").write_text('telegram_webhook_url = "https://bot.example/hook"')
     result = parley("sandbox")

@@ -365,6 +365,8 @@ async def test_planted_fault_is_found(
     (finding,) = findings
     assert words in f"{finding.text} {finding.advice}"
     assert "hunter2" not in f"{finding.text} {finding.advice}"
+    assert ".md" not in finding.advice, "pip installs no documentation"
+    assert not finding.advice or finding.text.endswith((".", "?"))
     assert exit_code(findings) == {WARNING: 0, UNAVAILABLE: 69, ERROR: 78}[severity]
 
 

@@ -20,7 +20,13 @@ from tests.sqlite import sqlite_url
 
 
 async def run_list_models(
-    folder: Path, model: ModelStandIn, search: str = "", *, forgets_facts: bool = False, ends_pauses: bool = False
+    folder: Path,
+    model: ModelStandIn,
+    search: str = "",
+    *,
+    forgets_facts: bool = False,
+    ends_pauses: bool = False,
+    width: int = 160,
 ) -> str:
     """What the command prints, warnings last."""
     settings = {
@@ -30,7 +36,7 @@ async def run_list_models(
         "quotas": {"microsoft/phi-4": 1234, "llama-3.3": 5},
     }
     stdout, stderr = io.StringIO(), io.StringIO()
-    console = Console(file=stdout, width=160)
+    console = Console(file=stdout, width=width)
     await list_models(
         Settings(**settings),  # type: ignore[arg-type]
         search,
@@ -113,5 +119,22 @@ async def test_models_are_listed_with_capabilities(tmp_path: Path) -> None:
         matches = await run_list_models(tmp_path, model, "qwen coder")
         assert "Qwen2.5-Coder-32B-Instruct" in matches
         assert "phi-4" not in matches
+    finally:
+        await model.close()
+
+
+async def test_narrow_terminal_shows_whole_names_in_fewer_columns(tmp_path: Path) -> None:
+    model = ModelStandIn()
+    await model.start()
+    try:
+        rows = (await run_list_models(tmp_path, model, width=90)).splitlines()
+        names = [row.split()[1] for row in rows if row.startswith("│")]
+        assert sorted(names) == sorted(model.models)
+        assert not any("…" in row or len(row) > 90 for row in rows if row.startswith("│"))
+        assert [cell.strip() for cell in rows[1].split("┃")[1:-1]] == ["model", "context", "remaining"]
+        assert "A wider terminal also shows: daily quota, pictures, reasoning, use" in " ".join("\n".join(rows).split())
+        narrow = await run_list_models(tmp_path, model, "nemotron", width=40)
+        cells = [row.split("│")[1].strip() for row in narrow.splitlines() if row.startswith("│")]
+        assert "".join(cells) == "neuralmagic/Llama-3.1-Nemotron-70B-Instruct-HF-FP8-dynamic"
     finally:
         await model.close()

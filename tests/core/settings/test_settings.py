@@ -191,7 +191,7 @@ def test_all_errors_are_reported_together(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("content", "expected"),
     [
         ("acess = 'open'", "Did you mean access?"),
-        ("xyzzy = 1", "parley.example.toml lists all settings"),
+        ("xyzzy = 1", "Without this file, `parley config show` lists all settings"),
         ("PARLEY_ACCESS = 'open'", "is called access in this file"),
         ("TELEGRAM_BOT_TOKEN = '1:hidden'", "a secret"),
         ("telegram_token = '1:hidden'", "a secret"),
