@@ -14,7 +14,8 @@ from core.clock import Clock
 MAX_TEXT_CHARS = 2_000
 MAX_ITEMS = 100
 MAX_DEPTH = 12
-SECRET_NAMES = re.compile(r"token|secret|authorization|api_?key|password", re.IGNORECASE)
+SECRET_NAMES = re.compile(r"(\w+[_-])*(token|secret|authorization|api[_-]?key|password)", re.IGNORECASE)
+"""Whole names, such as "token" and "secret_token": "max_tokens" is a number that people want to see."""
 SECRET_PATHS = re.compile(r"(/(?:interactions/\d+|webhooks/\d+))/[^/]+")
 MASK = "••••••"
 
@@ -65,7 +66,7 @@ def masked(value: Any, depth: int = 0) -> Any:
     match value:
         case dict():
             return {
-                str(name): MASK if SECRET_NAMES.search(str(name)) and item else masked(item, depth + 1)
+                str(name): MASK if SECRET_NAMES.fullmatch(str(name)) and item else masked(item, depth + 1)
                 for name, item in itertools.islice(value.items(), MAX_ITEMS)
             }
         case list() | tuple():
