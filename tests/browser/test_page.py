@@ -1,6 +1,8 @@
 """The page without a bot: its state, its connection, its keyboard and what a screen reader gets of it."""
 
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,29 @@ async def test_what_a_switch_broke_is_counted_said_and_repaired(page: Page, sand
     await repair.click()
     await expect(page.get_by_text("things are broken")).to_be_hidden()
     await expect(repair).to_be_disabled()
+
+
+async def test_bar_of_the_timeline_opens_its_entry(page: Page, sandbox: Sandbox) -> None:
+    now = time.time()
+    await page.clock.set_fixed_time(datetime.fromtimestamp(now, UTC))  # the bars stay where they are
+    fields = {"platform": "telegram", "target": "", "status": 200, "response": "ok", "wait": None, "cost": []}
+    for number in range(120):
+        started_at = now - 10 + number / 12 if number else now - 20
+        call = {"number": number, "method": f"call{number}", "started_at": started_at, "seconds": 0.08}
+        sandbox.page.log.add("call", str(number), **fields, **call, request={"text": f"Request {number}."})
+    lane = page.get_by_role("group", name="Telegram: 120 in the last 30 seconds")
+    await page.get_by_role("button", name="Log", exact=True).click()
+    # By keyboard, from the newest to the one before.
+    await lane.get_by_role("button", name="call119:").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(lane.get_by_role("button", name="call118:")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Request 118.")).to_be_visible()
+    await expect(page.locator("summary", has_text="call118")).to_be_focused()
+    # By mouse, one that is older than what the list shows, while the list is closed.
+    await page.get_by_text("Everything that happened").click()
+    await lane.get_by_role("button", name="call0:").click()
+    await expect(page.get_by_text("Request 0.")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

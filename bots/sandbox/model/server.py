@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from bots.sandbox.model.accounts import Account, Endpoint, UsageKey, UsageLedger
 from bots.sandbox.model.answer_shapes import AnswerShape, shaped_response
 from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
-from bots.sandbox.model.embeddings import embed_text, encode_embedding
+from bots.sandbox.model.embeddings import DIMENSIONS, embed_text, encode_embedding
 from bots.sandbox.model.faults import CannedResponse, Fault, ReasoningFormat, StreamAction
 from bots.sandbox.model.images import SeenImage, see_images
 from bots.sandbox.model.model_list import ModelListFormat, model_list
@@ -45,9 +45,11 @@ TOO_LARGE_PAGE = """<html><head><title>413 Request Entity Too Large</title></hea
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request for a completion and its outcome."""
+    """A request and its outcome."""
 
     body: dict[str, Any]
+    """Of a transcription: the model, and the recording's name and size."""
+    endpoint: Endpoint = Endpoint.CHAT
     status: int = 200
     is_completed: bool = False
     disconnected_at: float | None = None
@@ -67,6 +69,7 @@ class RejectedRequest:
     detail: object
     body: dict[str, Any]
     api_key: str
+    endpoint: Endpoint = Endpoint.CHAT
 
 
 @dataclass(slots=True)
@@ -99,7 +102,7 @@ class ModelObserver(Protocol):
         """A request has come. `is_completed` or `disconnected_at` say later that it has ended."""
 
     def observe_text(self, request: RecordedRequest, text: str) -> None:
-        """The next piece of an answer, reasoning included."""
+        """The next piece of an answer, reasoning included; of other responses all of it, in words or as it is."""
 
     def observe_rejection(self, rejection: RejectedRequest) -> None: ...
 
@@ -140,6 +143,7 @@ class ModelStandIn(StandIn):
         """Of answers without a fault."""
         self.usage = UsageLedger(clock)
         self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDS)
+        """For completions."""
         self.observers: list[ModelObserver] = []
         self.transcriptions: deque[Transcription] = deque(maxlen=MAX_RECORDS)
         self.rejected_requests: deque[RejectedRequest] = deque(maxlen=MAX_RECORDS)
@@ -215,7 +219,7 @@ class ModelStandIn(StandIn):
             except web.HTTPRequestEntityTooLarge:
                 return web.Response(status=413, text=TOO_LARGE_PAGE, content_type="text/html")
             except ApiError as error:
-                return self._reject(request, body, error)
+                return self._reject(request, endpoint, body, error)
 
         return handle_request
 
@@ -226,9 +230,9 @@ class ModelStandIn(StandIn):
             raise ApiError(401, "Invalid API Key")
         return account
 
-    def _reject(self, request: web.Request, body: dict[str, Any], error: ApiError) -> web.Response:
+    def _reject(self, request: web.Request, endpoint: Endpoint, body: dict[str, Any], error: ApiError) -> web.Response:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        rejection = RejectedRequest(error.status, error.detail, body, key)
+        rejection = RejectedRequest(error.status, error.detail, body, key, endpoint)
         self.rejected_requests.append(rejection)
         for observer in self.observers:
             observer.observe_rejection(rejection)
@@ -263,11 +267,11 @@ class ModelStandIn(StandIn):
         model = self._usable_model(request)
         self.strictness.check(request.body)
         completion, script = self._create_completion(request, model)
+        if script.status != 200:
+            self._record(request, is_rejected=True, status=script.status, disconnected_at=self.clock.monotonic())
+            raise ApiError(script.status, f"Scripted error {script.status}")
         record = self._record(request, token_usage=(completion.prompt_tokens, 0))
         try:
-            if script.status != 200:
-                record.token_usage, record.status = (0, 0), script.status
-                raise ApiError(script.status, f"Scripted error {script.status}")
             return await self._send_completion(request, record, completion, script)
         finally:
             self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.CHAT), sum(record.token_usage))
@@ -275,20 +279,29 @@ class ModelStandIn(StandIn):
                 record.disconnected_at = self.clock.monotonic()
             self.notify_waiters()
 
-    def _record(self, request: _EndpointRequest, **outcome: Any) -> RecordedRequest:
+    def _record(
+        self, request: _EndpointRequest, response: str = "", *, is_rejected: bool = False, **outcome: Any
+    ) -> RecordedRequest:
+        """`response`: what is sent at once. `is_rejected`: observers see the rejection."""
         record = RecordedRequest(
-            request.body, api_key=request.account.api_key, received_at=self.clock.monotonic(), **outcome
+            request.body,
+            request.endpoint,
+            api_key=request.account.api_key,
+            received_at=self.clock.monotonic(),
+            **outcome,
         )
-        self.requests.append(record)
-        for observer in self.observers:
+        if request.endpoint is Endpoint.CHAT:
+            self.requests.append(record)
+        for observer in () if is_rejected else self.observers:
             observer.observe_request(record)
+            observer.observe_text(record, response)
         self.notify_waiters()
         return record
 
     def _send_canned_response(self, request: _EndpointRequest, response: CannedResponse) -> web.Response:
         """Answer with another response, which uses no tokens."""
-        if request.endpoint is Endpoint.CHAT:
-            self._record(request, is_completed=True, status=response.status)
+        text = response.body.decode(errors="replace")
+        self._record(request, text, is_completed=True, status=response.status)
         return _to_web_response(response)
 
     def _create_completion(self, request: _EndpointRequest, model: Model) -> tuple[Completion, ScriptedAnswer]:
@@ -380,8 +393,9 @@ class ModelStandIn(StandIn):
             form = await request.post()
             body = {"model": str(form.get("model", ""))}
             fault = self._next_fault(Endpoint.SPEECH, body)
+            speech_request = _EndpointRequest(request, account, Endpoint.SPEECH, body, fault)
             if fault is not None and fault.response is not None:
-                return _to_web_response(fault.response)
+                return self._send_canned_response(speech_request, fault.response)
             model, file = self.models.get(body["model"]), form.get("file")
             if model is None or not model.is_speech_model:
                 raise ApiError(404, f"The model `{body['model']}` does not exist.")
@@ -393,9 +407,12 @@ class ModelStandIn(StandIn):
             self.notify_waiters()
             if "." not in file.filename:
                 raise ApiError(400, "Unrecognized file format.")
-            return web.json_response({"text": hear(content)}, headers=cloudflare_headers())
+            body |= {"file": file.filename, "bytes": len(content)}
+            text = hear(content)
+            self._record(speech_request, text, is_completed=True)
+            return web.json_response({"text": text}, headers=cloudflare_headers())
         except ApiError as error:
-            return self._reject(request, body, error)
+            return self._reject(request, Endpoint.SPEECH, body, error)
 
     async def _embeddings(self, request: _EndpointRequest) -> web.StreamResponse:
         model = self._usable_model(request)
@@ -411,6 +428,8 @@ class ModelStandIn(StandIn):
                 self.overflow_response.status, self.overflow_response.body(model.context_window, max(counts), 0)
             )
         self.usage.add(UsageKey(request.account.api_key, model.id, Endpoint.EMBEDDINGS), sum(counts))
+        text = f"Vectors of {DIMENSIONS} numbers: {len(texts)}"
+        self._record(request, text, is_completed=True, token_usage=(sum(counts), 0))
         encoding = str(request.body.get("encoding_format") or "float")
         data = [
             {"object": "embedding", "index": index, "embedding": encode_embedding(embed_text(text), encoding)}

@@ -9,7 +9,7 @@ const DEFAULTS = {
   discord: {
     person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, closedForms: [], read: {},
   },
-  inside: { filter: "all" },
+  inside: { filter: "all", opened: null },
 };
 
 export function createUi(onChange) {

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 from dataclasses import dataclass, field
 
+import msgspec
+
 from bots.sandbox.model import ModelStandIn, RecordedRequest
 from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.server import RejectedRequest
@@ -69,6 +71,7 @@ class ModelFeed:
             str(number),
             number=number,
             model=rejection.body.get("model"),
+            endpoint=rejection.endpoint,
             state="failed",
             status=rejection.status,
             started_at=now,
@@ -79,7 +82,7 @@ class ModelFeed:
             context_window=None,
             pieces=0,
             request=masked(rejection.body),
-            text=str(rejection.detail)[:MAX_TEXT_CHARS],
+            text=_to_text(rejection.detail)[:MAX_TEXT_CHARS],
         )
 
     async def _announce_changes(self) -> None:
@@ -107,6 +110,7 @@ class ModelFeed:
             str(stream.number),
             number=stream.number,
             model=record.body.get("model"),
+            endpoint=record.endpoint,
             state=stream.state,
             status=record.status,
             started_at=record.received_at + offset,
@@ -114,7 +118,7 @@ class ModelFeed:
             ended_at=None if stream.state == "streaming" else clock.time(),
             prompt_tokens=record.token_usage[0],
             completion_tokens=record.token_usage[1],
-            context_window=None if model is None else model.context_window,
+            context_window=model.context_window if model is not None and record.endpoint is Endpoint.CHAT else None,
             pieces=len(record.piece_times),
             request=masked(record.body),
             text=stream.text,
@@ -127,7 +131,7 @@ class ModelFeed:
         quotas: list[Json] = [
             {
                 "model": model,
-                "used": service.usage.tokens_used(api_key=service.api_key, model=model, endpoint=Endpoint.CHAT),
+                "used": service.usage.tokens_used(api_key=service.api_key, model=model),
                 "limit": service.quotas.get(model),
             }
             for model in models
@@ -135,3 +139,7 @@ class ModelFeed:
         if quotas != self._announced_quotas:
             self._announced_quotas = quotas
             self.log.add("model.quotas", "quotas", quotas=quotas)
+
+
+def _to_text(detail: object) -> str:
+    return detail if isinstance(detail, str) else msgspec.json.encode(detail).decode()

@@ -36,8 +36,9 @@ discord.interaction interaction_id, user_id, channel_id, state (pending, acknowl
 call                platform, number, method, target (chat or channel), status (0: the connection was lost), started_at,
                     seconds, request, response, wait (seconds that a refusal demands), cost: [{budget, used, limit}]
 budget              platform, and the fields of `bots.sandbox.gauges.Gauge` at `time`
-model.request       number, model, state (streaming, done, failed, aborted), status, started_at, first_piece_at,
-                    ended_at, prompt_tokens, completion_tokens, context_window, pieces, request, text
+model.request       number, model, endpoint (chat, embeddings, speech), state (streaming, done, failed, aborted),
+                    status, started_at, first_piece_at, ended_at, prompt_tokens, completion_tokens, context_window,
+                    pieces, request, text: the answer so far, or the response of a refusal
 model.quotas        quotas: [{model, used, limit}], used and limit in tokens of today
 turn                turn_id, platform, chat, person, state, states: [[state, time, attempt]], model, attempt,
                     failed_attempts, created_at, finished_at, prompt_tokens, completion_tokens

@@ -6,11 +6,22 @@ import { place, shortName } from "./gauges.js";
 const MAX_SHOWN = 80;
 // A model that does not exist: at its start, the bot asks for it to see what the service's errors look like.
 export const PROBE_MODEL = "no/model";
+const ENDPOINTS = { chat: "", embeddings: "Embeddings: ", speech: "Transcription: " };
 const FILTERS = { all: "All", calls: "Platforms", requests: "Model", turns: "Turns", logs: "Log" };
+
+const KINDS = {
+  calls: { all: (inside) => inside.calls, time: (one) => one.started_at, key: (one) => `call-${one.number}`, draw: callEntry },
+  requests: {
+    all: (inside) => Object.values(inside.requests), time: (one) => one.started_at, key: (one) => `request-${one.number}`,
+    draw: requestEntry,
+  },
+  turns: { all: (inside) => Object.values(inside.turns), time: (one) => one.created_at, key: (one) => `turn-${one.turn_id}`, draw: turnEntry },
+  logs: { all: (inside) => inside.logs, time: (one) => one.time, key: (one) => `log-${one.number}`, draw: logEntry },
+};
 
 export function entriesView({ state, ui, setUi }) {
   const filter = ui.inside.filter ?? "all";
-  const entries = collect(state, filter);
+  const entries = collect(state, filter, ui.inside.opened);
   return h(
     "div",
     { class: "entries" },
@@ -26,29 +37,42 @@ export function entriesView({ state, ui, setUi }) {
       ),
     ),
     entries.length ? null : h("p", { class: "empty" }, "Nothing yet. Write to the bot on the left."),
-    h("ol", { class: "entry-list", "aria-label": "Entries" }, entries.slice(0, MAX_SHOWN)),
+    h("ol", { class: "entry-list", "aria-label": "Entries" }, entries.map(({ draw }) => draw())),
   );
 }
 
-function collect(state, filter) {
-  const { calls, requests, turns, logs } = state.inside;
-  const kinds = {
-    calls: () => calls.slice(-MAX_SHOWN).map((one) => [one.started_at, callEntry(one, state)]),
-    requests: () => Object.values(requests).slice(-MAX_SHOWN).map((one) => [one.started_at, requestEntry(one)]),
-    turns: () => Object.values(turns).slice(-MAX_SHOWN).map((one) => [one.created_at, turnEntry(one)]),
-    logs: () => logs.slice(-MAX_SHOWN).map((one) => [one.time, logEntry(one)]),
-  };
-  const names = filter === "all" ? Object.keys(kinds) : [filter];
-  return names
-    .flatMap((name) => kinds[name]())
-    .sort(([a], [b]) => b - a)
-    .map(([, entry]) => entry);
+// Opens an entry of the list, and moves the focus there. `kind` is one of KINDS.
+export function openEntry(key, kind, { ui, setUi }) {
+  const filter = ["all", kind].includes(ui.inside.filter) ? ui.inside.filter : "all";
+  setUi("inside", { filter, opened: key });
+  // The page is drawn again first: the entry may not be in the list yet.
+  queueMicrotask(() => {
+    const details = document.querySelector(`#entry-${key} > details`);
+    if (!details) return;
+    details.closest(".section").open = true;
+    details.open = true;
+    details.scrollIntoView({ block: "nearest" });
+    details.querySelector("summary").focus();
+  });
+}
+
+// The newest entries as `{time, key, draw}`, and the one that was opened from the timeline however old it is.
+function collect(state, filter, opened) {
+  const kinds = filter === "all" ? Object.values(KINDS) : [KINDS[filter]];
+  const entries = kinds
+    .flatMap(({ all, time, key, draw }) =>
+      all(state.inside)
+        .filter((one, index, { length }) => index >= length - MAX_SHOWN || key(one) === opened)
+        .map((one) => ({ time: time(one), key: key(one), draw: () => draw(one, state) })),
+    )
+    .sort((a, b) => b.time - a.time);
+  return entries.filter((one, index) => index < MAX_SHOWN || one.key === opened);
 }
 
 function entry(key, kind, time, title, note, details) {
   return h(
     "li",
-    { key, class: `entry entry-${kind}` },
+    { key, id: `entry-${key}`, class: `entry entry-${kind}` },
     h(
       "details",
       null,
@@ -102,9 +126,9 @@ function requestEntry(one) {
     `request-${one.number}`,
     `model ${one.state === "failed" && one.model !== PROBE_MODEL ? "bad" : ""}`,
     one.started_at,
-    one.model === PROBE_MODEL ? "The bot checks the service" : shortName(one.model),
+    one.model === PROBE_MODEL ? "The bot checks the service" : `${ENDPOINTS[one.endpoint]}${shortName(one.model)}`,
     one.state === "failed" ? `failed: ${one.status}` : `${one.state}, ${tokens}${first}`,
-    [json("Answer so far", one.text), json("Request", one.request)],
+    [json(one.state === "streaming" ? "Answer so far" : "Response", one.text), json("Request", one.request)],
   );
 }
 

@@ -1,26 +1,29 @@
 // The last half minute in lanes: the calls of each platform, the model's streams, and the turns with their states.
 
 import { h } from "../dom.js";
-import { PROBE_MODEL } from "./entries.js";
+import { PROBE_MODEL, openEntry } from "./entries.js";
 import { shortName } from "./gauges.js";
 
 const SECONDS = 30;
-const WIDTH = 1000;
-const LABEL_WIDTH = 0;
-const ROW = 14;
+const ROW_PX = 14;
 const MAX_ROWS = 6;
 const LANES = [
-  { name: "Telegram", bars: (state) => callBars(state, "telegram") },
-  { name: "Discord", bars: (state) => callBars(state, "discord") },
-  { name: "Model", bars: (state) => requestBars(state) },
-  { name: "Turns", bars: (state) => turnBars(state) },
+  { name: "Telegram", kind: "calls", bars: (state) => callBars(state, "telegram") },
+  { name: "Discord", kind: "calls", bars: (state) => callBars(state, "discord") },
+  { name: "Model", kind: "requests", bars: (state) => requestBars(state) },
+  { name: "Turns", kind: "turns", bars: (state) => turnBars(state) },
 ];
+const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
 
-export function timelineView({ state, now }) {
+export function timelineView(context) {
+  const { state, now } = context;
   return h(
     "div",
     { class: "timeline" },
-    LANES.map(({ name, bars }) => lane(name, bars(state).filter((bar) => bar.end > now - SECONDS), now)),
+    LANES.map(({ name, kind, bars }) => {
+      const open = (bar) => openEntry(bar.entry, kind, context);
+      return lane(name, bars(state).filter((bar) => bar.end > now - SECONDS), now, open);
+    }),
     h(
       "div",
       { class: "timeline-scale", "aria-hidden": "true" },
@@ -34,31 +37,57 @@ export function timelineView({ state, now }) {
   );
 }
 
-function lane(name, bars, now) {
+// The newest bar is in the order of the Tab key; arrow keys move to the others.
+function lane(name, bars, now, open) {
   const rows = intoRows(bars);
-  const height = Math.max(1, rows.length) * ROW;
+  const newest = bars.reduce((latest, bar) => (latest && latest.start > bar.start ? latest : bar), null);
   return h(
     "div",
     { key: name, class: "lane" },
     h("h3", null, name),
     h(
-      "svg",
-      { viewBox: `${LABEL_WIDTH} 0 ${WIDTH} ${height}`, height: String(height), preserveAspectRatio: "none", role: "img",
-        "aria-label": `${name}: ${bars.length} in the last ${SECONDS} seconds` },
-      rows.flatMap((row, index) => row.map((bar) => rectangle(bar, index, now))),
+      "div",
+      {
+        class: "bars",
+        role: "group",
+        "aria-label": `${name}: ${bars.length} in the last ${SECONDS} seconds`,
+        style: { height: `${Math.max(1, rows.length) * ROW_PX}px` },
+        onkeydown: moveFocus,
+      },
+      rows
+        .flatMap((row, index) => row.map((bar) => ({ bar, index })))
+        .sort((a, b) => a.bar.start - b.bar.start)
+        .map(({ bar, index }) => button(bar, index, now, bar === newest, () => open(bar))),
     ),
   );
 }
 
-function rectangle(bar, row, now) {
-  const x = Math.max(0, WIDTH * (1 - (now - bar.start) / SECONDS));
-  const end = Math.min(WIDTH, WIDTH * (1 - (now - Math.min(bar.end, now)) / SECONDS));
-  return h(
-    "rect",
-    { key: bar.key, class: bar.kind, x: x.toFixed(1), y: String(row * ROW + 2), rx: "2",
-      width: Math.max(4, end - x).toFixed(1), height: String(ROW - 4) },
-    h("title", null, bar.text),
-  );
+function button(bar, row, now, isNewest, open) {
+  const left = Math.max(0, 1 - (now - bar.start) / SECONDS);
+  const right = Math.min(1, 1 - (now - Math.min(bar.end, now)) / SECONDS);
+  return h("button", {
+    key: bar.key,
+    type: "button",
+    class: `bar ${bar.kind}`,
+    tabindex: isNewest ? "0" : "-1",
+    title: bar.text,
+    "aria-label": bar.text,
+    style: {
+      left: `${(100 * left).toFixed(2)}%`,
+      width: `${(100 * Math.max(0, right - left)).toFixed(2)}%`,
+      top: `${row * ROW_PX + 2}px`,
+      height: `${ROW_PX - 4}px`,
+    },
+    onclick: open,
+  });
+}
+
+function moveFocus(event) {
+  const step = STEPS[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const bars = [...event.currentTarget.children];
+  bars[bars.indexOf(document.activeElement) + step]?.focus();
 }
 
 // Bars that overlap go into rows of their own; what does not fit shares the last row.
@@ -79,6 +108,7 @@ function callBars(state, platform) {
     .filter((call) => call.platform === platform)
     .map((call) => ({
       key: call.key,
+      entry: `call-${call.number}`,
       start: call.started_at,
       end: call.started_at + Math.max(0.08, call.seconds),
       kind: call.status >= 400 || call.status === 0 ? "failed" : isPreview(call) ? "preview" : "done",
@@ -95,6 +125,7 @@ function requestBars(state) {
     .slice(-80)
     .map((one) => ({
       key: one.key,
+      entry: `request-${one.number}`,
       start: one.started_at,
       end: one.ended_at ?? Infinity,
       kind: one.model === PROBE_MODEL ? "preview" : { streaming: "running", done: "done", failed: "failed", aborted: "stopped" }[one.state],
@@ -108,6 +139,7 @@ function turnBars(state) {
     .flatMap((turn) =>
       turn.states.map(([name, start, attempt], index) => ({
         key: `${turn.key}-${index}`,
+        entry: `turn-${turn.turn_id}`,
         start,
         // A gap shows where another process claims the turn again.
         end: (turn.states[index + 1]?.[1] ?? (turn.finished_at === null ? Infinity : start + 0.4)) - 0.06,

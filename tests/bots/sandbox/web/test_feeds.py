@@ -1,4 +1,4 @@
-"""What happens in the stand-ins becomes events: secrets stay out, limits are measured, streams and turns are followed."""
+"""What happens in the stand-ins becomes events: secrets stay out, limits are measured, turns are followed."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,13 @@ import httpx2
 import pytest
 
 from bots.sandbox.discord import DiscordStandIn
-from bots.sandbox.model import ModelStandIn
 from bots.sandbox.telegram import TelegramStandIn
 from bots.sandbox.web.discord_feed import DiscordFeed
 from bots.sandbox.web.event_log import EventLog
 from bots.sandbox.web.formulas import formulas_of
-from bots.sandbox.web.model_feed import ModelFeed
 from bots.sandbox.web.telegram_feed import TelegramFeed
 from bots.sandbox.web.turn_feed import TurnFeed
 from bots.sandbox.web.world import World
-from core.settings.model import DEFAULT_MODEL
 from core.store.turn_log import TurnSummary
 from tests.clock import FakeClock
 
@@ -162,34 +159,6 @@ async def test_ephemeral_message_names_who_sees_it(platforms: Platforms) -> None
     assert message["ephemeral_to"] == str(ann.id)
     await platforms.discord_feed.follow(interaction)
     assert events(platforms.log, "discord.interaction")[-1]["state"] == "acknowledged"
-
-
-async def test_stream_is_followed_with_its_text() -> None:
-    service = ModelStandIn(tokens_per_second=1000)
-    log = EventLog(service.clock)
-    feed = ModelFeed(service, log)
-    await service.start()
-    feed.start()
-    model = DEFAULT_MODEL
-    body = {"model": model, "messages": [{"role": "user", "content": "repeat: a few words"}], "stream": True}
-    try:
-        async with httpx2.AsyncClient() as client:
-            for key in (service.api_key, "wrong-key"):
-                await client.post(
-                    f"{service.base_url}chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
-                )
-        feed.announce_changes()
-    finally:
-        await feed.close()
-        await service.close()
-    requests = {request["state"]: request for request in events(log, "model.request")}
-    assert requests["done"]["text"] == "a few words"
-    assert requests["done"]["context_window"] == service.models[model].context_window
-    assert requests["failed"]["status"] == 401
-    assert service.api_key not in str(log.replay())
-    assert "wrong-key" not in str(log.replay())
-    [quotas] = events(log, "model.quotas")
-    assert quotas["quotas"] == [{"model": model, "used": service.usage[model], "limit": None}]
 
 
 def summary(state: str, attempt: int = 1) -> TurnSummary:
