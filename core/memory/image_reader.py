@@ -1,6 +1,9 @@
 """Prepares pictures in a separate process, and caches recent ones for follow-up questions."""
 
+import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from core.api.images import MessageImage
 from core.memory.file_reader import FileReader
@@ -17,8 +20,15 @@ class ImageReader:
         self._max_side = max_side
         self._cache: OrderedDict[str, MessageImage] = OrderedDict()
         self._cached_bytes = 0
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Each exists while its picture is being loaded."""
 
-    def cached(self, key: str) -> MessageImage | None:
+    async def load(self, key: str, fetch: Callable[[], Awaitable[bytes]], *, person: str) -> MessageImage:
+        """The cached picture, or the one that `fetch` downloads. Raises `DocumentError` and what `fetch` does."""
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            return self._cached(key) or await self.read(key, await fetch(), person=person)
+
+    def _cached(self, key: str) -> MessageImage | None:
         image = self._cache.get(key)
         if image is not None:
             self._cache.move_to_end(key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -17,6 +18,7 @@ from core.store.image_references import ImageReference
 from core.store.memories import get_conversation_key
 from core.texts import answers, images, memory
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.companion_reads import CompanionReads
 from core.turns.file_fetcher import fetch_file
 from core.turns.question_images import QuestionImages, image_reference
 
@@ -52,6 +54,7 @@ class AttachmentReader:
     memory: MemoryService
     api_key: ApiKey
     images: QuestionImages
+    reads: CompanionReads
     prepares_images: bool
     """Whether a model is going to see pictures among the files."""
 
@@ -65,7 +68,9 @@ class AttachmentReader:
         turn = self.claimed.turn
         conversation_key = await self.claimed.store.read(get_conversation_key, turn.conversation_id)
         outcomes = [
-            await self._read_one(attachment, conversation_key, preview)
+            await self.reads.share(
+                turn, attachment.file_id, partial(self._read_one, attachment, conversation_key, preview)
+            )
             for attachment in attachments[:MAX_FILES_PER_MESSAGE]
         ]
         reports = [outcome.report for outcome in outcomes if outcome.report]

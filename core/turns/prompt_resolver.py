@@ -36,6 +36,7 @@ from core.texts.models import MODEL_RETIRED
 from core.turns.attachment_reader import readable_attachments
 from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.companion_reads import CompanionReads
 from core.turns.inbox import sanitise_quote
 from core.turns.question_images import image_references
 from core.turns.recordings import RecordingError, transcribe_recordings
@@ -69,6 +70,8 @@ class ResolvedPrompt:
     images: tuple[ImageReference, ...] = ()
     has_only_quoted_images: bool = False
     """The pictures are those of the message that the person replies to."""
+    is_second: bool = False
+    """Of two compared models, this is the second one: the first one's turn says what concerns both."""
 
     @property
     def has_text(self) -> bool:
@@ -77,7 +80,8 @@ class ResolvedPrompt:
 
 
 class PromptResolver:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, reads: CompanionReads) -> None:
+        self._reads = reads
         self._settings = services.settings
         self._store = services.store
         self._services = services
@@ -105,6 +109,11 @@ class PromptResolver:
             return await self._resolve_edit(claimed)
         if incoming.command == "new":
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
+        return await self._resolve_message(claimed, api_key)
+
+    async def _resolve_message(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt:
+        """The question with what came with it: quotes, pictures and recordings."""
+        incoming = claimed.turn.incoming
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         transcribed, notes = await self._transcribe(claimed, api_key)
@@ -134,31 +143,29 @@ class PromptResolver:
         model = compared_model(turn.incoming)
         try:
             await self._check_allowances(api_key)
-            if turn.incoming.text:
-                return await self._compose_comparison(claimed, first_turn, model)
-            last = await self._store.read(last_question, turn.conversation_id)
-            if last is None:
-                raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
+            prompt = await self._resolve_compared(claimed, api_key)
         except QuestionRefused:
             # If the other model answers, nobody has said yet why this one does not.
             if turn.id == first_turn or await self._store.read(get_question, first_turn) is not None:
                 raise
             return None
-        return ResolvedPrompt(
-            last.text,
-            replaces_answer=True,
-            first_turn=last.first_turn,
-            parent_turn=last.parent_turn,
+        return replace(
+            prompt,
+            first_turn=prompt.first_turn or first_turn,
             model=model,
             is_compared=True,
-            images=last.images,
+            is_second=turn.id != first_turn,
         )
 
-    async def _compose_comparison(self, claimed: ClaimedTurn, first_turn: int, model: str) -> ResolvedPrompt:
+    async def _resolve_compared(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt:
+        """What the person wrote, sent or replies to; without any of it, the last question."""
+        turn = claimed.turn
         answered_turn = await self._answered_turn(claimed)
-        parent_turn = await self._find_parent(claimed, answered_turn)
-        prompt = await self._compose_prompt(claimed, claimed.turn.incoming, (), answered_turn=answered_turn)
-        return ResolvedPrompt(prompt, first_turn=first_turn, parent_turn=parent_turn, model=model, is_compared=True)
+        is_about_message = bool(turn.incoming.quotes) and answered_turn is None
+        if turn.incoming.text or turn.incoming.attachments or is_about_message:
+            return await self._resolve_message(claimed, api_key)
+        answered = None if answered_turn is None else await self._store.read(get_question, answered_turn)
+        return await self._ask_again(turn.conversation_id, answered)
 
     async def _answered_turn(self, claimed: ClaimedTurn) -> int | None:
         """The exchange whose answer the person replies to, if it is in the history."""
@@ -227,7 +234,7 @@ class PromptResolver:
 
     async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[Incoming, tuple[str, ...]]:
         try:
-            return await transcribe_recordings(claimed, self._services, api_key)
+            return await transcribe_recordings(claimed, self._services, api_key, self._reads)
         except RecordingError as error:
             raise QuestionRefused(escape_markdown(str(error))) from error
 
@@ -251,18 +258,24 @@ class PromptResolver:
         return await find_permitted_turn(self._services, claimed.adapter, incoming, press) is not None
 
     async def _earlier_question(self, conversation_id: int, press: ButtonPress | None) -> ResolvedPrompt:
-        last = await self._store.read(last_question, conversation_id)
         if press is not None and press.action is ButtonAction.CONTINUE:
+            last = await self._store.read(last_question, conversation_id)
             if last is None or last.turn_id != press.turn_id:
                 raise QuestionRefused(gettext(texts.ONLY_LAST_CONTINUES))
             return ResolvedPrompt(CONTINUE_PROMPT)
         model = self._find_retry_model(press) if press is not None else ""
+        question = None
         if press is not None and press.turn_id is not None:
             question = await self._store.read(get_question, press.turn_id)
-            if question is not None and not await self._is_same_question(question, last):
-                # Not the last one: its answer stays.
-                parent_turn = await self._store.read(find_parent_again, conversation_id, question)
-                return ResolvedPrompt(question.text, parent_turn=parent_turn, model=model, images=question.images)
+        return replace(await self._ask_again(conversation_id, question), model=model)
+
+    async def _ask_again(self, conversation_id: int, question: Question | None) -> ResolvedPrompt:
+        """An earlier question; None: the last one. Raises `QuestionRefused`."""
+        last = await self._store.read(last_question, conversation_id)
+        if question is not None and not await self._is_same_question(question, last):
+            # Not the last one: its answer stays.
+            parent_turn = await self._store.read(find_parent_again, conversation_id, question)
+            return ResolvedPrompt(question.text, parent_turn=parent_turn, images=question.images)
         if last is None:
             raise QuestionRefused(gettext(texts.NO_QUESTION_YET))
         return ResolvedPrompt(
@@ -270,7 +283,6 @@ class PromptResolver:
             replaces_answer=True,
             first_turn=last.first_turn,
             parent_turn=last.parent_turn,
-            model=model,
             images=last.images,
         )
 

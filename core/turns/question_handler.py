@@ -33,6 +33,7 @@ from core.texts.models import compared_heading
 from core.turns.answer import AnswerPipeline, deliver_stored_answer
 from core.turns.attachment_reader import AttachmentReader, ReadFiles, readable_attachments
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.companion_reads import CompanionReads
 from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
@@ -60,7 +61,8 @@ class QuestionHandler:
         self._settings = services.settings
         self._store = services.store
         self._services = services
-        self._prompts = PromptResolver(services)
+        self._reads = CompanionReads()
+        self._prompts = PromptResolver(services, self._reads)
 
     async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
@@ -175,7 +177,8 @@ class QuestionHandler:
             answer="",
             note=note,
             model=preferences.model,
-            replaces_last=prompt.replaces_answer,
+            replaces_last=prompt.replaces_answer and not prompt.is_compared,
+            companion_of=prompt.first_turn if prompt.is_compared else None,
             parent_turn=prompt.parent_turn,
             images=prompt.images,
             buttons_json=msgspec.json.encode(buttons).decode() if buttons else None,
@@ -202,12 +205,22 @@ class QuestionHandler:
         # Already for the progress: its message cannot become a reply later.
         claimed.outbox.reply_to_question()
         images = QuestionImages(claimed, self._services)
-        reader = AttachmentReader(claimed, self._services.memory, api_key, images, prepares_images=has_vision)
+        reader = AttachmentReader(
+            claimed,
+            self._services.memory,
+            api_key,
+            images,
+            self._reads,
+            prepares_images=has_vision or prompt.is_compared,
+        )
         files = await reader.read(attachments)
         if claimed.stop_requested.is_set():
             await self._stop(claimed)
             return None
         if files.has_failed or not (prompt.text or files.images):
+            if prompt.is_second:
+                await claimed.finish(TurnState.MERGED)
+                return None
             await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
             return None
         return files

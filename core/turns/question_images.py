@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -55,11 +56,10 @@ class QuestionImages:
             raise ImageError(texts.image_not_fetched(error.failure, turn_id)) from error
 
     async def _load(self, reference: ImageReference) -> MessageImage:
-        key = self._key(reference)
-        if (image := self.services.images.cached(key)) is not None:
-            return image
         attachment = Attachment(reference.kind, reference.name, file_id=reference.file_id)
-        return await self.prepare(reference, await fetch_file(self.claimed, attachment))
+        return await self.services.images.load(
+            self._key(reference), partial(fetch_file, self.claimed, attachment), person=self.claimed.person_key
+        )
 
     async def prepare(self, reference: ImageReference, content: bytes) -> MessageImage:
         """Raises `DocumentError`."""

@@ -5,6 +5,7 @@ What somebody else said becomes a part of the quoted or forwarded message.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -20,6 +21,7 @@ from core.services import Services
 from core.texts import speech as texts
 from core.texts.memory import CONNECTION_FAILED, FETCH_FAILURE_TEXTS
 from core.turns.claimed_turn import ClaimedTurn
+from core.turns.companion_reads import CompanionReads
 from core.turns.file_fetcher import fetch_file
 
 log = structlog.get_logger(__name__)
@@ -44,7 +46,7 @@ def recordings(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
 
 
 async def transcribe_recordings(
-    claimed: ClaimedTurn, services: Services, api_key: ApiKey
+    claimed: ClaimedTurn, services: Services, api_key: ApiKey, reads: CompanionReads
 ) -> tuple[Incoming, tuple[str, ...]]:
     """The message with the words of its recordings, and notes for under the answer.
 
@@ -59,7 +61,7 @@ async def transcribe_recordings(
             raise RecordingError(gettext(texts.NOT_SUPPORTED))
         return incoming, () if files[0].is_quoted else (gettext(texts.RECORDING_IGNORED),)
     notes = []
-    recorder = Recordings(claimed, services, api_key)
+    recorder = Recordings(claimed, services, api_key, reads)
     for quote_kind, group in _by_speaker(files):
         transcript = await recorder.transcribe(group)
         notes.append(texts.transcript_note(transcript))
@@ -98,6 +100,7 @@ class Recordings:
     claimed: ClaimedTurn
     services: Services
     api_key: ApiKey
+    reads: CompanionReads
 
     async def transcribe(self, files: Sequence[Attachment]) -> str:
         """The words of all of them. Raises `RecordingError` and `TranscriptionStopped`."""
@@ -111,7 +114,9 @@ class Recordings:
         return transcript
 
     async def _transcribe_all(self, files: Sequence[Attachment]) -> str:
-        transcripts = [await self._transcribe(file) for file in files]
+        transcripts = [
+            await self.reads.share(self.claimed.turn, file.file_id, partial(self._transcribe, file)) for file in files
+        ]
         return "\n".join(filter(None, transcripts))
 
     async def _transcribe(self, file: Attachment) -> str:

@@ -1,5 +1,6 @@
 """Pictures are prepared for models: small, upright, without metadata, and whatever their names say."""
 
+import asyncio
 import base64
 import struct
 import zlib
@@ -110,8 +111,16 @@ async def test_picture_is_read_in_own_process_and_remembered() -> None:
     image = await images.read("a", make_image(900, 600), person="ann")
     assert (image.width, image.height, image.tokens) == (300, 200, 11 * 8)
     assert image.data_url.startswith("data:image/jpeg;base64,")
-    assert images.cached("a") == image
-    assert images.cached("b") is None
+
+    async def fetch() -> bytes:
+        downloads.append("b")
+        return make_image(600, 600)
+
+    downloads: list[str] = []
+    assert await images.load("a", fetch, person="ann") is image
+    first, second = await asyncio.gather(*(images.load("b", fetch, person="ann") for _ in range(2)))
+    assert first is second
+    assert downloads == ["b"]
     with pytest.raises(DocumentError) as caught:
         await images.read("b", b"text", person="ann")
     assert caught.value.failure is DocumentFailure.UNKNOWN
