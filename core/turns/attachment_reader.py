@@ -35,10 +35,10 @@ class ReadFiles:
     """The memory entries of the files that were stored."""
     images: tuple[ImageReference, ...] = ()
     """The files that are pictures."""
-    report: str = ""
-    """For the person, when no model answers."""
-    has_failed: bool = False
-    """At least one file could not be read."""
+    reports: tuple[str, ...] = ()
+    """What was read, for the person when no model answers."""
+    failures: tuple[str, ...] = ()
+    """Why other files were not read, for the person."""
 
 
 def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
@@ -73,16 +73,15 @@ class AttachmentReader:
             )
             for attachment in attachments[:MAX_FILES_PER_MESSAGE]
         ]
-        reports = [outcome.report for outcome in outcomes if outcome.report]
+        reports = [report for outcome in outcomes for report in outcome.reports]
+        failures = [failure for outcome in outcomes for failure in outcome.failures]
         entry_ids = tuple(entry_id for outcome in outcomes for entry_id in outcome.entry_ids)
-        has_failed = any(outcome.has_failed for outcome in outcomes)
         if len(attachments) > MAX_FILES_PER_MESSAGE:
-            has_failed = True
-            reports.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
-        if entry_ids and not has_failed:
+            failures.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
+        if entry_ids and not failures:
             reports[-1] += f" {gettext(memory.ASK_ABOUT_FILE)}"
         pictures = tuple(image for outcome in outcomes for image in outcome.images)
-        return ReadFiles(entry_ids, pictures, "\n".join(reports), has_failed)
+        return ReadFiles(entry_ids, pictures, tuple(reports), tuple(failures))
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
         name, turn_id = safe_filename(attachment.name), self.claimed.turn.id
@@ -106,13 +105,13 @@ class AttachmentReader:
             )
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
-            report = memory.document_failed(name, error)
+            failure = memory.document_failed(name, error)
         except DeliveryError as error:
             log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure, error=str(error))
-            report = memory.file_not_fetched(name, error.failure, turn_id)
+            failure = memory.file_not_fetched(name, error.failure, turn_id)
         else:
-            return ReadFiles((file.entry.id,), report=memory.file_stored(name, file))
-        return ReadFiles(report=report, has_failed=True)
+            return ReadFiles((file.entry.id,), reports=(memory.file_stored(name, file),))
+        return ReadFiles(failures=(failure,))
 
     async def _take_image(self, attachment: Attachment, name: str, content: bytes) -> ReadFiles:
         reference = image_reference(attachment)
@@ -121,5 +120,5 @@ class AttachmentReader:
                 await self.images.prepare(reference, content)
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=self.claimed.turn.id, failure=error.failure)
-            return ReadFiles(report=images.image_failed(name, error), has_failed=True)
+            return ReadFiles(failures=(images.image_failed(name, error),))
         return ReadFiles(images=(reference,))

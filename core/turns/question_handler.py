@@ -85,9 +85,10 @@ class QuestionHandler:
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:
             return
+        notes += files.failures
         prompt = self._with_images(prompt, files.images, notes)
         image_input = (
-            await self._load_images(claimed, prompt)
+            await self._load_images(claimed, prompt, has_files=bool(files.entry_ids))
             if has_vision
             else await self._offer_vision_model(claimed, prompt, preferences)
         )
@@ -217,13 +218,15 @@ class QuestionHandler:
         if claimed.stop_requested.is_set():
             await self._stop(claimed)
             return None
-        if files.has_failed or not (prompt.text or files.images):
-            if prompt.is_second:
-                await claimed.finish(TurnState.MERGED)
-                return None
-            await claimed.reply_and_finish(Reply(escape_markdown(files.report)))
-            return None
-        return files
+        is_any_read = files.entry_ids or files.images or prompt.images or _has_recordings(claimed)
+        is_about_files = any(not file.is_quoted for file in attachments)
+        if (prompt.text or files.images) and (is_any_read or not is_about_files):
+            return files
+        if prompt.is_second:
+            await claimed.finish(TurnState.MERGED)
+        else:
+            await claimed.reply_and_finish(Reply(escape_markdown("\n".join(files.reports + files.failures))))
+        return None
 
     async def _stop(self, claimed: ClaimedTurn) -> None:
         await claimed.deliver("", note=gettext(texts.STOPPED))
@@ -239,12 +242,25 @@ class QuestionHandler:
         images = images[:max_images]
         return replace(prompt, text=prompt.text or with_marks("", images or files), images=images)
 
-    async def _load_images(self, claimed: ClaimedTurn, prompt: ResolvedPrompt) -> _ImageInput | None:
-        """The pictures for the model. None if one cannot be opened or the person stopped: the turn is finished."""
+    async def _load_images(
+        self, claimed: ClaimedTurn, prompt: ResolvedPrompt, *, has_files: bool
+    ) -> _ImageInput | None:
+        """The pictures for the model, and notes about those that cannot be opened.
+
+        Returns None if none can be opened and the question is about nothing else, or if the person stopped: the turn is
+        finished. `has_files`: the question is about files, too.
+        """
         images = QuestionImages(claimed, self._services)
+        failures: list[str] = []
 
         async def load_all() -> tuple[MessageImage, ...]:
-            return tuple([await images.load(reference) for reference in prompt.images])
+            loaded = []
+            for reference in prompt.images:
+                try:
+                    loaded.append(await images.load(reference))
+                except ImageError as error:
+                    failures.append(str(error))
+            return tuple(loaded)
 
         if not prompt.images:
             return _ImageInput()
@@ -252,19 +268,15 @@ class QuestionHandler:
         async with nullcontext() if prompt.replaces_answer else claimed.previewing() as preview:
             if preview is not None:
                 preview.update("", gettext(image_texts.OPENING))
-            try:
-                loaded = await run_until(claimed.stop_requested, load_all())
-            except ImageError as error:
-                loaded, failure = (), str(error)
-            else:
-                failure = ""
-        if failure:
-            await _refuse(claimed, escape_markdown(failure))
-            return None
+            loaded = await run_until(claimed.stop_requested, load_all())
+        notes = tuple(dict.fromkeys(failures))
         if loaded is None:
             await self._stop(claimed)
-            return None
-        return _ImageInput(loaded)
+        elif loaded or has_files or _has_recordings(claimed) or (prompt.has_only_quoted_images and prompt.has_text):
+            return _ImageInput(loaded, notes)
+        else:
+            await _refuse(claimed, escape_markdown("\n".join(notes)))
+        return None
 
     async def _offer_vision_model(
         self, claimed: ClaimedTurn, prompt: ResolvedPrompt, preferences: Preferences
@@ -308,6 +320,11 @@ class QuestionHandler:
 
 def _retry_button(turn_id: int) -> Button:
     return Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn_id))
+
+
+def _has_recordings(claimed: ClaimedTurn) -> bool:
+    """Whether the question contains what somebody said."""
+    return bool(recordings(claimed.turn.incoming, claimed.adapter))
 
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:

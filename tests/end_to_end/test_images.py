@@ -268,6 +268,35 @@ async def test_broken_picture_is_reported(seeing: Harness) -> None:
     assert not seeing.model.requests
 
 
+@PLATFORMS
+async def test_broken_picture_does_not_keep_the_others_from_being_seen(seeing: Harness, platform: str) -> None:
+    chat, pictures = ChatWithButtons(seeing, platform), [PHOTO, PHOTO[:300]]
+    if chat.is_telegram:
+        await chat.server.send_album(chat.person, chat.chat, pictures, caption="repeat: A garden.")
+    else:
+        files = dict(zip(("a.jpg", "b.jpg"), pictures, strict=True))
+        await chat.server.send_files(chat.person, chat.chat, files, "image/jpeg", text="repeat: A garden.")
+    await chat.wait_for(r"I see 1 picture: image/jpeg 640x480.\s+A garden.\s.*is damaged; I couldn't open it.")
+    assert len(last_question(seeing)) == 2
+
+
+async def test_broken_file_and_picture_are_named_under_the_answer(seeing: Harness) -> None:
+    discord = seeing.discord
+    ann = discord.create_user("Ann")
+    dm = discord.open_dm(ann)
+    contents = {"a.jpg": PHOTO[:300], "b.zip": b"PK\x03\x04" + bytes(range(256)), "c.txt": b"Friday: smoked eel"}
+    files = [
+        discord.add_attachment(name, content, "image/jpeg" if name == "a.jpg" else "application/octet-stream")
+        for name, content in contents.items()
+    ]
+    await discord.send_message(ann, dm, "repeat: Eel.", attachments=files)
+    await discord.wait_for(lambda: any("Eel." in t for t in complete_texts(discord.messages(dm))), 20)
+    (answer,) = complete_texts(discord.messages(dm))
+    assert "b.zip is not a type I can read." in answer
+    assert "a.jpg is damaged; I couldn't open it." in answer
+    assert "smoked eel" in str(seeing.model.requests[-1].body["messages"][0])
+
+
 async def test_picture_file_is_offered_to_vision_model(blind: Harness) -> None:
     """That a file is a picture shows only when it is read."""
     ann, chat = await telegram_chat(blind)

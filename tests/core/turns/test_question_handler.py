@@ -300,14 +300,37 @@ async def test_question_about_a_file_is_answered_with_it(tmp_path: Path, model: 
 
 
 @pytest.mark.slow
-async def test_unreadable_file_is_reported_and_the_question_not_answered(tmp_path: Path, model: ModelStandIn) -> None:
+async def test_question_about_several_files_is_answered_if_one_can_be_read(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, FilesAdapter()) as chat:
         files = [text_file("lease.txt"), text_file("a.zip", "PK\x03\x04\0\0")]
         reply = (await send(chat, "repeat: hello", files)).replace("\\", "")
+        assert reply.startswith("hello\n\na.zip is not a type I can read.")
+        assert "lease.txt" in reply
+    assert "Rent is due" in str(model.requests[0].body)
+
+
+@pytest.mark.slow
+async def test_files_without_a_question_are_all_reported(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        files = [text_file("lease.txt"), text_file("a.zip", "PK\x03\x04\0\0")]
+        reply = (await send(chat, "", files)).replace("\\", "")
         assert "Read lease.txt: 1 section." in reply
         assert "a.zip is not a type I can read." in reply
         assert memory_texts.ASK_ABOUT_FILE not in reply
     assert not model.requests
+
+
+async def test_question_about_unreadable_files_is_refused(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        reply = await send(chat, "repeat: hello", [text_file("a.zip", "PK\x03\x04\0\0")])
+        assert reply.startswith("a.zip is not a type I can read.")
+    assert not model.requests
+
+
+async def test_reply_to_an_unreadable_file_is_answered(tmp_path: Path, model: ModelStandIn) -> None:
+    file = replace(text_file("a.zip", "PK\x03\x04\0\0"), is_quoted=True)
+    async with running_engine(tmp_path, model, FilesAdapter()) as chat:
+        assert (await send(chat, "repeat: hello", [file])).startswith("hello\n\na.zip is not a type I can read.")
 
 
 @pytest.mark.slow
@@ -320,6 +343,8 @@ async def test_number_of_files_is_limited(tmp_path: Path, model: ModelStandIn) -
         assert texts.file_limit_reached(MAX_FILES_PER_MESSAGE) in reply
         assert memory_texts.ASK_ABOUT_FILE not in reply
         assert memory_texts.ASK_ABOUT_FILE in await send(chat, "", files[:-1], key="k2")
+        answer = await send(chat, "repeat: hello", files, key="k3")
+        assert answer.startswith(f"hello\n\n{texts.file_limit_reached(MAX_FILES_PER_MESSAGE)}")
 
 
 @pytest.mark.slow
