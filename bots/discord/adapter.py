@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from bots.discord.attachment_links import AttachmentDownloads
 from bots.discord.backfill import BackfillSources
 from bots.discord.cards import CARD_FLAG, CardSupport, card_components, text_components
 from bots.discord.commands import CommandSync
@@ -154,6 +155,7 @@ class DiscordAdapter:
             leases=leases,
             backfill_sources=BackfillSources(history, state, max_backfill_age) if history else None,
         )
+        self._downloads = AttachmentDownloads(self._http)
         self._forbidden_channels = ForbiddenChannels(self._http, timings)
         self._cards = CardSupport()
         self._typing_paused = ExpiringSet(timings.clock)
@@ -317,7 +319,7 @@ class DiscordAdapter:
         return f"https://discord.com/channels/{place.server}/{thread}"
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
-        return await self._http.download(attachment.file_id, max_bytes)
+        return await self._downloads.download(attachment.file_id, max_bytes)
 
     async def thread_start(self, place: Place, question_message: str | None) -> Quote | None:
         return await self._thread_start_reader.read(place, question_message)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import discord
 from discord.components import TextDisplay
 
+from bots.discord.attachment_links import attachment_link
 from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
@@ -23,9 +24,12 @@ KIND_BY_MEDIA_FAMILY = {
 }
 
 
-def message_attachments(content: Content) -> tuple[Attachment, ...]:
+def message_attachments(content: Content, message: discord.Message | None = None) -> tuple[Attachment, ...]:
+    """`message` forwards `content`; without it, `content` is the message, or nothing is downloaded."""
+    if message is None and isinstance(content, discord.Message):
+        message = content
     return (
-        *map(_from_library, content.attachments),
+        *(_from_library(attachment, message) for attachment in content.attachments),
         *map(_from_sticker, content.stickers),
     )
 
@@ -85,13 +89,13 @@ def _from_sticker(sticker: discord.StickerItem) -> Attachment:
     )
 
 
-def _from_library(attachment: discord.Attachment) -> Attachment:
+def _from_library(attachment: discord.Attachment, message: discord.Message | None) -> Attachment:
     kind = VOICE_KIND if attachment.is_voice_message() else _kind(attachment.content_type or "")
     return Attachment(
         kind,
         attachment.filename,
         attachment.size,
-        attachment.url,
+        attachment.url if message is None else attachment_link(attachment, message),
         is_document=kind == DOCUMENT_KIND,
         is_image=kind == PHOTO_KIND,
         is_audio=kind in RECORDING_KINDS,

@@ -33,7 +33,7 @@ def replied_message(message: discord.Message) -> discord.Message | None:
 
 
 def forwarded_files(message: discord.Message) -> tuple[Attachment, ...]:
-    files = (file for snapshot in message.message_snapshots for file in message_attachments(snapshot))
+    files = (file for snapshot in message.message_snapshots for file in message_attachments(snapshot, message))
     return tuple(replace(file, is_forwarded=True) for file in files)
 
 
@@ -44,7 +44,7 @@ def replied_files(message: discord.Message) -> tuple[Attachment, ...]:
 
 
 def quoted_files(original: discord.Message) -> tuple[Attachment, ...]:
-    files = (file for content in _contents(original) for file in message_attachments(content))
+    files = (file for content in _contents(original) for file in message_attachments(content, original))
     return tuple(replace(file, is_quoted=True) for file in files if file.is_document or file.is_image or file.is_audio)
 
 

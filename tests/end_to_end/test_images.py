@@ -197,6 +197,23 @@ async def test_retry_without_the_picture_keeps_the_answer(seeing: Harness, platf
     assert len(seeing.model.requests) == 1
 
 
+async def test_picture_on_discord_is_seen_again_after_its_url_has_expired(seeing: Harness) -> None:
+    chat = ChatWithButtons(seeing, "discord")
+    await chat.server.send_file(chat.person, chat.chat, "garden.jpg", PHOTO, text="Where?", media_type="image/jpeg")
+    await chat.wait_for(f"{SEEN}.*")
+    await seeing.stop()
+    chat.server.expire_attachment_urls()
+    await seeing.start(default_model=VISION_MODEL.id)
+    await chat.press("Retry")
+    await chat.server.wait_for(lambda: len(seeing.model.requests) == 2, 20)
+    await seeing.wait_until_stored(NO_OPEN_TURN)
+    assert last_question(seeing)[1]["type"] == "image_url"
+    chat.server.expire_attachment_urls()
+    await seeing.stop()
+    await seeing.start(default_model=VISION_MODEL.id)
+    await chat.ask("repeat: And the tree?", f"{SEEN}.*And the tree.*")
+
+
 async def test_answer_says_that_a_video_was_not_seen(seeing: Harness) -> None:
     note = "I can't read this yet: video. I answered only what you wrote."
     telegram, discord = seeing.telegram, seeing.discord

@@ -64,6 +64,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         self.users: dict[str, User] = {}
         self.owner = self.create_user("Operator")
         self.files: BoundedDict[str, tuple[Json, bytes]] = BoundedDict(MAX_FILES)
+        self.attachment_expiry = 1_800_000_000
         self.rate_limits = RateLimitBuckets(limits or Limits(), clock)
         self._pending_dispatches: list[tuple[str, Guild | Channel]] = []
 
@@ -243,7 +244,7 @@ class Backend(ChatStandIn[Channel, Message, Call]):
     def add_attachment(self, name: str, content: bytes, content_type: str) -> Json:
         """Store a file for download. Returns its attachment."""
         attachment_id = str(next_snowflake())
-        url = f"{self.api_base.removesuffix('/api/v10')}/attachments/{attachment_id}/{quote(name)}"
+        url = self._attachment_url(attachment_id, name)
         attachment: Json = {
             "id": attachment_id,
             "filename": name,
@@ -254,6 +255,17 @@ class Backend(ChatStandIn[Channel, Message, Call]):
         }
         self.files[attachment_id] = (attachment, content)
         return attachment
+
+    def _attachment_url(self, attachment_id: str, name: str) -> str:
+        base = self.api_base.removesuffix("/api/v10")
+        return f"{base}/attachments/{attachment_id}/{quote(name)}?ex={self.attachment_expiry:x}"
+
+    def expire_attachment_urls(self) -> None:
+        """A day passes: messages get new URLs, and the old ones are refused."""
+        self.attachment_expiry += 86_400
+        for attachment, _ in self.files.values():
+            url = self._attachment_url(attachment["id"], attachment["filename"])
+            attachment |= {"url": url, "proxy_url": url}
 
     def file_contents(self, message: Message) -> list[bytes]:
         """Of the message's attachments."""

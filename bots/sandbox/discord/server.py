@@ -145,7 +145,8 @@ class RequestHandler:
 
     async def serve_attachment(self, request: web.Request) -> web.StreamResponse:
         file = self._backend.files.get(request.match_info["id"])
-        if file is None:
-            return web.Response(status=404)
+        expiry = request.query.get("ex")  # stickers have none
+        if file is None or (expiry is not None and int(expiry, 16) < self._backend.attachment_expiry):
+            return web.Response(status=404, text="This content is no longer available.")
         attachment, content = file
         return web.Response(body=content, headers={"Content-Type": attachment["content_type"]})

@@ -91,8 +91,9 @@ async def test_attachments_and_stickers_are_named(harness: AdapterHarness) -> No
     sticker = {"id": "2", "name": "wave", "format_type": 1}
     animation = {"id": "3", "name": "dance", "format_type": 3}
     await harness.say_raw("", attachments=[file], sticker_items=[sticker, animation])
-    assert (await harness.inbox.next()).attachments == (
-        Attachment("photo", "a.png", 99, "x", is_image=True),
+    incoming = await harness.inbox.next()
+    assert incoming.attachments == (
+        Attachment("photo", "a.png", 99, f"x#{harness.dm.id}/{incoming.message_id}/1", is_image=True),
         Attachment("sticker", "wave", file_id="https://cdn.discordapp.com/stickers/2.png", is_image=True),
         Attachment("sticker", "dance"),
     )
