@@ -228,7 +228,7 @@ def is_question(incoming: Incoming) -> bool:
     """Whether a model has to answer. The questions of a conversation are answered one after another."""
     is_command = incoming.kind is EventKind.COMMAND and (
         incoming.command in ("ask", "retry")
-        or (incoming.command == "new" and bool(incoming.text.strip()))
+        or (incoming.command == "new" and _has_own_content(incoming))
         or bool(compared_model(incoming))
     )
     is_press = _is_press(
@@ -240,6 +240,11 @@ def is_question(incoming: Incoming) -> bool:
         ButtonAction.ASK_EXAMPLE,
     )
     return incoming.kind in (EventKind.PROMPT, EventKind.EDIT) or is_command or is_press
+
+
+def _has_own_content(incoming: Incoming) -> bool:
+    """Whether the person wrote or sent something, besides what they reply to."""
+    return bool(incoming.text.strip()) or any(not file.is_quoted for file in incoming.attachments)
 
 
 def is_stop_request(incoming: Incoming) -> bool:

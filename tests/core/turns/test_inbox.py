@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 PLACE = Place("fake", "1", "5", is_private=True)
 MESSAGE = Incoming(EventKind.PROMPT, "e1", PLACE, Sender("fake", "5", "Ann"), "hello")
 COMMAND = replace(MESSAGE, kind=EventKind.COMMAND)
+PHOTO = Attachment("photo", file_id="1", is_image=True)
 PRESS = replace(MESSAGE, kind=EventKind.BUTTON)
 SERVICE_KEY = f"io-v2-{'a1B2' * 10}"
 
@@ -32,6 +33,9 @@ SERVICE_KEY = f"io-v2-{'a1B2' * 10}"
         (replace(MESSAGE, text="/stop"), True, False),
         (replace(COMMAND, command="ask"), True, False),
         (replace(COMMAND, command="retry"), True, False),
+        (replace(COMMAND, command="new", text=""), False, False),
+        (replace(COMMAND, command="new", text="", attachments=(PHOTO,)), True, False),
+        (replace(COMMAND, command="new", text="", attachments=(replace(PHOTO, is_quoted=True),)), False, False),
         (replace(COMMAND, command="model"), False, False),
         (replace(COMMAND, command="stop"), False, True),
         (replace(MESSAGE, kind=EventKind.STOP, text="65"), False, True),
