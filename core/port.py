@@ -368,8 +368,6 @@ class Capabilities:
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
     """`edit` can turn a message of text into one with a file (`Part.file`)."""
-    receives_mentions: bool = True
-    """Messages that mention the bot arrive. False: here it gets only commands and replies to its messages."""
     has_forms: bool = False
     """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False
@@ -528,6 +526,14 @@ class SupportsManagers(Protocol):
 
     async def is_manager(self, place: Place, user: str) -> bool:
         """Whether the person manages the chat; False if the platform does not answer in time."""
+
+
+@runtime_checkable
+class SupportsPrivacyMode(Protocol):
+    """Optional: for platforms where the bot may get only commands and replies to its messages in a group."""
+
+    async def receives_mentions(self, place: Place) -> bool:
+        """Whether messages that mention the bot arrive; False if the platform does not answer in time."""
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
-from telegram import Bot, ChatMember, InputFile, ReplyParameters, User
+from telegram import Bot, ChatMember, InputFile, ReplyParameters, Update, User
 from telegram.constants import ChatAction, FileSizeLimit, MessageLimit
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
@@ -147,8 +147,8 @@ class TelegramAdapter:
         self._inline_queries: InlineQueries | None = None
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
-        self._receives_mentions = True
-        """In groups. Telegram reports it when the bot connects."""
+        self._has_privacy_mode = False
+        """Telegram reports it when the bot connects."""
         self._background_tasks = BackgroundTasks()
         self._managers: BoundedDict[tuple[str, str], tuple[bool, float]] = BoundedDict(MAX_CACHED_MEMBERS)
         """By chat and user: whether they manage the chat, and until when (`Clock.monotonic`) that holds."""
@@ -185,7 +185,6 @@ class TelegramAdapter:
                 rate_limit=GROUP_RATE_LIMIT,
                 preview_mode=preview_mode,
                 slow_preview_after_chars=2000,
-                receives_mentions=self._receives_mentions,
                 has_ephemeral_messages=self._ephemeral.is_supported(place),
                 max_ephemeral_age=MAX_EPHEMERAL_AGE,
             )
@@ -220,7 +219,7 @@ class TelegramAdapter:
                 frozenset(command.name for command in self._commands),
                 lambda query_id, text: self._start_background(self._answer_callback_query(query_id, text)),
                 ThrottledLog(clock=self._timings.clock),
-                self._topics.observe,
+                self._observe,
                 self._inline_queries,
             )
             await self._receive_updates(receiver, allowed_updates(me))
@@ -239,19 +238,23 @@ class TelegramAdapter:
     async def _connect(self) -> User:
         await retry("getMe", self._bot.initialize, self._bot.token, self._timings)
         me = self._bot.bot
-        has_privacy_mode = not me.can_read_all_group_messages
-        self._receives_mentions = not has_privacy_mode
+        self._has_privacy_mode = not me.can_read_all_group_messages
         self._connected.set()
         log.info(
             "telegram.connected",
             bot=me.username,
-            privacy_mode=has_privacy_mode,
+            privacy_mode=self._has_privacy_mode,
             hint="the bot receives only commands and replies to it in groups; to let it receive mentions, "
             "turn privacy mode off at @BotFather, then add the bot to the group again"
-            if has_privacy_mode
+            if self._has_privacy_mode
             else "the bot receives every message in groups",
         )
         return me
+
+    def _observe(self, update: Update) -> None:
+        self._topics.observe(update)
+        if update.my_chat_member is not None:
+            self._managers.pop((str(update.my_chat_member.chat.id), self.account), None)
 
     def _with_reactions(self, inbox: Inbox) -> Inbox:
         """`inbox`, followed by the bot's reactions to an event that it has stored."""
@@ -326,6 +329,10 @@ class TelegramAdapter:
         is_manager = member.status in MANAGER_STATUSES
         self._managers[member_key] = is_manager, now + self._timings.manager_cache_lifetime
         return is_manager
+
+    async def receives_mentions(self, place: Place) -> bool:
+        """See `core.port.SupportsPrivacyMode`. Privacy mode does not hold where the bot is an administrator."""
+        return place.is_private or not self._has_privacy_mode or await self.is_manager(place, self.account)
 
     async def open_private_chat(self, user: str) -> Place:
         """See `core.port.SupportsPrivateChats`. Telegram refuses messages to people who never wrote to the bot."""

@@ -60,7 +60,7 @@ async def start_reply(request: CommandRequest) -> Reply:
         services.models.display_name(request.preferences.model),
         is_private=is_private,
         is_new_operator=is_new_operator,
-        receives_mentions=request.capabilities.receives_mentions,
+        receives_mentions=await request.receives_mentions(),
     )
     if suggested:
         return Reply(f"{text}\n\n{texts.model_suggested()}", menu=suggested)
@@ -70,7 +70,7 @@ async def start_reply(request: CommandRequest) -> Reply:
 async def added_reply(request: CommandRequest) -> Reply:
     """The greeting in a group or on a server to which the bot was added."""
     model = request.services.models.display_name(request.preferences.model)
-    return Reply(texts.added_greeting(model, receives_mentions=request.capabilities.receives_mentions), is_public=True)
+    return Reply(texts.added_greeting(model, receives_mentions=await request.receives_mentions()), is_public=True)
 
 
 def _example_buttons(*, is_private: bool) -> tuple[Button, ...]:
@@ -108,7 +108,7 @@ async def help_reply(request: CommandRequest) -> Reply:
                 lines,
                 is_private=is_private,
                 reads_files=isinstance(request.adapter, SupportsFiles),
-                receives_mentions=request.capabilities.receives_mentions,
+                receives_mentions=await request.receives_mentions(),
             ),
             _example_buttons(is_private=is_private),
         )

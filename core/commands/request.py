@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
-from core.port import Adapter, Button, Capabilities, Card, File, Incoming, MenuItem
+from core.port import Adapter, Button, Capabilities, Card, File, Incoming, MenuItem, SupportsPrivacyMode
 from core.scopes import person_key
 from core.services import Services
 from core.store.claims import CancelResult, cancel_turns
@@ -54,6 +54,11 @@ class CommandRequest:
     @property
     def capabilities(self) -> Capabilities:
         return self.adapter.capabilities(self.incoming.place)
+
+    async def receives_mentions(self) -> bool:
+        """Whether messages here that mention the bot arrive."""
+        adapter, place = self.adapter, self.incoming.place
+        return not isinstance(adapter, SupportsPrivacyMode) or await adapter.receives_mentions(place)
 
     @property
     def person_key(self) -> str:

@@ -40,6 +40,28 @@ async def test_group_that_adds_the_bot_is_greeted_on_telegram(harness: Harness, 
     assert len(bot_texts(telegram.messages(group))) == 2
 
 
+async def test_group_that_makes_the_bot_an_administrator_reads_that_it_receives_mentions(harness: Harness) -> None:
+    telegram = harness.telegram
+    assert telegram.privacy_mode
+    ann = telegram.create_user("Ann")
+    group = telegram.create_supergroup("Home", ann)
+    await telegram.add_bot(ann, group)
+
+    async def next_text(command: str = "") -> str:
+        count = len(bot_texts(telegram.messages(group)))
+        if command:
+            await telegram.send_message(ann, group, f"{command}@{telegram.bot.username}")
+        await telegram.wait_for(lambda: len(bot_texts(telegram.messages(group))) > count)
+        return bot_texts(telegram.messages(group))[-1]
+
+    assert "privacy mode" in await next_text()
+    await telegram.promote_bot(ann, group)
+    for command in ("/help", "/start"):
+        assert "Use /ask, reply to me or mention me" in await next_text(command)
+    await telegram.demote_bot(ann, group)
+    assert "privacy mode" in await next_text("/help")
+
+
 async def restart(harness: Harness) -> None:
     """Until then, discord.py does not tell a server that added the bot from one that it was on before."""
     await harness.stop()

@@ -248,6 +248,10 @@ class ClientBackend(Backend):
         """Make the bot an administrator, who receives every message."""
         self._set_bot_status(chat, user, MemberStatus.ADMINISTRATOR)
 
+    async def demote_bot(self, user: User, chat: Chat) -> None:
+        """Make the bot an ordinary member again."""
+        self._set_bot_status(chat, user, MemberStatus.MEMBER)
+
     async def join(self, user: User, chat: Chat) -> None:
         chat.members.append(user)
         self.add_service_message(chat, user, new_chat_members=[user.json()])
