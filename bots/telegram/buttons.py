@@ -1,16 +1,19 @@
 """Renders buttons and menus as inline keyboards."""
 
+from collections.abc import Iterable, Sequence
+
 from telegram import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import KeyboardButtonStyle
 
 from bots.telegram.copyable_code import copyable_code
 from core.i18n.translation import gettext
+from core.markdown.text_table import display_width
 from core.port import Button, MenuItem, Part
 from core.texts.answers import COPY_CODE_BUTTON
 
 MAX_BUTTONS_PER_ROW = 3
-MAX_SHARED_ROW_CHARS = 24
-"""A phone truncates a longer label if it shares a row."""
+MAX_ROW_WIDTH = 40
+"""In columns of text. A phone shows about this many in a row, divided equally among its buttons."""
 
 
 def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
@@ -23,10 +26,28 @@ def inline_keyboard(part: Part) -> InlineKeyboardMarkup | None:
     is_complete = not any(button.is_destructive for button in part.buttons)
     if buttons and is_complete and (code := copyable_code(part)):
         buttons.append(InlineKeyboardButton(gettext(COPY_CODE_BUTTON), copy_text=CopyTextButton(code)))
-    is_wide = any(len(button.label) > MAX_SHARED_ROW_CHARS for button in part.buttons)
-    per_row = 1 if is_wide else MAX_BUTTONS_PER_ROW
-    rows += [buttons[start : start + per_row] for start in range(0, len(buttons), per_row)]
+    rows += _divide_into_rows(buttons)
     return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _divide_into_rows(buttons: Iterable[InlineKeyboardButton]) -> list[list[InlineKeyboardButton]]:
+    """Rows whose labels a phone can show. A pager with a long label gets that above its arrows."""
+    rows: list[list[InlineKeyboardButton]] = []
+    row: list[InlineKeyboardButton] = []
+    for button in buttons:
+        if not _fits_row([*row, button]):
+            if not _fits_row([button, button]) and all(len(arrow.text) == 1 for arrow in row):
+                rows.append([button])
+                continue
+            rows.append(row)
+            row = []
+        row.append(button)
+    return [*rows, row] if row else rows
+
+
+def _fits_row(row: Sequence[InlineKeyboardButton]) -> bool:
+    width = max(display_width(button.text) for button in row) * len(row)
+    return len(row) == 1 or (len(row) <= MAX_BUTTONS_PER_ROW and width <= MAX_ROW_WIDTH)
 
 
 def _button(button: Button) -> InlineKeyboardButton:

@@ -108,6 +108,26 @@ async def test_buttons_and_menus(bot_api: TelegramStandIn, run_adapter: RunAdapt
     assert rows[3][0]["style"] == "danger"
 
 
+@pytest.mark.parametrize(
+    ("labels", "rows"),
+    [
+        ("◀|2/3 · Phi-4|▶|Retry|Model", "◀ 2/3 · Phi-4 ▶|Retry Model"),
+        (
+            "◀|2/3 · Llama-3.3-70B-Instruct|▶|Retry|Other model|As file",
+            "2/3 · Llama-3.3-70B-Instruct|◀ ▶ Retry|Other model As file",
+        ),
+        ("2/2 · Llama-3.3-70B-Instruct|▶|Retry|Other model", "2/2 · Llama-3.3-70B-Instruct|▶ Retry Other model"),
+        ("Qwen3|A model with a long name|Phi-4|Back", "Qwen3|A model with a long name|Phi-4 Back"),
+        ("Wiederholen|Anderes Modell|Als Datei", "Wiederholen Anderes Modell|Als Datei"),
+        ("再試行する|ファイルとして送る|別のモデル", "再試行する ファイルとして送る|別のモデル"),
+    ],
+)
+def test_label_that_a_phone_would_cut_gets_more_room(labels: str, rows: str) -> None:
+    keyboard = inline_keyboard(Part("", buttons=tuple(Button(label, "b:1") for label in labels.split("|"))))
+    assert keyboard is not None
+    assert "|".join(" ".join(button.text for button in row) for row in keyboard.inline_keyboard) == rows
+
+
 RETRY = Button("Retry", "retry:1")
 
 
