@@ -9,6 +9,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
 from core.port import EventKind, Incoming, Place
+from core.turns.inbox import is_question
 
 MAX_CHATS = 1_000
 REFUSED_SECONDS = 3600.0
@@ -31,9 +32,10 @@ class Reactions:
         """By chat, by `Clock.monotonic`."""
 
     def marks_seen(self, incoming: Incoming) -> bool:
-        is_question = incoming.kind is EventKind.PROMPT and incoming.message_id is not None
+        is_message = incoming.kind in (EventKind.PROMPT, EventKind.COMMAND) and incoming.message_id is not None
+        asks = is_question(incoming) or (incoming.command == "compare" and bool(incoming.text.strip()))
         is_in_group = not (incoming.place.is_private or incoming.place.is_foreign)
-        return bool(self._seen_emoji) and is_question and is_in_group
+        return bool(self._seen_emoji) and is_message and asks and is_in_group
 
     async def mark_seen(self, incoming: Incoming) -> None:
         await self._set(incoming.place, incoming.message_id or "0", [self._seen_emoji])

@@ -5,6 +5,7 @@ import pytest
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.profile import BotProfile
 from bots.telegram.settings import TelegramSettings
+from core.commands.declarations import COMMANDS
 from core.errors import AccessDeniedError
 from tests.bots.telegram.conftest import FakeInbox, RunAdapter, params_of, push_update, wait_for_calls
 from tests.bots.telegram.payloads import BOB, GROUP, PRIVATE, command, mention_message, message
@@ -41,6 +42,18 @@ async def test_question_in_a_group_is_marked_as_seen(
         await inbox.wait_for_events(3)
     assert question.reactions == ["👀"]
     assert len(params_of(bot_api, "setMessageReaction")) == 1
+
+
+async def test_commands_that_ask_are_marked_as_seen(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    ada, group = bot_api.users[42], bot_api.chats[GROUP["id"]]
+    texts = ["/ask why?", "/new why?", "/retry", "/compare llama qwen why?", "/new", "/compare", "/model"]
+    async with run_adapter(seen_reaction="👀", commands=COMMANDS):
+        sent = [await bot_api.send_message(ada, group, text) for text in texts]
+        await inbox.wait_for_events(len(texts))
+        await wait_for_calls(bot_api, "setMessageReaction", 4)
+    assert [message.text for message in sent if message.reactions] == texts[:4]
 
 
 async def test_group_without_reactions_is_asked_once(
