@@ -39,8 +39,9 @@ class Timings:
     """Between two changes of "Thinking… 10 s"."""
     waiting_mark_delay: float = 1.0
     """Until a question that waits for another answer is marked."""
-    waiting_mark_timeout: float = 2.0
-    """For the platform's limits to have room for the mark, and for the platform to show it."""
+    waiting_mark_timeout: float = 6.0
+    """For the platform's limits to have room for the mark, and for the platform to show it. While an answer grows in a
+    Telegram group, the next request is possible after about three seconds."""
     first_fetch_retry_delay: float = 1.0
     """Before a file is fetched again; doubles with each attempt."""
     max_fetch_retry_delay: float = 10.0

@@ -37,7 +37,7 @@ NOTICE_SECONDS = 10
 class AcceptResult(StrEnum):
     NEW = "new"
     WAITING = "waiting"
-    """Like `NEW`: a question that waits for the answer to another one, as the only one in its conversation."""
+    """Like `NEW`: a question that waits for the answer to another one, as its sender's only one in the conversation."""
     MERGED = "merged"
     """The event was merged into a waiting question, or asks to stop what an open turn stops already."""
     DUPLICATE = "duplicate"
@@ -127,8 +127,12 @@ def accept_event(
         connection.execute(INSERT_MERGED_TURN, columns)
         return AcceptResult.MERGED
     opens_batch = ordered and not exceeded and incoming.batch is not None
-    is_message = incoming.kind is EventKind.PROMPT and incoming.message_id is not None
-    is_first_waiting = is_message and not exceeded and open_count == 1
+    is_first_waiting = (
+        ordered
+        and not (exceeded or is_companion)
+        and _can_be_marked(incoming)
+        and (open_count == 1 or (open_count > 1 and not _has_waiting(connection, conversation_id, person_key)))
+    )
     if is_first_waiting:
         columns["incoming_json"] = encode_incoming(as_stored(incoming, was_first_waiting=True))
     columns |= {
@@ -327,6 +331,25 @@ def _is_stored(connection: Connection, event_key: str) -> bool:
     return connection.scalar(SELECT_BY_EVENT_KEY, {"event_key": event_key}) is not None
 
 
+def _can_be_marked(incoming: Incoming) -> bool:
+    """Whether the person asks in a message of their own. An interaction shows by itself that the bot is at work."""
+    is_message = incoming.kind in (EventKind.PROMPT, EventKind.COMMAND) and incoming.message_id is not None
+    return is_message and incoming.interaction_token is None
+
+
+IS_OPEN_QUESTION = (turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN)
+FIRST_OPEN_SEQ = select(func.min(turns.c.seq)).where(*IS_OPEN_QUESTION).scalar_subquery()
+SELECT_WAITING_TURN = select(turns.c.id).where(
+    *IS_OPEN_QUESTION, turns.c.person_key == bindparam("person_key"), turns.c.seq > FIRST_OPEN_SEQ
+)
+
+
+def _has_waiting(connection: Connection, conversation_id: int, person_key: str) -> bool:
+    """Whether a question of this person waits for the answer to another one."""
+    person = {"conversation_id": conversation_id, "person_key": person_key}
+    return connection.scalar(SELECT_WAITING_TURN.limit(1), person) is not None
+
+
 def accept_forward(
     connection: Connection,
     incoming: Incoming,
@@ -405,7 +428,7 @@ IS_THEIRS = turns.c.person_key == bindparam("person_key")
 COUNT_OPEN_TURNS = select(
     _count(*_counts_in_last_minute(bindparam("person_key"), is_exempt=bindparam("is_exempt"))).label("in_last_minute"),
     _count(IS_THEIRS, IS_OPEN).label("open_turns"),
-    _count(turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN).label("queued"),
+    _count(*IS_OPEN_QUESTION).label("queued"),
 )
 WAS_NOTIFIED = turns.c.created_at.between(database_now() - NOTICE_SECONDS, database_now())
 COUNT_NOTICES = select(_count(IS_THEIRS, WAS_NOTIFIED, turns.c.refusal == Refusal.RATE_LIMITED))

@@ -1,5 +1,5 @@
-"""Marks the first question of a conversation that waits for the answer to another one, until its own answer starts
-or it is dropped.
+"""Marks the first question of each person in a conversation that waits for the answer to another one, until its own
+answer starts or it is dropped. An interaction needs no mark: the platform shows by itself that the bot is at work.
 
 The process that stores the question shows the mark, if the question still waits after a moment. The process that
 answers or drops it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are

@@ -63,6 +63,24 @@ async def test_waiting_question_is_marked_until_its_answer_starts(harness: Harne
     assert not spec_violations(harness)
 
 
+async def test_commands_of_everybody_in_a_shared_chat_are_marked_while_they_wait(harness: Harness) -> None:
+    model, telegram = harness.model, harness.telegram
+    await harness.stop()
+    await harness.start(telegram_preview="off")  # previews would delay the marks
+    ann, bob = telegram.create_user("Ann"), telegram.create_user("Bob")
+    group = telegram.create_supergroup("Friends", ann, bob)
+    await telegram.send_message(ann, group, "/settings share on")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)))
+    model.tokens_per_second = 20
+    model.answer = lambda body: "word " * (60 if FIRST in str(body["messages"][-1]["content"]) else 1)
+    await telegram.send_message(ann, group, f"/ask {FIRST}")
+    await model.wait_for(lambda: len(model.requests) == 1)
+    waiting = [await telegram.send_message(person, group, f"/ask {SECOND}") for person in (ann, bob)]
+    await telegram.wait_for(lambda: [question.reactions for question in waiting] == [["👀"], ["👀"]])
+    await model.wait_for(lambda: len(model.requests) == 3, 30)
+    await telegram.wait_for(lambda: [question.reactions for question in waiting] == [[], []])
+
+
 async def test_stop_removes_the_mark_on_telegram_and_answers_later_questions(harness: Harness) -> None:
     model, telegram = harness.model, harness.telegram
     ann = telegram.create_user("Ann")

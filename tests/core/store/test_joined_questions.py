@@ -84,7 +84,7 @@ async def test_question_that_is_next_stays_alone(store: Store) -> None:
 async def test_other_questions_are_not_joined(store: Store, fields: dict[str, Any]) -> None:
     await write(store, 1)
     await write(store, 2)
-    assert await write(store, 3, **fields) is NEW
+    assert await write(store, 3, **fields) is (WAITING if "sender" in fields else NEW)
     assert await write(store, 4) is NEW, "the last one is another kind of question"
     texts = []
     for _ in range(4):
@@ -92,6 +92,34 @@ async def test_other_questions_are_not_joined(store: Store, fields: dict[str, An
         texts.append(turn.incoming.text)
         await store.write(turns.finish_turn, turn, TurnState.DONE)
     assert texts == ["text 1", "text 2", fields.get("text", "text 3"), "text 4"]
+
+
+async def test_first_waiting_question_of_each_person_counts(store: Store) -> None:
+    await write(store, 1)
+    assert await write(store, 2, kind=EventKind.COMMAND, command="ask") is WAITING
+    assert await write(store, 3, sender=BOB) is WAITING
+    assert await write(store, 4, kind=EventKind.COMMAND, command="ask") is NEW
+    assert await write(store, 5, sender=BOB, kind=EventKind.COMMAND, command="new") is NEW
+    for number in (1, 2):
+        (turn,) = await claim(store)
+        await answer(store, turn, "", f"{number}.")
+    (bobs,) = await claim(store)
+    assert isinstance(bobs.incoming, StoredIncoming)
+    assert bobs.incoming.was_first_waiting
+
+
+async def test_question_of_a_person_whose_other_one_is_being_answered_counts(store: Store) -> None:
+    await write(store, 1)
+    await write(store, 2, sender=BOB)
+    await claim(store)
+    assert await write(store, 3) is WAITING
+
+
+@pytest.mark.parametrize("fields", [{"message_id": None}, {"interaction_token": "token"}], ids=str)
+async def test_platform_itself_shows_that_a_command_waits(store: Store, fields: dict[str, Any]) -> None:
+    await write(store, 1)
+    event = replace(message_event("u2"), kind=EventKind.COMMAND, command="ask", message_id="2")
+    assert await store.write(partial(accept_event, incoming=replace(event, **fields))) is NEW
 
 
 async def test_full_queue_still_joins(store: Store) -> None:
