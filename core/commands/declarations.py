@@ -4,7 +4,7 @@ A new command is declared here and gets a handler in `core.commands.handlers`.
 """
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core.conversation.preferences import OFF, ON
@@ -22,7 +22,7 @@ SETTING_NAMES = (
     PreferenceName.SHOW_REASONING,
     PreferenceName.SHARED_CONVERSATION,
 )
-MAX_PLACEHOLDER_CHOICES = 6
+MAX_PLACEHOLDER_CHOICES = 7
 
 
 class ScopeName(StrEnum):
@@ -49,6 +49,8 @@ class Argument:
     choices: tuple[str, ...] = ()
     choice_labels: tuple[str, ...] = ()
     """How a platform's list of choices shows them; () if they speak for themselves."""
+    rich_choices: tuple[str, ...] = ()
+    """In place of `choices`, where the platform has rich messages."""
     autocompletes_models: bool = False
     """The platform may complete it from the list of models."""
     is_file: bool = False
@@ -78,6 +80,11 @@ class Command:
     def usage(self) -> str:
         """The placeholders of all arguments."""
         return " ".join(argument.placeholder for argument in self.arguments)
+
+    def with_rich_choices(self) -> "Command":
+        """As it is where the platform has rich messages."""
+        choices = (replace(argument, choices=argument.rich_choices or argument.choices) for argument in self.arguments)
+        return replace(self, arguments=tuple(choices))
 
 
 def find_command(name: str) -> Command | None:
@@ -275,14 +282,19 @@ _OTHERS = (
         "settings",
         gettext_noop("Show or change how the model answers here"),
         (
-            Argument("name", gettext_noop("The setting"), choices=(*SETTING_NAMES, RESET)),
+            Argument(
+                "name",
+                gettext_noop("The setting"),
+                choices=(*SETTING_NAMES, RESET),
+                rich_choices=(*SETTING_NAMES, PreferenceName.RICH_MESSAGES, RESET),
+            ),
             Argument("value", gettext_noop("The new value, or reset")),
         ),
         details=gettext_noop(
             "`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
             "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a "
             "group shares one conversation. Where there are rich messages, with tables and formulas, `rich` sets when "
-            "answers use them."
+            "answers use them. `/settings reset` goes back to the defaults."
         ),
         example="/settings temperature 0.2",
     ),

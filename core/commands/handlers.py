@@ -29,7 +29,7 @@ from core.commands.transfer import export_reply, import_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
-from core.port import Button, SupportsFiles, SupportsThreadCreation
+from core.port import Button, SupportsFiles, SupportsRichMessages, SupportsThreadCreation
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
 from core.store.grants import is_operator
@@ -101,7 +101,7 @@ async def help_reply(request: CommandRequest) -> Reply:
     if not name:
         has_threads = isinstance(request.adapter, SupportsThreadCreation)
         commands = [command for command in COMMANDS if has_threads or not command.needs_threads]
-        lines = [texts.command_line(_usage(command), command.description) for command in commands]
+        lines = [texts.command_line(_usage(command, request), command.description) for command in commands]
         is_private = request.incoming.place.is_private
         return Reply(
             texts.help_page(
@@ -113,11 +113,11 @@ async def help_reply(request: CommandRequest) -> Reply:
             _example_buttons(is_private=is_private),
         )
     command = find_command(name)
-    return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command))
+    return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command, request))
 
 
-def _explain(command: Command) -> str:
-    blocks = [_usage(command), texts.command_details(command.description, command.details)]
+def _explain(command: Command, request: CommandRequest) -> str:
+    blocks = [_usage(command, request), texts.command_details(command.description, command.details)]
     if command.arguments:
         blocks.append(
             "\n".join(texts.command_line(f"`{argument.name}`", argument.description) for argument in command.arguments)
@@ -127,7 +127,9 @@ def _explain(command: Command) -> str:
     return "\n\n".join(blocks)
 
 
-def _usage(command: Command) -> str:
+def _usage(command: Command, request: CommandRequest) -> str:
+    if isinstance(request.adapter, SupportsRichMessages):
+        command = command.with_rich_choices()
     return f"/{command.name} `{command.usage}`" if command.usage else f"/{command.name}"
 
 

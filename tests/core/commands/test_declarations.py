@@ -12,13 +12,13 @@ from core.commands.declarations import MAX_PLACEHOLDER_CHOICES, Argument, Comman
         (Argument("name", ""), "[NAME]"),
         (Argument("value", "", choices=("on", "off")), "[on|off]"),
         (Argument("value", "", is_required=True, choices=("on",)), "on"),
-        (Argument("value", "", choices=tuple("abcdef")), "[a|b|c|d|e|f]"),
-        (Argument("value", "", choices=tuple("abcdefg")), "[VALUE]"),
+        (Argument("value", "", choices=tuple("abcdefg")), "[a|b|c|d|e|f|g]"),
+        (Argument("value", "", choices=tuple("abcdefgh")), "[VALUE]"),
     ],
 )
 def test_placeholder_shows_choices_unless_they_are_many(argument: Argument, placeholder: str) -> None:
     assert argument.placeholder == placeholder
-    assert len("abcdef") == MAX_PLACEHOLDER_CHOICES
+    assert len("abcdefg") == MAX_PLACEHOLDER_CHOICES
 
 
 def test_usage_is_all_placeholders() -> None:

@@ -1,13 +1,19 @@
 """/help, and the reply to unknown commands."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.commands.declarations import COMMANDS, Command, closest_command
-from core.port import Attachment
+from core.port import Attachment, Dialect, RichMode
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+
+
+class RichAdapter(FakeAdapter):
+    def answer_dialect(self, _mode: RichMode | None) -> Dialect:
+        return self.dialect
 
 
 class FileReadingAdapter(FakeAdapter):
@@ -41,6 +47,20 @@ async def test_one_command_is_explained(tmp_path: Path, model: ModelStandIn) -> 
             assert "- `name`: A model's name, or part of it" in explanation
             assert explanation.endswith("Example: `/model llama-3.3 me`")
         assert await chat.ask("/help modle") == "Unknown command. Did you mean /model?"
+
+
+@pytest.mark.parametrize("has_rich_messages", [False, True])
+async def test_every_setting_is_named(tmp_path: Path, model: ModelStandIn, has_rich_messages: bool) -> None:
+    adapter = RichAdapter() if has_rich_messages else FakeAdapter()
+    async with running_engine(tmp_path, model, adapter) as chat:
+        page, explanation = await chat.ask("/help"), await chat.ask("/help settings")
+        (choices,) = re.findall(r"^- /settings `\[([a-z|]+)\] \[VALUE\]`: ", page, re.MULTILINE)
+        assert explanation.startswith(f"/settings `[{choices}] [VALUE]`\n")
+        for name in choices.split("|"):
+            assert re.search(rf"`(/settings )?{name}`", explanation), name
+            assert "Unknown setting" not in await chat.ask(f"/settings {name}")
+        offered = await chat.ask("/settings nonsense")
+        assert set(choices.split("|")) == {*re.findall(r"[a-z]+", offered.partition("Choose ")[2]), "reset"} - {"or"}
 
 
 async def test_closest_command_is_suggested(tmp_path: Path, model: ModelStandIn) -> None:

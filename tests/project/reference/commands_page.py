@@ -9,7 +9,7 @@ Telegram, Discord and the terminal offer the same commands. Arguments in bracket
 
 def render() -> str:
     parts = ["# Commands", GENERATED, INTRODUCTION]
-    for command in COMMANDS:
+    for command in map(Command.with_rich_choices, COMMANDS):
         parts += [f"## {_usage(command)}", f"{command.description}. {command.details}".rstrip()]
         if command.arguments:
             parts.append(table(("Argument", "Meaning"), [(code(a.name), _describe(a)) for a in command.arguments]))
