@@ -185,8 +185,9 @@ def _translate_guest(message: Message, me: User) -> Incoming | None:
         _join(content.text, read_additions(message)),
         message_id=str(message.message_id),
         quotes=tuple(replace(quote, message_id=None) for quote in translate_quotes(message, me)),
-        # A file that is read becomes part of a conversation's memory, and this one ends with its answer.
-        attachments=tuple(file for file in files if file.is_image or file.is_audio),
+        # A file that is read becomes part of a conversation's memory, and this one ends with its answer. Without its
+        # ID, the answer says that it was not read.
+        attachments=tuple(file if file.is_image or file.is_audio else replace(file, file_id="") for file in files),
         interaction_token=token,
     )
 

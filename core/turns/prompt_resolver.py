@@ -337,8 +337,9 @@ class PromptResolver:
 
 def _unread_note(incoming: Incoming) -> Iterator[str]:
     """About what the person sent with the text and no model gets to see, such as a video."""
-    own = (file for file in incoming.attachments if not (file.is_quoted or file.is_forwarded))
-    kinds = {f.kind for f in own if not (f.file_id and (f.is_image or f.is_audio or f.is_document))}
+    unread = [f for f in incoming.attachments if not (f.file_id and (f.is_image or f.is_audio or f.is_document))]
+    # A quoted document without an ID could be read elsewhere.
+    kinds = {file.kind for file in unread if file.is_document or not (file.is_quoted or file.is_forwarded)}
     if kinds:
         yield texts.attachments_not_read(sorted(kinds))
 

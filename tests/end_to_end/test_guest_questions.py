@@ -84,6 +84,17 @@ async def test_question_includes_the_message_it_replies_to(harness: Harness) -> 
     assert question.endswith("is that true?")
 
 
+async def test_answer_says_that_a_file_was_not_read(harness: Harness) -> None:
+    ann, bob = InlinePerson(harness), InlinePerson(harness, "Bob")
+    note = "I can't read this yet: file. I answered only what you wrote."
+    document = harness.telegram.add_document("menu.txt", b"Friday: smoked eel", "text/plain")
+    await ann.summon("repeat: whales", document=document)
+    assert (await ann.wait_for_reply("whales")).text == f"whales\n\n{note}"
+    original = harness.telegram.add_message(ann.chat, bob.user, "", extra_fields={"document": document})
+    await ann.summon("repeat: dolphins", reply_to_message=original.json())
+    assert (await ann.wait_for_reply("dolphins")).text == f"dolphins\n\n{note}"
+
+
 async def test_guest_questions_share_nothing_with_other_chats(harness: Harness) -> None:
     ann = InlinePerson(harness)
     await ann.ask_in_private("repeat: private", "private")

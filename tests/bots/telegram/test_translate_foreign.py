@@ -82,7 +82,7 @@ def test_files_of_guests_are_not_read_but_pictures_are_seen() -> None:
     assert seen is not None
     assert unread is not None
     assert [attachment.is_image for attachment in seen.attachments] == [True]
-    assert unread.attachments == ()
+    assert [(attachment.name, attachment.file_id) for attachment in unread.attachments] == [("", "")]
 
 
 @pytest.mark.parametrize(
