@@ -1,5 +1,6 @@
 """Transcribes a recording, with OpenAI's API for transcriptions."""
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +23,11 @@ SUFFIX_BY_SIGNATURE = (
     (b"fLaC", ".flac"),
     (b"\x1aE\xdf\xa3", ".webm"),
 )
+VIDEO_CONTAINERS = (".m4a", ".webm")
+"""Formats that videos have as well."""
+AUDIO_SUFFIXES = (".m4a", ".m4b", ".mka", ".weba")
+AUDIO_BRANDS = (b"M4A ", b"M4B ")
+MAX_ID3_VERSION = 4
 
 
 def recording_suffix(content: bytes) -> str:
@@ -31,6 +37,15 @@ def recording_suffix(content: bytes) -> str:
     if content[4:8] == b"ftyp":
         return ".m4a"
     return next((suffix for signature, suffix in SUFFIX_BY_SIGNATURE if content.startswith(signature)), "")
+
+
+def is_recording(name: str, content: bytes) -> bool:
+    """Whether a file is a recording, as opposed to a text, a picture or a video."""
+    suffix = recording_suffix(content)
+    if suffix in VIDEO_CONTAINERS:
+        return content[8:12] in AUDIO_BRANDS or PurePath(name).suffix.lower() in AUDIO_SUFFIXES
+    is_text = content.startswith(b"ID3") and content[3:4] > bytes([MAX_ID3_VERSION])
+    return bool(suffix) and not is_text
 
 
 async def request_transcript(client: "AsyncOpenAI", model: str, content: bytes) -> str:

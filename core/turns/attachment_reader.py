@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 
+from core.api.speech import is_recording
 from core.clock import run_until
 from core.conversation.api_keys import ApiKey
 from core.delivery.preview import Preview
@@ -13,14 +14,15 @@ from core.errors import DeliveryError, DocumentError
 from core.i18n.translation import gettext
 from core.memory.images import is_image
 from core.memory.service import MemoryService, safe_filename
-from core.port import Adapter, Attachment, Incoming, SupportsFiles
+from core.port import Adapter, Attachment, Incoming, Quote, SupportsFiles
 from core.store.image_references import ImageReference
 from core.store.memories import get_conversation_key
-from core.texts import answers, images, memory
+from core.texts import answers, images, memory, speech
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.companion_reads import CompanionReads
 from core.turns.file_fetcher import fetch_file
 from core.turns.question_images import QuestionImages, image_reference
+from core.turns.recordings import RecordingError, Recordings, quote_kind
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,17 @@ class ReadFiles:
     """What was read, for the person when no model answers."""
     failures: tuple[str, ...] = ()
     """Why other files were not read, for the person."""
+    words: tuple[str, ...] = ()
+    """What the person says, in the files that are recordings."""
+    quotes: tuple[Quote, ...] = ()
+    """What others say in them."""
+    notes: tuple[str, ...] = ()
+    """About the recordings, for under the answer."""
+
+    @property
+    def has_question(self) -> bool:
+        """Whether a model can be asked about the files without further words."""
+        return bool(self.images or self.words or self.quotes)
 
 
 def readable_attachments(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
@@ -54,6 +67,7 @@ class AttachmentReader:
     memory: MemoryService
     api_key: ApiKey
     images: QuestionImages
+    recordings: Recordings
     reads: CompanionReads
     prepares_images: bool
     """Whether a model is going to see pictures among the files."""
@@ -80,8 +94,15 @@ class AttachmentReader:
             failures.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
         if entry_ids and not failures:
             reports[-1] += f" {gettext(memory.ASK_ABOUT_FILE)}"
-        pictures = tuple(image for outcome in outcomes for image in outcome.images)
-        return ReadFiles(entry_ids, pictures, tuple(reports), tuple(failures))
+        return ReadFiles(
+            entry_ids,
+            tuple(image for outcome in outcomes for image in outcome.images),
+            tuple(reports),
+            tuple(failures),
+            tuple(words for outcome in outcomes for words in outcome.words),
+            tuple(quote for outcome in outcomes for quote in outcome.quotes),
+            tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
+        )
 
     async def _read_one(self, attachment: Attachment, conversation_key: str, preview: Preview) -> ReadFiles:
         name, turn_id = safe_filename(attachment.name), self.claimed.turn.id
@@ -94,6 +115,8 @@ class AttachmentReader:
             content = await fetch_file(self.claimed, attachment)
             if is_image(content):
                 return await self._take_image(attachment, name, content)
+            if is_recording(attachment.name, content):
+                return await self._take_recording(attachment, content, preview)
             file = await self.memory.add_file(
                 self.api_key,
                 conversation_key,
@@ -112,6 +135,27 @@ class AttachmentReader:
         else:
             return ReadFiles((file.entry.id,), reports=(memory.file_stored(name, file),))
         return ReadFiles(failures=(failure,))
+
+    async def _take_recording(self, attachment: Attachment, content: bytes, preview: Preview) -> ReadFiles:
+        """Like a voice message (`core.turns.recordings`)."""
+        if not self.recordings.is_supported:
+            if not self.claimed.turn.incoming.text.strip():
+                return ReadFiles(failures=(gettext(speech.NOT_SUPPORTED),))
+            return ReadFiles(notes=() if attachment.is_quoted else (gettext(speech.RECORDING_IGNORED),))
+        preview.update("", gettext(speech.LISTENING))
+        try:
+            words = await self.recordings.transcribe_content(content)
+        except RecordingError as error:
+            return ReadFiles(failures=(str(error),))
+        kind = quote_kind(attachment)
+        if not words:
+            return ReadFiles(failures=(gettext(speech.NO_WORDS),))
+        notes = (speech.transcript_note(words),)
+        return (
+            ReadFiles(words=(words,), notes=notes)
+            if kind is None
+            else ReadFiles(quotes=(Quote(kind, words),), notes=notes)
+        )
 
     async def _take_image(self, attachment: Attachment, name: str, content: bytes) -> ReadFiles:
         reference = image_reference(attachment)

@@ -16,7 +16,7 @@ from core.clock import run_until
 from core.commands.request import Reply
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
-from core.conversation.quotes import render_prompt
+from core.conversation.quotes import render_prompt, split_prompt
 from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind
 from core.services import Services
@@ -38,7 +38,7 @@ from core.turns.memory_recall import MemoryRecall
 from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
 from core.turns.question_images import ImageError, QuestionImages, image_references
-from core.turns.recordings import TranscriptionStopped, recordings
+from core.turns.recordings import Recordings, TranscriptionStopped, recordings
 from core.turns.variants import find_pressed_answer
 
 log = structlog.get_logger(__name__)
@@ -85,10 +85,11 @@ class QuestionHandler:
         files = await self._read_files(claimed, prompt, api_key, has_vision=has_vision)
         if files is None:
             return
-        notes += files.failures
+        notes += files.notes + files.failures
+        prompt = _with_words(prompt, files)
         prompt = self._with_images(prompt, files.images, notes)
         image_input = (
-            await self._load_images(claimed, prompt, has_files=bool(files.entry_ids))
+            await self._load_images(claimed, prompt, has_files=bool(files.entry_ids or files.notes))
             if has_vision
             else await self._offer_vision_model(claimed, prompt, preferences)
         )
@@ -211,6 +212,7 @@ class QuestionHandler:
             self._services.memory,
             api_key,
             images,
+            Recordings(claimed, self._services, api_key, self._reads),
             self._reads,
             prepares_images=has_vision or prompt.is_compared,
         )
@@ -218,9 +220,9 @@ class QuestionHandler:
         if claimed.stop_requested.is_set():
             await self._stop(claimed)
             return None
-        is_any_read = files.entry_ids or files.images or prompt.images or _has_recordings(claimed)
+        is_any_read = files.has_question or files.entry_ids or files.notes or prompt.images or _has_recordings(claimed)
         is_about_files = any(not file.is_quoted for file in attachments)
-        if (prompt.text or files.images) and (is_any_read or not is_about_files):
+        if (prompt.text or files.has_question) and (is_any_read or not is_about_files):
             return files
         if prompt.is_second:
             await claimed.finish(TurnState.MERGED)
@@ -320,6 +322,13 @@ class QuestionHandler:
 
 def _retry_button(turn_id: int) -> Button:
     return Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, turn_id))
+
+
+def _with_words(prompt: ResolvedPrompt, files: ReadFiles) -> ResolvedPrompt:
+    """The prompt with what is said in files that turned out to be recordings."""
+    quotes, question = split_prompt(prompt.text)
+    words = "\n\n".join(filter(None, (*files.words, question)))
+    return replace(prompt, text=quotes + render_prompt(words, files.quotes))
 
 
 def _has_recordings(claimed: ClaimedTurn) -> bool:

@@ -56,39 +56,40 @@ async def transcribe_recordings(
     files = recordings(incoming, claimed.adapter)
     if not files:
         return incoming, ()
-    if services.speech.model is None:
+    recorder = Recordings(claimed, services, api_key, reads)
+    if not recorder.is_supported:
         if not incoming.text.strip():
             raise RecordingError(gettext(texts.NOT_SUPPORTED))
         return incoming, () if files[0].is_quoted else (gettext(texts.RECORDING_IGNORED),)
     notes = []
-    recorder = Recordings(claimed, services, api_key, reads)
-    for quote_kind, group in _by_speaker(files):
+    for kind, group in _by_speaker(files):
         transcript = await recorder.transcribe(group)
         notes.append(texts.transcript_note(transcript))
-        incoming = _with_transcript(incoming, transcript, quote_kind)
+        incoming = _with_transcript(incoming, transcript, kind)
     return incoming, tuple(notes)
 
 
 def _by_speaker(files: Sequence[Attachment]) -> list[tuple[QuoteKind | None, list[Attachment]]]:
     """The person's own recordings, those of the message they reply to, and those of messages that they forwarded."""
-
-    def kind(file: Attachment) -> QuoteKind | None:
-        if file.is_forwarded:
-            return QuoteKind.FORWARD
-        return QuoteKind.REPLY if file.is_quoted else None
-
-    groups = ((quote_kind, [file for file in files if kind(file) is quote_kind]) for quote_kind in RECORDED_KINDS)
-    return [(quote_kind, group) for quote_kind, group in groups if group]
+    groups = ((kind, [file for file in files if quote_kind(file) is kind]) for kind in RECORDED_KINDS)
+    return [(kind, group) for kind, group in groups if group]
 
 
-def _with_transcript(incoming: Incoming, transcript: str, quote_kind: QuoteKind | None) -> Incoming:
+def quote_kind(file: Attachment) -> QuoteKind | None:
+    """How a file belongs to a quoted message; None: the person's own message has it."""
+    if file.is_forwarded:
+        return QuoteKind.FORWARD
+    return QuoteKind.REPLY if file.is_quoted else None
+
+
+def _with_transcript(incoming: Incoming, transcript: str, kind: QuoteKind | None) -> Incoming:
     """What the person said comes before what they wrote."""
-    if quote_kind is None:
+    if kind is None:
         return replace(incoming, text="\n\n".join(filter(None, (transcript, incoming.text.strip()))))
     quotes = list(incoming.quotes)
-    position = next((index for index, quote in enumerate(quotes) if quote.kind is quote_kind), None)
+    position = next((index for index, quote in enumerate(quotes) if quote.kind is kind), None)
     if position is None:
-        quotes.append(Quote(quote_kind, transcript[:MAX_QUOTED_MESSAGE_CHARS]))
+        quotes.append(Quote(kind, transcript[:MAX_QUOTED_MESSAGE_CHARS]))
     else:
         text = f"{quotes[position].text}\n{transcript}".strip()
         quotes[position] = replace(quotes[position], text=text[:MAX_QUOTED_MESSAGE_CHARS], is_placeholder=False)
@@ -101,6 +102,10 @@ class Recordings:
     services: Services
     api_key: ApiKey
     reads: CompanionReads
+
+    @property
+    def is_supported(self) -> bool:
+        return self.services.speech.model is not None
 
     async def transcribe(self, files: Sequence[Attachment]) -> str:
         """The words of all of them. Raises `RecordingError` and `TranscriptionStopped`."""
@@ -125,7 +130,6 @@ class Recordings:
             content = await fetch_file(self.claimed, file)
             if not recording_suffix(content):
                 raise DocumentError("The format is unknown", DocumentFailure.UNKNOWN)
-            return remove_unstorable_chars(await self.services.speech.transcribe(self.api_key, content))
         except DocumentError as error:
             log.info("memory.file_unreadable", turn=turn_id, failure=error.failure)
             raise RecordingError(texts.recording_unreadable(error)) from error
@@ -133,6 +137,13 @@ class Recordings:
             log.warning("memory.file_not_fetched", turn=turn_id, failure=error.failure, error=str(error))
             reason = gettext(FETCH_FAILURE_TEXTS.get(error.failure, CONNECTION_FAILED))
             raise RecordingError(f"{reason} [{turn_id}]") from error
+        return await self.transcribe_content(content)
+
+    async def transcribe_content(self, content: bytes) -> str:
+        """The words of a recording. Raises `RecordingError`."""
+        turn_id = self.claimed.turn.id
+        try:
+            return remove_unstorable_chars(await self.services.speech.transcribe(self.api_key, content))
         except ModelError as error:
             log.warning(
                 "model.speech_failed",

@@ -5,7 +5,7 @@ import pytest
 
 from bots.sandbox.model import make_recording
 from core.api.client import ModelApi
-from core.api.speech import recording_suffix
+from core.api.speech import is_recording, recording_suffix
 from core.errors import ModelError, ModelFailure
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
@@ -58,3 +58,23 @@ async def test_failed_transcription_has_its_cause(answer: bytes, failure: ModelF
 )
 def test_format_is_known_by_content(content: bytes, suffix: str) -> None:
     assert recording_suffix(content) == suffix
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("memo.bin", b"OggS\0\2", True),
+        ("memo.mp3", b"ID3\3\0", True),
+        ("memo.mp3", b"\xff\xfb\x90", True),
+        ("memo.dat", b"\0\0\0\x1cftypM4A \0", True),
+        ("memo.m4a", b"\0\0\0\x18ftypmp42", True),
+        ("memo.weba", b"\x1aE\xdf\xa3", True),
+        ("film.mp4", b"\0\0\0\x18ftypisom", False),
+        ("film.webm", b"\x1aE\xdf\xa3", False),
+        ("photo.heic", b"\0\0\0\x18ftypheic", False),
+        ("notes.txt", b"ID3 tags are old.", False),
+        ("notes.txt", b"Hello", False),
+    ],
+)
+def test_recordings_are_recognised_by_their_content(name: str, content: bytes, expected: bool) -> None:
+    assert is_recording(name, content) is expected
