@@ -1,9 +1,9 @@
 """Texts about recordings. All are plain."""
 
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
-from core.i18n.translation import gettext, gettext_noop
+from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES
-from core.texts.formatting import isolate
+from core.texts.formatting import format_number, isolate
 
 MAX_SHOWN_CHARS = 300
 """How much of a transcript stands under an answer."""
@@ -30,6 +30,14 @@ def transcript_note(transcript: str) -> str:
     words = " ".join(transcript.split())
     shown = words if len(words) <= MAX_SHOWN_CHARS else f"{words[:MAX_SHOWN_CHARS].rstrip()}…"
     return gettext("I heard: “{words}”").format(words=isolate(shown))
+
+
+def recording_limit_reached(max_recordings: int) -> str:
+    return ngettext(
+        "I listened to only the first {count} recording.",
+        "I listened to only the first {count} recordings.",
+        max_recordings,
+    ).format(count=format_number(max_recordings))
 
 
 def recording_unreadable(error: DocumentError) -> str:

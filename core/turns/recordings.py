@@ -42,7 +42,7 @@ class TranscriptionStopped(Exception):  # noqa: N818 (no error)
 def recordings(incoming: Incoming, adapter: Adapter) -> tuple[Attachment, ...]:
     if not isinstance(adapter, SupportsFiles):
         return ()
-    return tuple(file for file in incoming.attachments if file.is_audio and file.file_id)[:MAX_RECORDINGS]
+    return tuple(file for file in incoming.attachments if file.is_audio and file.file_id)
 
 
 async def transcribe_recordings(
@@ -61,8 +61,8 @@ async def transcribe_recordings(
         if not incoming.text.strip():
             raise RecordingError(gettext(texts.NOT_SUPPORTED))
         return incoming, () if files[0].is_quoted else (gettext(texts.RECORDING_IGNORED),)
-    notes = []
-    for kind, group in _by_speaker(files):
+    notes = [] if len(files) <= MAX_RECORDINGS else [texts.recording_limit_reached(MAX_RECORDINGS)]
+    for kind, group in _by_speaker(files[:MAX_RECORDINGS]):
         transcript = await recorder.transcribe(group)
         notes.append(texts.transcript_note(transcript))
         incoming = _with_transcript(incoming, transcript, kind)

@@ -1,4 +1,4 @@
-"""Recordings that are sent as files are transcribed like voice messages."""
+"""Recordings that are sent as files are transcribed like voice messages, and several at once up to a limit."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import SPEECH_MODEL, Endpoint, faults, make_recording
+from core.turns.recordings import MAX_RECORDINGS
 from tests.end_to_end.chat_with_buttons import ChatWithButtons, conversation
 from tests.end_to_end.harness import Harness, running_harness
 
@@ -71,3 +72,12 @@ async def test_without_speech_recognition_people_are_told(harness: Harness) -> N
     await chat.wait_for("I can't listen to recordings: .* Write your question instead.")
     await chat.server.send_document(chat.person, chat.chat, "memo.ogg", make_recording("hello"), caption="repeat: Hi.")
     await chat.wait_for("Hi.\n\nI can't listen to recordings: .* I answered only what you wrote.")
+
+
+async def test_answer_says_that_further_recordings_were_not_heard(hearing: Harness) -> None:
+    chat = ChatWithButtons(hearing, "discord")
+    files = {f"{number}.mp3": make_recording(f"number {number}") for number in range(MAX_RECORDINGS + 1)}
+    await chat.server.send_files(chat.person, chat.chat, files, "audio/mpeg", text="repeat: All.")
+    await chat.wait_for(rf".*All\..*I listened to only the first {MAX_RECORDINGS} recordings\..*")
+    assert f"number {MAX_RECORDINGS - 1}" in conversation(hearing)[0]
+    assert len(hearing.model.transcriptions) == MAX_RECORDINGS
