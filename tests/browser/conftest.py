@@ -36,14 +36,20 @@ def find_chromium() -> str:
     return path
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@asynccontextmanager
+async def launched_browser() -> AsyncIterator[Browser]:
     executable = find_chromium()
     expect.set_options(timeout=VISIBLE_TIMEOUT_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with launched_browser() as browser:
+        yield browser
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ async def test_chatting_with_commands_menus_and_forms(page: Page, pane: Locator)
 
     await expect(pane.get_by_text("type / for its commands")).to_be_visible()
     await pane.get_by_role("textbox", name="Message to Discord").fill("/mod")
-    await pane.get_by_role("button", name="/model", exact=False).first.click()
+    await pane.get_by_role("option", name="/model", exact=False).first.click()
     await pane.get_by_role("button", name="Run command").click()
     await expect(pane.get_by_text("Only you can see this")).to_be_visible()
     await pane.get_by_role("button", name="Dismiss message").click()

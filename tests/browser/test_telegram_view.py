@@ -1,42 +1,27 @@
 """Telegram's client on the page, without a bot: it draws what the test announces, and asks for what the person does."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
-from playwright.async_api import Browser, FilePayload, Locator, Page, expect
+from playwright.async_api import Browser, FilePayload, Locator, expect
 
 from bots.sandbox.stand_in import Json
-from bots.sandbox.web.event_log import EventLog
-from bots.sandbox.web.protocol import Action
-from bots.sandbox.web.server import ChatFile, PageServer, Uploads
-from core.clock import SystemClock
+from tests.browser.scripted_page import ScriptedPage
 
 BOT = {"id": 1, "is_bot": True, "first_name": "Parley", "username": "parley_bot", "description": "I answer questions."}
 ANN = {"id": 1001, "is_bot": False, "first_name": "Ann", "language_code": "en"}
 BEN = {"id": 1002, "is_bot": False, "first_name": "Ben", "language_code": "de"}
 PRIVATE = {"id": 1001, "type": "private", "first_name": "Ann"}
 GROUP = {"id": -100, "type": "supergroup", "title": "Team"}
-ACTION_TIMEOUT_SECONDS = 30.0
 COMMANDS = [("model", "Choose a model"), ("models", "List the models"), ("new", "Begin anew")]
 
 
-class Client:
+class Client(ScriptedPage):
     """Telegram's pane in a browser."""
 
     def __init__(self) -> None:
-        self.log = EventLog(SystemClock())
-        self.uploads = Uploads()
-        self._actions: asyncio.Queue[Action] = asyncio.Queue()
-        self.may_act = asyncio.Event()
-        self.may_act.set()
-        self.result: Any = None
-        """Of every action."""
-        self.server = PageServer(self.log, self.uploads, self.perform, lambda _platform, _id: ChatFile("a.txt", b"a"))
-        self.pane: Locator
-        self.page: Page
+        super().__init__()
         self.log.add(
             "telegram.world",
             "world",
@@ -55,24 +40,6 @@ class Client:
                 language_code=language,
                 commands=[{"command": command, "description": text} for command, text in commands],
             )
-
-    async def perform(self, action: Action) -> Any:
-        self._actions.put_nowait(action)
-        await self.may_act.wait()
-        return self.result
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing more was asked for."""
-        return self._actions.empty()
-
-    async def next_action(self) -> Json:
-        """What the page asks for next, without its number."""
-        async with asyncio.timeout(ACTION_TIMEOUT_SECONDS):
-            action = await self._actions.get()
-        fields = msgspec.to_builtins(action)
-        del fields["id"]
-        return {name: value for name, value in fields.items() if value not in (None, "")}
 
     def show(self, message_id: int, chat: Json = PRIVATE, sender: Json = BOT, **fields: Any) -> None:
         """A message; `reactions` and `formulas` are the event's."""
@@ -102,18 +69,8 @@ class Client:
 
 @pytest.fixture
 async def client(browser: Browser) -> AsyncIterator[Client]:
-    client = Client()
-    errors: list[str] = []
-    await client.server.start()
-    client.page = page = await browser.new_page(viewport={"width": 1400, "height": 850})
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    await page.goto(client.server.guard.address())
-    client.pane = page.get_by_label("Telegram", exact=True)
-    yield client
-    await page.close()
-    await client.server.close()
-    assert not errors
+    async with Client().opened(browser, "Telegram") as client:
+        yield client
 
 
 async def test_empty_chat_shows_the_bot_and_start(client: Client) -> None:

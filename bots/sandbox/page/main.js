@@ -3,7 +3,7 @@
 
 import { render } from "./dom.js";
 import { frame } from "./frame.js";
-import { connect, upload } from "./socket.js";
+import { connect, upload as uploadFile } from "./socket.js";
 import { EMPTY_STATE, reduceAll } from "./state.js";
 import { createUi } from "./ui.js";
 
@@ -52,6 +52,16 @@ const connection = connect({
 async function send(action, fields = {}) {
   try {
     return await connection.send(action, fields);
+  } catch (error) {
+    showToast(error.message);
+    return undefined;
+  }
+}
+
+// Resolves with the upload's ID. A failure is shown to the person, and resolves with undefined.
+async function upload(file) {
+  try {
+    return await uploadFile(file);
   } catch (error) {
     showToast(error.message);
     return undefined;

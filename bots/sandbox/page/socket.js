@@ -76,10 +76,12 @@ export function connect({ onEvents, onStatus }) {
   return { send };
 }
 
-// Sends a File to the server. Returns the upload's ID for the fields `upload` of actions.
+// Sends a File to the server. Resolves with the upload's ID for the fields `upload` of actions, and rejects with an Error
+// whose message is for the user.
 export async function upload(file) {
-  const response = await fetch(`/uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-  if (response.status === 413) throw new Error("This file is too large: at most 20 MB.");
-  if (!response.ok) throw new Error("The file could not be sent.");
+  const request = fetch(`/uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  const response = await request.catch(() => null); // null: the sandbox is not there, or has closed the connection
+  if (response?.status === 413) throw new Error("This file is too large: at most 20 MB.");
+  if (!response?.ok) throw new Error("The file could not be sent.");
   return (await response.json()).upload;
 }

@@ -7,7 +7,8 @@ const DEFAULTS = {
   frame: { tab: "telegram", theme: "auto" },
   telegram: { person: null, chat: null, thread: null },
   discord: {
-    person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, closedForms: [], read: {},
+    person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, selectedCommand: 0,
+    threadOf: null, closedForms: [], read: {},
   },
   inside: { filter: "all", opened: null },
 };

@@ -119,10 +119,13 @@ class DiscordActions:
         )
 
     async def _create_thread(self, action: protocol.DiscordCreateThread) -> str:
-        channel = self._channel(action.channel)
+        channel, owner = self._channel_of(action.person, action.channel), self._person(action.person)
         if channel.guild is None or channel.parent is not None or len(channel.guild.channels) >= MAX_THREADS:
             raise ValueError("No thread can be created here.")
-        thread = self._server.create_thread(channel, action.name)
+        starter = None if action.message is None else self._message(action.channel, action.message)
+        if starter is not None and str(starter.id) in self._server.channels:
+            raise ValueError("This message has a thread already.")
+        thread = self._server.create_thread(channel, action.name, starter, owner=owner)
         await self._server.dispatch_pending()
         self._feed.announce_world()
         return str(thread.id)

@@ -257,9 +257,11 @@ class DiscordSubmit(Action, frozen=True, kw_only=True, tag="discord.submit"):
 
 
 class DiscordCreateThread(Action, frozen=True, kw_only=True, tag="discord.create_thread"):
-    """Returns the ID of the thread, which is a channel."""
+    """Create a thread that begins with a message, or without one. Returns the ID of the thread, which is a channel."""
 
+    person: Snowflake
     channel: Snowflake
+    message: Snowflake | None = None
     name: Annotated[str, Meta(min_length=1, max_length=100)]
 
 

@@ -66,12 +66,15 @@ export function commandForm(context) {
 function focusOnce(element) {
   if (element.dataset.focused) return;
   element.dataset.focused = "yes";
-  element.focus();
+  queueMicrotask(() => element.focus()); // it is in the document only after it was drawn
 }
 
 function optionField(command, option, isFirst, context) {
-  const { ui, setUi } = context;
-  const set = (value) => setUi({ command: { ...ui.command, values: { ...ui.command.values, [option.name]: value } } });
+  const { getUi, setUi } = context;
+  const set = (value) => {
+    const started = getUi().command; // an upload may end after other options were filled in, or the form was closed
+    if (started?.name === command.name) setUi({ command: { ...started, values: { ...started.values, [option.name]: value } } });
+  };
   const common = { required: option.required, "aria-label": `${option.name}: ${option.description}`, hook: isFirst ? focusOnce : null };
   return h(
     "label",
@@ -95,9 +98,11 @@ function field(command, option, common, set, context) {
   }
   if (option.type === ATTACHMENT) {
     const pick = async (event) => {
-      const [file] = event.currentTarget.files;
+      const input = event.currentTarget;
+      const [file] = input.files;
       const id = file && (await context.upload(file));
-      if (id) set(id);
+      if (!id) input.value = "";
+      set(id ?? "");
     };
     return h("input", { ...common, type: "file", onchange: pick });
   }

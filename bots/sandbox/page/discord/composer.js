@@ -1,7 +1,7 @@
 // Where messages and slash commands are written. A message that begins with a slash opens the list of commands; choosing
 // one shows a field for each of its options, as Discord's clients do.
 //
-//     "/"            the list of commands
+//     "/"            the list of commands: arrow keys select one, Enter or Tab chooses it
 //     "/mod"         the commands whose names contain "mod"
 //     "/model qwen"  Enter runs /model with "qwen" for its first option
 
@@ -10,6 +10,7 @@ import { commandForm, newCommand, runCommand } from "./commands.js";
 
 const CHAT_INPUT = 1;
 const MAX_LISTED = 12;
+const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 // `context`: {ui, setUi, send, upload, person, channel, commands, names, messages}.
 export function composer(context) {
@@ -31,7 +32,10 @@ export function composer(context) {
         rows: String(Math.min(6, ui.text.split("\n").length)),
         maxlength: 2000,
         value: ui.text,
-        oninput: (event) => context.setUi({ text: event.target.value }),
+        "aria-autocomplete": "list",
+        "aria-controls": matches.length ? "discord-commands" : null,
+        "aria-activedescendant": matches.length ? `discord-command-${selectedIndex(matches, ui)}` : null,
+        oninput: (event) => context.setUi({ text: event.target.value, selectedCommand: 0 }),
         onkeydown: (event) => handleKey(event, context, matches),
       }),
       h("button", { type: "submit", class: "button primary", "aria-label": "Send" }, "➤"),
@@ -49,20 +53,28 @@ function matchingCommands({ ui, commands }) {
     .slice(0, MAX_LISTED);
 }
 
+function selectedIndex(matches, ui) {
+  return Math.min(ui.selectedCommand, matches.length - 1);
+}
+
 function commandList(matches, context) {
+  const selected = selectedIndex(matches, context.ui);
   return h(
     "ul",
-    { class: "command-list", "aria-label": "Commands" },
-    matches.map((command) =>
+    { class: "command-list", id: "discord-commands", role: "listbox", "aria-label": "Commands", tabindex: "-1" },
+    matches.map((command, index) =>
       h(
         "li",
-        { key: command.name },
-        h(
-          "button",
-          { type: "button", onclick: () => choose(command, context) },
-          h("b", null, `/${command.name}`),
-          h("span", null, command.description),
-        ),
+        {
+          key: command.name,
+          id: `discord-command-${index}`,
+          role: "option",
+          "aria-selected": String(index === selected),
+          onclick: () => choose(command, context),
+          hook: index === selected ? (element) => element.scrollIntoView({ block: "nearest" }) : null,
+        },
+        h("b", null, `/${command.name}`),
+        h("span", null, command.description),
       ),
     ),
   );
@@ -75,7 +87,7 @@ function choose(command, context) {
 
 async function submit(event, context, matches) {
   event.preventDefault();
-  const [command] = matches;
+  const command = matches[selectedIndex(matches, context.ui)];
   if (command) {
     const started = newCommand(command, context.ui.text.replace(/^\/\S*\s*/, ""));
     const isTypedInFull = context.ui.text.split(/\s/)[0] === `/${command.name}`;
@@ -108,7 +120,11 @@ function handleKey(event, context, matches) {
     context.setUi({ replyTo: null, editing: null, file: null, text: context.ui.editing || matches.length ? "" : context.ui.text });
   } else if (event.key === "Tab" && matches.length) {
     event.preventDefault();
-    choose(matches[0], context);
+    choose(matches[selectedIndex(matches, context.ui)], context);
+  } else if (event.key in STEPS && matches.length) {
+    event.preventDefault();
+    const index = selectedIndex(matches, context.ui) + STEPS[event.key] + matches.length;
+    context.setUi({ selectedCommand: index % matches.length });
   } else if (event.key === "ArrowUp" && !context.ui.text) {
     const own = context.messages.findLast(({ message }) => message.author.id === context.person.id);
     if (own) context.setUi({ editing: own.message.id, text: own.message.content });

@@ -17,7 +17,8 @@ const FAILURE_SECONDS = 60;
 const EXCERPT_CHARS = 90;
 const REACTIONS = ["👍", "❤️", "😂", "🎉", "👀"];
 
-// `context`: {person, names, send, interactions, commands, now, startReply, startEdit, isEditing}.
+// `context`: {person, names, send, interactions, commands, now, startReply, startEdit, startThread}: `startThread` is
+// null where there are no threads.
 export function message(event, previous, context) {
   const shown = event.message;
   const isGrouped = continues(event, previous);
@@ -171,7 +172,7 @@ function ephemeralNote({ message: shown, channel_id: channel, ephemeral_to: ephe
   );
 }
 
-function toolbar(event, { person, send, commands, startReply, startEdit }) {
+function toolbar(event, { person, send, commands, startReply, startEdit, startThread }) {
   const { message: shown, channel_id: channel } = event;
   const target = { person: person.id, channel, message: shown.id };
   const isOwn = shown.author.id === person.id;
@@ -191,6 +192,7 @@ function toolbar(event, { person, send, commands, startReply, startEdit }) {
         item(`React with ${emoji}`, emoji, close(() => send("discord.react", { ...target, emoji }))),
       )),
       event.ephemeral_to ? null : item("Reply", "↩ Reply", close(() => startReply(event))),
+      event.ephemeral_to || !startThread ? null : item("Create thread", "🧵 Create thread", close(() => startThread(event))),
       isOwn ? item("Edit message", "✏ Edit", close(() => startEdit(event))) : null,
       isOwn ? item("Delete message", "🗑 Delete", close(() => send("discord.delete", target))) : null,
       commands

@@ -1,6 +1,7 @@
 // Shows the form that the bot opened in answer to the person's last interaction.
 
 import { h } from "../dom.js";
+import { dialog } from "./dialog.js";
 
 const PARAGRAPH = 2;
 
@@ -14,10 +15,9 @@ export function openForm(interactions, person, closed) {
 export function modal(interaction, { close, send }) {
   const { title, components } = interaction.modal;
   const [field] = components.map(readField);
-  const submit = async (event) => {
-    event.preventDefault();
-    const text = event.currentTarget.elements.answer.value;
-    if ((await send("discord.submit", { interaction: interaction.interaction_id, text })) !== undefined) close();
+  const submit = async (form) => {
+    const text = form.elements.answer.value;
+    return (await send("discord.submit", { interaction: interaction.interaction_id, text })) !== undefined;
   };
   const input = {
     id: "discord-form-field",
@@ -26,36 +26,20 @@ export function modal(interaction, { close, send }) {
     minlength: field.minLength,
     maxlength: field.maxLength,
     placeholder: field.placeholder,
+    hook: (element) => fillOnce(element, field.value),
   };
-  const focusOnce = (element) => {
-    if (element.dataset.opened) return;
-    element.dataset.opened = "yes";
-    element.value = field.value;
-    element.focus();
-  };
-  const onkeydown = (event) => {
-    if (event.key === "Escape") close();
-  };
-  return h(
-    "div",
-    { class: "modal-layer", key: interaction.interaction_id, onkeydown },
-    h(
-      "form",
-      { class: "modal", role: "dialog", "aria-modal": "true", "aria-labelledby": "discord-form-title", onsubmit: submit },
-      h("h3", { id: "discord-form-title" }, title),
-      h("label", { for: input.id }, field.label),
-      field.description ? h("small", null, field.description) : null,
-      field.style === PARAGRAPH
-        ? h("textarea", { ...input, rows: "8", hook: focusOnce })
-        : h("input", { ...input, hook: focusOnce }),
-      h(
-        "div",
-        { class: "modal-buttons" },
-        h("button", { type: "button", class: "button secondary", onclick: close }, "Cancel"),
-        h("button", { type: "submit", class: "button primary" }, "Submit"),
-      ),
-    ),
+  return dialog(
+    { key: `form-${interaction.interaction_id}`, title, button: "Submit", submit, close },
+    h("label", { for: input.id }, field.label),
+    field.description ? h("small", null, field.description) : null,
+    field.style === PARAGRAPH ? h("textarea", { ...input, rows: "8" }) : h("input", input),
   );
+}
+
+function fillOnce(element, value) {
+  if (element.dataset.opened) return;
+  element.dataset.opened = "yes";
+  element.value = value;
 }
 
 // A field stands in a label, or in a row as in older forms.

@@ -6,6 +6,7 @@ import { composer } from "./composer.js";
 import { message } from "./message.js";
 import { modal, openForm } from "./modal.js";
 import { channelGroups, sidebar } from "./sidebar.js";
+import { canHaveThreads, threadForm } from "./thread.js";
 
 const END_TOLERANCE_PX = 60;
 const MAX_CLOSED_FORMS = 50;
@@ -28,11 +29,13 @@ export function discordView({ state, ui: allUi, setUi: setAnyUi, send, upload, n
   const choosePerson = (id) => setUi({ person: id, channel: null, replyTo: null, editing: null, command: null, read: lastIds(messages) });
   const context = {
     person, names, send, interactions, commands, now,
+    startThread: canHaveThreads(channel) ? (event) => setUi({ threadOf: event.message.id }) : null,
     startReply: (event) => setUi({ replyTo: event.message.id, editing: null }),
     startEdit: (event) => setUi({ editing: event.message.id, replyTo: null, text: event.message.content }),
   };
   const form = openForm(interactions, person, ui.closedForms);
   const closeForm = () => setUi({ closedForms: [...ui.closedForms, form.interaction_id].slice(-MAX_CLOSED_FORMS) });
+  const threadOf = visible.find((event) => event.message.id === ui.threadOf);
 
   return h(
     "div",
@@ -55,6 +58,9 @@ export function discordView({ state, ui: allUi, setUi: setAnyUi, send, upload, n
       }),
     ),
     form ? modal(form, { close: closeForm, send }) : null,
+    threadOf && !form
+      ? threadForm(threadOf, { person, send, open: chooseChannel, close: () => setUi({ threadOf: null }) })
+      : null,
   );
 }
 

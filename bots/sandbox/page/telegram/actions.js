@@ -9,7 +9,7 @@ const MAX_FILES = 10;
 const TOAST_MILLISECONDS = 5000;
 
 // `send(action, fields)` asks the server; a failure has been shown to the person, and its result is undefined.
-// `upload(file)` returns an upload's ID. `model()` is what is drawn at present, `redraw()` draws it again. `page` does what
+// `upload(file)` does the same for a file, and its result is the upload's ID. `model()` is what is drawn at present, `redraw()` draws it again. `page` does what
 // needs the page: `focusInput()`, `scrollTo(id)`, `scrollToEnd()`, `copy(text)`.
 export function createActions({ ui, send, upload, model, redraw, page }) {
   const changing = (change) => {
@@ -44,14 +44,8 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
   async function sendFiles(input) {
     let text = input.text.trim();
     for (const { file } of input.files) {
-      let uploadId;
-      try {
-        uploadId = await upload(file);
-      } catch (error) {
-        toast(error.message);
-        return false;
-      }
-      if (!(await sendMessage({ text, upload: uploadId }, input))) return false;
+      const uploadId = await upload(file);
+      if (uploadId === undefined || !(await sendMessage({ text, upload: uploadId }, input))) return false;
       text = "";
     }
     return true;

@@ -79,10 +79,17 @@ async def test_people_write_only_where_they_are(sandbox: Sandbox) -> None:
 
 async def test_thread_appears_beside_its_channel(sandbox: Sandbox) -> None:
     channel = sandbox.discord.guilds[0].channels[0]
-    thread_id = await sandbox.perform(protocol.DiscordCreateThread(id=1, channel=str(channel.id), name="Tea"))
+    message = await sandbox.discord.send_message(sandbox.friend, channel, "Which tea?")
+    who = str(sandbox.friend.id)
+    create = protocol.DiscordCreateThread(
+        id=1, person=who, channel=str(channel.id), message=str(message.id), name="Tea"
+    )
+    thread_id = await sandbox.perform(create)
     world = next(event for event in sandbox.page.log.replay() if event["type"] == "discord.world")
     [thread] = [one for guild in world["guilds"] for one in guild["channels"] if one["id"] == thread_id]
     assert (thread["name"], thread["parent_id"]) == ("Tea", str(channel.id))
+    with pytest.raises(ValueError, match="has a thread already"):
+        await sandbox.perform(create)
 
 
 async def test_unknown_people_and_messages_are_refused(sandbox: Sandbox) -> None:

@@ -74,7 +74,10 @@ async def test_refusals_show_their_responses(service: Service) -> None:
 
 async def test_embeddings_and_transcriptions_are_shown(service: Service) -> None:
     await service.post("embeddings", json={"model": DEFAULT_EMBEDDING_MODEL, "input": ["one", "two"]})
-    form = {"data": {"model": SPEECH_MODEL.id}, "files": {"file": ("voice.ogg", make_recording("Hello"))}}
+    form: dict[str, Any] = {
+        "data": {"model": SPEECH_MODEL.id},
+        "files": {"file": ("voice.ogg", make_recording("Hello"))},
+    }
     await service.post("audio/transcriptions", **form)
     embeddings, speech = service.events("model.request")
     assert (embeddings["endpoint"], embeddings["state"], embeddings["request"]["input"]) == (
