@@ -39,6 +39,7 @@ from sqlalchemy import (
 
 from core.port import AccountKey
 from core.store.incoming_codec import StoredIncoming, decode_incoming, erase_content
+from core.store.list_parameters import pad
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, IS_OPEN, database_now, turns
 from core.store.turns import Refusal, Turn, TurnState
 
@@ -92,9 +93,9 @@ def claim_turns(
         "claim_owner": owner,
         "lease_seconds": lease_seconds,
         "max_claimed": limit,
-        "excluded": exclude,
-        "busy_chats": busy_chats,
-        "command_chats": command_chats,
+        "excluded": pad(exclude),
+        "busy_chats": pad(busy_chats),
+        "command_chats": pad(command_chats),
     }
     rows = connection.execute(_claim_statement(tuple(accounts), claim_filter), parameters).all()
     claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
@@ -230,7 +231,7 @@ def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_s
 
     A turn that was restarted (`restart_turn`) is queued again and not among them.
     """
-    rows = connection.execute(RENEW_LEASES, {"ids": ids, "lease_owner": owner, "lease_seconds": lease_seconds})
+    rows = connection.execute(RENEW_LEASES, {"ids": pad(ids), "lease_owner": owner, "lease_seconds": lease_seconds})
     return {row.id: row.cancel_requested for row in rows}
 
 

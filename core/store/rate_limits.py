@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, or_, sel
 
 from core.port import AccountKey
 from core.store.dialect import upsert
+from core.store.list_parameters import pad
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, rate_limits, turns
 
 RETENTION_SECONDS = 60
@@ -89,5 +90,5 @@ SELECT_ACTIVITY = (
 
 def chat_activity(connection: Connection, owner: str, chat_keys: Collection[str]) -> dict[str, ChatActivity]:
     """The activity in these chats, from the view of the process `owner`."""
-    rows = connection.execute(SELECT_ACTIVITY, {"this_owner": owner, "chat_keys": list(chat_keys)})
+    rows = connection.execute(SELECT_ACTIVITY, {"this_owner": owner, "chat_keys": pad(chat_keys)})
     return {key: ChatActivity(count, math.inf if idle is None else idle) for key, count, idle in rows}
