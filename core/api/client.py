@@ -30,7 +30,7 @@ from core.api.response_body import decode_json, read_body
 from core.api.service_facts import ServiceFacts
 from core.api.sse import BYTE_ORDER_MARK, MAX_EVENT_BYTES
 from core.api.stream_parser import StreamParser
-from core.api.transport import BODY_EXTENSION
+from core.api.transport import BODY_EXTENSION, ResponseBody
 from core.api.watchdog import Watchdog
 from core.backoff import Backoff
 from core.errors import ModelError, ModelFailure
@@ -288,7 +288,15 @@ class ModelApi:
         # As an extra body: the package spends milliseconds to transform the messages of a conversation.
         create = (await self._client()).chat.completions.with_streaming_response.create
         request = create(model=payload["model"], messages=(), extra_body=payload)
-        return await _open_body(await stack.enter_async_context(request))
+        opened = AsyncExitStack()
+        response = await opened.enter_async_context(request)
+        if (raw_body := _find_raw_body(response)) is not None:
+            # Only the body is kept and closed: the response would keep the request with the whole conversation.
+            stack.push_async_callback(raw_body.aclose)
+            return StreamBody(raw_body.read, raw_body.paused)
+        stack.push_async_exit(opened)
+        chunks = response.iter_bytes() if _is_event_stream(response) else _detect_stream(response.iter_bytes())
+        return StreamBody(partial(anext, chunks, b""))
 
     async def _drain(self, body: StreamBody) -> None:
         """Read a complete stream to its end if that arrives at once: the connection is reused only then."""
@@ -365,16 +373,16 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-async def _open_body(response: Any) -> StreamBody:
-    """The body of a stream."""
-    if "text/event-stream" in response.headers.get("content-type", ""):
-        body = response.http_response.extensions.get(BODY_EXTENSION)
-        if body is not None and "content-encoding" not in response.headers:
-            return StreamBody(body.read, body.paused)
-        chunks = response.iter_bytes()
-    else:
-        chunks = _detect_stream(response.iter_bytes())
-    return StreamBody(partial(anext, chunks, b""))
+def _is_event_stream(response: Any) -> bool:
+    return "text/event-stream" in response.headers.get("content-type", "")
+
+
+def _find_raw_body(response: Any) -> ResponseBody | None:
+    """The body of an event stream, below the layers that the package adds; None if it has to be decoded."""
+    if not _is_event_stream(response) or "content-encoding" in response.headers:
+        return None
+    body: ResponseBody | None = response.http_response.extensions.get(BODY_EXTENSION)
+    return body
 
 
 async def _detect_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

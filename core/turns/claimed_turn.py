@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -59,6 +60,11 @@ class _FileRefusedError(Exception):
     """The place accepts no files, or not this one."""
 
 
+def _check_lease(lease: Lease, turn_id: int) -> None:
+    if not lease.is_trusted:
+        raise LostLeaseError(f"The lease of turn {turn_id} expired")
+
+
 @dataclass(slots=True)
 class ClaimedTurn:
     turn: Turn
@@ -89,7 +95,9 @@ class ClaimedTurn:
     def __post_init__(self, base_store: Store, metrics: PlatformMetrics) -> None:
         clock = self.timings.clock
         self.times = AnswerTimes(metrics, clock, received_at=clock.monotonic() - self.turn.age_seconds)
-        self.store = RetryingStore(base_store, self.check_lease, timings=self.timings)
+        # Not the method: with a reference back to it, a finished turn would stay in memory until a garbage collection.
+        check_lease = partial(_check_lease, self.lease, self.turn.id)
+        self.store = RetryingStore(base_store, check_lease, timings=self.timings)
         self.outbox = Outbox(self.store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
         incoming = self.turn.incoming
         self.outbox.is_ephemeral = incoming.kind is EventKind.COMMAND and is_ephemeral(incoming.command)
@@ -105,8 +113,7 @@ class ClaimedTurn:
 
     def check_lease(self) -> None:
         """Raise `LostLeaseError` if another process may have the turn by now."""
-        if not self.lease.is_trusted:
-            raise LostLeaseError(f"The lease of turn {self.turn.id} expired")
+        _check_lease(self.lease, self.turn.id)
 
     def previewing(self) -> AbstractAsyncContextManager[Preview]:
         """A preview of the answer, shown until the block ends."""

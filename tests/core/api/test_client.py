@@ -1,11 +1,13 @@
 """The client against raw bytes: every form of response that services were seen to send."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 from contextlib import aclosing
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 from aiohttp import web
@@ -71,6 +73,19 @@ async def test_closed_client_opens_no_connection() -> None:
         with pytest.raises(ModelError) as caught:
             await api.list_models()
     assert caught.value.failure is ModelFailure.UNREACHABLE
+
+
+async def test_an_open_stream_keeps_neither_the_request_nor_the_response_in_memory() -> None:
+    """The request has the whole conversation once more."""
+    async with raw_server(lambda _n: [SSE_HEAD + chunk(content="yes"), 60.0]) as server:
+        api = ModelApi(server.url, "key", timeouts=LONG_TIMEOUTS)
+        async with aclosing(api.stream(REQUEST)) as events:
+            assert await anext(events) == TextDelta("yes")
+            gc.collect()
+            kept = [type(thing) for thing in gc.get_objects() if type(thing) in (httpx2.Request, httpx2.Response)]
+        await server.disconnected.wait()
+        await api.close()
+    assert kept == []
 
 
 async def test_recorded_stream() -> None:

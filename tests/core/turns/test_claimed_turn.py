@@ -1,6 +1,9 @@
 """A claimed turn that shows previews and then delivers the whole answer."""
 
+import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -83,3 +86,26 @@ async def test_other_text_than_that_of_the_previews_is_delivered(claimed: Claime
         await adapter.wait_until(lambda: adapter.texts == ["It seems that this"])
     await claimed.deliver(ANSWER, is_answer=True)
     assert adapter.texts == PARTS
+
+
+async def test_a_finished_turn_leaves_memory_without_a_garbage_collection(tmp_path: Path, adapter: FakeAdapter) -> None:
+    """Collections are rare: until the next one, a busy bot would keep the texts and documents of many answers."""
+
+    async def answer() -> "weakref.ref[asyncio.Event]":
+        turn = await store.write(accept_and_claim)
+        claimed = ClaimedTurn(turn, Lease(time.monotonic()), store, adapter, RateLimiter(UNLIMITED))
+        async with claimed.previewing() as preview:
+            preview.update(ANSWER[:-5])
+            await adapter.wait_until(lambda: len(adapter.messages) == len(PARTS))
+        await claimed.deliver(ANSWER, is_answer=True)
+        return weakref.ref(claimed.stop_requested)
+
+    store = Store(sqlite_url(tmp_path))
+    await store.open()
+    gc.disable()
+    try:
+        stop_requested = await answer()
+        assert stop_requested() is None
+    finally:
+        gc.enable()
+        await store.close()
