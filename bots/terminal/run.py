@@ -44,5 +44,5 @@ async def _choose_model(services: Services, adapter: TerminalAdapter, query: str
     if match.model is None:
         raise UnknownModelError(f"{query!r} matches no model, or several. `parley models` lists them.")
     scope = applicable_scopes(adapter.place, adapter.sender)[0]
-    choice = Preference(match.model.id, adapter.sender.name)
+    choice = Preference(match.model.id, adapter.sender.name, person_key(adapter.sender))
     await services.store.write(set_preference, scope.key, PreferenceName.MODEL, choice)

@@ -18,7 +18,6 @@ REQUESTS_COMMAND = "access_requests"
 WELCOME_COMMAND = "access_granted"
 MAX_SHOWN_REQUESTS = 3
 """In one message. A decision brings up the next ones."""
-MAX_DECIDER_CHARS = 200
 
 DECISIONS = {ButtonAction.APPROVE: Decision.APPROVED, ButtonAction.REFUSE: Decision.REFUSED}
 
@@ -46,7 +45,7 @@ async def decide(request: CommandRequest, press: ButtonPress) -> Reply | None:
     """Store the operator's decision. The message then shows what else waits."""
     if not await _may_decide(request):
         return None
-    operator = request.incoming.sender.name[:MAX_DECIDER_CHARS]
+    operator = request.incoming.sender
     decision = DECISIONS[press.action]
     store = request.services.store
     delay = request.services.timings.denial_cache_lifetime

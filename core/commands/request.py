@@ -69,7 +69,7 @@ class CommandRequest:
         return await self.services.api_keys.for_sender(self.incoming)
 
     async def set_preference(self, scope_key: str, name: PreferenceName, value: str) -> None:
-        preference = Preference(value, self.incoming.sender.name[:MAX_SET_BY_CHARS])
+        preference = Preference(value, self.incoming.sender.name[:MAX_SET_BY_CHARS], self.person_key)
         await self.services.store.write(set_preference, scope_key, name, preference)
 
     async def current_preferences(self) -> Preferences:

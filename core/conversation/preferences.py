@@ -30,6 +30,7 @@ class EffectivePreference:
     scope: Scope | None
     """The scope in which it was set; None for a default."""
     set_by: str = ""
+    set_by_key: str = ""
     notified_model: str = ""
     """The last model of which the person was told that it does not accept the value."""
     unavailable_model: str = ""
@@ -118,7 +119,7 @@ def load_preferences(connection: Connection, incoming: Incoming, settings: Setti
         for name in defaults:
             if preference := preferences.get((scope.key, name)):
                 values[name] = EffectivePreference(
-                    preference.value, scope, preference.set_by, preference.notified_model
+                    preference.value, scope, preference.set_by, preference.set_by_key, preference.notified_model
                 )
     shared = preferences.get((chat_scope_key(incoming.place), PreferenceName.SHARED_CONVERSATION), Preference(OFF, ""))
     person = next(scope.key for scope in applicable if scope.kind is ScopeKind.PERSON)

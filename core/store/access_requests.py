@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, exists, func, select, update
 
-from core.port import EventKind, Incoming
+from core.port import EventKind, Incoming, Sender
 from core.scopes import conversation_key, person_key, person_subject
 from core.store.dialect import insert
 from core.store.grants import Role, add_member
@@ -19,6 +19,7 @@ from core.store.schema import access_requests, database_now, grants, turns
 
 MAX_PENDING = 200
 """While this many wait for a decision, further strangers get nothing."""
+MAX_DECIDER_CHARS = 200
 NO_LIMITS = InboundLimits()
 
 IS_PENDING = access_requests.c.decision.is_(None) & ~exists().where(grants.c.subject == access_requests.c.subject)
@@ -99,10 +100,10 @@ def announce_requests(connection: Connection, notices: Iterable[Incoming], inter
 
 
 def decide_request(
-    connection: Connection, subject: str, decision: Decision, decided_by: str, welcome: str, welcome_delay: float
+    connection: Connection, subject: str, decision: Decision, operator: Sender, welcome: str, welcome_delay: float
 ) -> AccessRequest | None:
-    """Store a decision. An approved person gets a grant and, where they asked, the reply to the command `welcome`:
-    `welcome_delay` seconds later, when every process knows the grant.
+    """Store the operator's decision. An approved person gets a grant and, where they asked, the reply to the command
+    `welcome`: `welcome_delay` seconds later, when every process knows the grant.
 
     Returns the request as it was before: if it has a decision, that one stands. None if there is no request.
     """
@@ -114,7 +115,8 @@ def decide_request(
     request = AccessRequest(subject, row.name, Decision(row.decision) if row.decision else None, row.decided_by or "")
     if request.decision is not None:
         return request
-    values = {"decision": decision, "decided_by": decided_by, "decided_at": database_now()}
+    decider = {"decided_by": operator.name[:MAX_DECIDER_CHARS], "decided_by_key": person_key(operator)}
+    values = {"decision": decision, **decider, "decided_at": database_now()}
     connection.execute(update(access_requests).where(access_requests.c.subject == subject).values(**values))
     if decision is Decision.APPROVED and add_member(connection, subject, row.name) is not Role.BANNED:
         asked = decode_incoming(row.incoming_json)

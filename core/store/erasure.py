@@ -141,15 +141,23 @@ async def remove_traces(store: Store) -> bool:
 
 
 def _erase_names(connection: Connection, person: Person) -> None:
-    """Where the person has changed a setting for others, their name stands beside it."""
+    """Where the person has changed a setting or decided on a request, their name stands beside it.
+
+    Rows from before 0025 have only the name: there it is erased if other rows say that it is the person's.
+    """
     rows = connection.scalars(select(turns.c.incoming_json).where(turns.c.person_key == person.key))
     events = map(decode_incoming, rows)
     names = {incoming.sender.name for incoming in events if incoming is not None}
     for table in (grants, access_requests):
         names |= set(connection.scalars(select(table.c.name).where(table.c.subject == person.subject)))
     names.discard("")
-    connection.execute(update(preferences).where(preferences.c.set_by.in_(names)).values(set_by=""))
-    connection.execute(update(access_requests).where(access_requests.c.decided_by.in_(names)).values(decided_by=""))
+    for name, key in (
+        (preferences.c.set_by, preferences.c.set_by_key),
+        (access_requests.c.decided_by, access_requests.c.decided_by_key),
+    ):
+        is_unknown = func.coalesce(key, "") == ""
+        is_theirs = or_(key == person.key, is_unknown & name.in_(names))
+        connection.execute(update(name.table).where(is_theirs).values({name: "", key: ""}))
 
 
 def _erase_content(

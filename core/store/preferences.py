@@ -33,6 +33,8 @@ class Preference:
     value: str
     set_by: str
     """The name of the person who set it; may be empty."""
+    set_by_key: str = ""
+    """See `core.scopes.person_key`; empty: unknown."""
     notified_model: str = ""
     """The last model of which the person was told that it does not accept the value."""
 
@@ -41,6 +43,7 @@ def set_preference(connection: Connection, scope: str, name: PreferenceName, pre
     values = {
         "value": preference.value,
         "set_by": preference.set_by,
+        "set_by_key": preference.set_by_key,
         "notified_model": preference.notified_model,
     }
     upsert(connection, preferences, {"scope": scope, "name": name}, values)
@@ -65,4 +68,6 @@ SELECT_PREFERENCES = select(preferences).where(preferences.c.scope.in_(bindparam
 def list_preferences(connection: Connection, scopes: Sequence[str]) -> dict[tuple[str, str], Preference]:
     """All preferences of `scopes`, by (scope, name)."""
     rows = connection.execute(SELECT_PREFERENCES, {"scopes": scopes})
-    return {(row.scope, row.name): Preference(row.value, row.set_by, row.notified_model) for row in rows}
+    return {
+        (row.scope, row.name): Preference(row.value, row.set_by, row.set_by_key, row.notified_model) for row in rows
+    }

@@ -215,7 +215,8 @@ preferences = table(
     primary_key("scope", String(300)),
     primary_key("name", String(40)),
     required("value", NulFreeText),
-    required("set_by", String(200)),
+    required("set_by", String(200)),  # a name
+    required("set_by_key", String(200), server_default=""),  # of the person; empty: unknown, as before 0025
     required("notified_model", String(200), server_default=""),  # that does not accept it
 )
 
@@ -236,6 +237,7 @@ access_requests = table(
     Column("announced_at", Float),  # when the operators were told
     Column("decision", String(16)),
     Column("decided_by", String(200)),  # an operator's name
+    Column("decided_by_key", String(200)),  # of the operator; NULL: unknown, from before 0025
     Column("decided_at", Float),
 )
 

@@ -314,7 +314,7 @@ class QuestionHandler:
         available = with_available_model(preferences, models)
         model = available.values[PreferenceName.MODEL]
         if model.unavailable_model and model.scope is not None:
-            choice = Preference(model.value, model.set_by)
+            choice = Preference(model.value, model.set_by, model.set_by_key)
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available

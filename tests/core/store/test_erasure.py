@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from core.buttons import ButtonAction, encode_action
 from core.port import EventKind, Incoming, Place, Sender
+from core.store.access_requests import Decision, decide_request, request_access
 from core.store.answers import store_answer
 from core.store.database import Store
 from core.store.erasure import erase_person
@@ -163,7 +164,28 @@ async def test_decision_of_an_operator_does_not_name_the_person(store: Store) ->
     assert await store.read(rows_with, "telegram:person:5") == []
 
 
-async def test_name_beside_a_setting_for_others_is_erased_without_events(store: Store) -> None:
+async def test_name_is_erased_by_the_persons_key_after_their_turns_and_not_a_namesakes(store: Store) -> None:
+    namesake = Sender("telegram", "6", "Annabella")
+    deciders = {"telegram:person:71": Sender("telegram", "5", "Annabella"), "telegram:person:72": namesake}
+
+    def prepare(connection: Connection) -> None:
+        for name, key in ((PreferenceName.MODEL, ANN.key), (PreferenceName.LANGUAGE, "telegram:6")):
+            set_preference(connection, "chat:telegram:1:-7", name, Preference("value", "Annabella", key))
+        grant(connection, ANN.subject, Role.OPERATOR, "Annabella")
+        for number, (subject, operator) in enumerate(deciders.items()):
+            stranger = replace(message_event(f"s{number}"), sender=Sender("telegram", subject[-2:], "Eve"))
+            request_access(connection, stranger, "Eve", None)
+            decide_request(connection, subject, Decision.REFUSED, operator, "welcome", 0.0)
+
+    await store.write(prepare)
+    await erase(store)
+    left = await store.read(rows_with, "Annabella")
+    assert sorted(row.split()[0] for row in left) == ["access_requests", "preferences"]
+    assert all("'telegram:6'" in row for row in left)
+    assert await store.read(rows_with, f"'{ANN.key}'") == []
+
+
+async def test_name_from_before_the_key_was_stored_is_erased_without_events(store: Store) -> None:
     def prepare(connection: Connection) -> None:
         grant(connection, ANN.subject, Role.MEMBER, "Annabella")
         for name, set_by in ((PreferenceName.MODEL, "Annabella"), (PreferenceName.LANGUAGE, "Bob")):

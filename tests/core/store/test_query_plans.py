@@ -394,7 +394,7 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(access_requests.accept_notice, replace(stranger, key="s2"))
     run(access_requests.announce_requests, [replace(stranger, key="s3")], 600.0)
     approve = access_requests.Decision.APPROVED
-    run(access_requests.decide_request, "telegram:person:77", approve, "Olga", "welcome", 1.0)
+    run(access_requests.decide_request, "telegram:person:77", approve, replace(ANN, user="9"), "welcome", 1.0)
     run(grants.list_operators)
     run(grants.has_operator)
     run(grants.ban, PERSON_SUBJECT)
