@@ -200,7 +200,7 @@ class Incoming:
     """The language of the server or channel as an IETF tag, for senders whose own is unknown."""
     is_confidential: bool = False
     """In a shared place, only the sender sees the question and the answer. They belong to a conversation of their own,
-    of which nothing is ever shown to others."""
+    of which nothing is ever shown to others. The core finds out itself whether a press belongs to one."""
     form_text: str = ""
     """What the person entered in the form that the pressed button opened (`Capabilities.has_forms`)."""
     interaction_token: str | None = None
@@ -363,7 +363,8 @@ class Capabilities:
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
     """
     has_ephemeral_messages: bool = False
-    """`ephemeral` messages are visible to one person only, even while they are edited."""
+    """`ephemeral` messages are visible to one person only, even while they are edited. A press on one can change no
+    other of them, but what answers the press."""
     max_ephemeral_age: float = 0.0
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False

@@ -45,7 +45,6 @@ from bots.discord.thread_start import ThreadStartReader
 from bots.discord.timings import DiscordTimings
 from bots.discord.translate import PLATFORM, channel_id
 from bots.discord.waiting_reactions import WaitingReactions
-from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
 from core.port import (
@@ -88,8 +87,6 @@ CAPABILITIES = Capabilities(
 ACCOUNT_RATE_LIMIT: RateLimit = (RateWindow(48, 1.01), RateWindow(12, 0.24))
 """Discord allows 50 requests a second. The shorter window spreads them, and the rest is for what no answer needs."""
 MAX_NONCE_CHARS = 25
-QUIET_ACTIONS = (ButtonAction.STOP, ButtonAction.SHOW_REASONING, ButtonAction.EDIT_QUESTION)
-"""Buttons to which at most the person who pressed them sees a reply."""
 UPLOAD_LIMITS = UploadLimits(10 * 1024 * 1024, MAX_MESSAGE_CHARS - LENGTH_MARGIN_CHARS)
 """Boosted servers allow more."""
 
@@ -218,7 +215,7 @@ class DiscordAdapter:
         if token.mode is ResponseMode.EPHEMERAL and not ephemeral:
             return await self._announce(place, replace(part, card=None), key, token)
         return await self._cards.send(
-            _for_token(part, token),
+            part,
             lambda current: self._answer_interaction(place, current, key, reply_to, token, ephemeral=ephemeral),
         )
 
@@ -260,7 +257,6 @@ class DiscordAdapter:
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
         token = InteractionToken.decode(interaction_token) if interaction_token else None
-        part = part if token is None else _for_token(part, token)
         await self._cards.send(part, lambda current: self._edit(place, message_id, current, token))
 
     async def _edit(self, place: Place, message_id: str, part: Part, token: InteractionToken | None) -> None:
@@ -380,15 +376,6 @@ class DiscordAdapter:
 
 def _answers_through_interaction(token: InteractionToken) -> bool:
     return token.mode in (*EPHEMERAL_MODES, ResponseMode.PUBLIC)
-
-
-def _for_token(part: Part, token: InteractionToken) -> Part:
-    """In a private answer, only the buttons to which nobody else sees a reply."""
-    if token.mode is not ResponseMode.CONFIDENTIAL:
-        return part
-    presses = ((button, parse_action(button.action)) for button in part.buttons)
-    quiet = tuple(button for button, press in presses if press is not None and press.action in QUIET_ACTIONS)
-    return replace(part, buttons=quiet, menu=(), card=None)
 
 
 def _message_path(place: Place, message_id: str) -> str:

@@ -84,7 +84,8 @@ class Outbox:
         self.is_uncertain = False
         """Whether a final message may be missing."""
         self.is_ephemeral = False
-        """Whether only the person who asked should see the messages, where the platform can do that."""
+        """Whether only the person who asked should see the messages, where the platform can do that. What is
+        confidential is ephemeral in any case."""
         self._interaction_token = incoming.interaction_token
         # Includes the event's key, because turn IDs restart at 1 in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
@@ -210,6 +211,7 @@ class Outbox:
                 key=f"{self._key}-{position}",
                 reply_to=self._question_message,
                 interaction_token=self._interaction_token,
+                ephemeral=self.turn.incoming.is_confidential,
             )
 
         await self._request_with_retries(Priority.FINAL, RequestKind.MESSAGE, request, part, is_idempotent=True)
@@ -316,7 +318,7 @@ class Outbox:
             reply_to=self._reply_to if part.file or position == 0 else None,
             interaction_token=self._interaction_token,
             person=self.turn.incoming.sender.user,
-            ephemeral=self.is_ephemeral,
+            ephemeral=self.is_ephemeral or self.turn.incoming.is_confidential,
         )
 
     async def _record_sending(self, position: int, digest: str, previous: SentPart | None, priority: Priority) -> None:

@@ -32,6 +32,7 @@ from core.store.inbound import (
 )
 from core.store.incoming_codec import compared_model, with_compared_model
 from core.store.suggested_questions import find_suggested_question
+from core.store.turns import get_turn
 from core.suggestions import Suggestions
 from core.texts import answers as texts
 from core.texts.access import ACCESS_REQUESTED
@@ -80,6 +81,8 @@ class EventInbox:
         await self._check_access(incoming)
         if _is_foreign_press(incoming):
             incoming = await self._find_pressed_answer(incoming)
+        elif incoming.kind is EventKind.BUTTON and not incoming.place.is_private:
+            incoming = await self._with_confidentiality(incoming)
         incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)
@@ -114,6 +117,12 @@ class EventInbox:
         preferences = await self.services.store.read(load_preferences, incoming, self.services.settings)
         with speaking(await load_catalogue(preferences.language)):
             raise PressRefusedError(gettext(texts.NOT_YOUR_PRESS))
+
+    async def _with_confidentiality(self, incoming: Incoming) -> Incoming:
+        """A press on a button of a confidential answer is as confidential."""
+        press = parse_action(incoming.text)
+        turn = await self.services.store.read(get_turn, press.turn_id) if press and press.turn_id else None
+        return replace(incoming, is_confidential=True) if turn and turn.incoming.is_confidential else incoming
 
     async def _refuse_at_once(self, incoming: Incoming, accepted: AcceptResult) -> None:
         """Raise `AccessDeniedError` for an event that has no turn."""

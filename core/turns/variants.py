@@ -22,6 +22,7 @@ from core.i18n.translation import gettext
 from core.port import Button, Incoming
 from core.scopes import conversation_key_prefix
 from core.services import Services
+from core.store.answer_parts import list_sent_parts
 from core.store.answers import (
     Question,
     Variant,
@@ -102,7 +103,7 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
     pressed_in = await _find_pressed_turn(services.store, request.incoming)
     if pressed_in is not None and pressed_in.id != request.turn_id and not pressed_in.state.is_final:
         return None
-    shown_in = pressed_in if await _shows_answer(services.store, pressed_in, question.first_turn) else None
+    shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
     text = await services.store.read(get_answer, variant.turn_id)
     reasoning = await services.store.read(get_reasoning, variant.turn_id)
     buttons = variant_buttons(variants, variant.turn_id, services.models)
@@ -128,9 +129,14 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
 
 
 async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, first_turn: int) -> StoredTurn | None:
-    """The turn whose messages show an answer to this question, one of which has the button that was pressed."""
+    """The turn whose messages show an answer to this question, one of which has the button that was pressed.
+
+    None also if the press cannot change all of them.
+    """
     turn = await _find_pressed_turn(store, incoming)
-    return turn if await _shows_answer(store, turn, first_turn) else None
+    if turn is None or not await _shows_answer(store, turn, first_turn):
+        return None
+    return turn if await _can_change_all(store, turn, incoming) else None
 
 
 async def _find_pressed_turn(store: Store | RetryingStore, incoming: Incoming) -> StoredTurn | None:
@@ -138,9 +144,17 @@ async def _find_pressed_turn(store: Store | RetryingStore, incoming: Incoming) -
     return await store.read(find_turn_of_message, conversation_key_prefix(incoming.place), incoming.message_id or "")
 
 
-async def _shows_answer(store: Store | RetryingStore, turn: StoredTurn | None, first_turn: int) -> bool:
-    question = await store.read(get_question, turn.id) if turn is not None else None
+async def _shows_answer(store: Store | RetryingStore, turn: StoredTurn, first_turn: int) -> bool:
+    question = await store.read(get_question, turn.id)
     return question is not None and question.first_turn == first_turn
+
+
+async def _can_change_all(store: Store | RetryingStore, turn: StoredTurn, incoming: Incoming) -> bool:
+    """Whether the press can change all messages of the turn; of ephemeral ones, only the pressed one."""
+    if not incoming.is_confidential:
+        return True
+    sent = await store.read(list_sent_parts, turn.id)
+    return {part.message_id for part in sent.values()} == {incoming.message_id}
 
 
 def variant_buttons(variants: Sequence[Variant], shown_turn: int, models: ModelRegistry) -> list[Button]:
