@@ -107,6 +107,13 @@ class RichRejectedError(DeliveryError):
         super().__init__(f"The rich message was rejected: {reason}", DeliveryFailure.REJECTED)
 
 
+class MessageLimitError(DeliveryError):
+    """The platform allows no more messages in answer to this event. Those that exist can still be edited."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, DeliveryFailure.REJECTED)
+
+
 class ModelFailure(StrEnum):
     """Why a model did not answer. Retries, substitutes and messages depend on it."""
 

@@ -368,7 +368,8 @@ class Capabilities:
     max_ephemeral_age: float = 0.0
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
-    """`edit` can turn a message of text into one with a file (`Part.file`)."""
+    """`edit` can turn a message of text into one with a file (`Part.file`), and back. A send that is repeated with the
+    same key then attaches the file to the message of the key."""
     has_forms: bool = False
     """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False
@@ -456,7 +457,8 @@ class Adapter(Protocol):
 
         `key` is an idempotency key of at most 25 characters: the core repeats it when it sends a message again.
         `reply_to` is a message of this place; if it no longer exists, send without it. `person` caused the event.
-        `ephemeral`: only they should see the message, where the platform can do that.
+        `ephemeral`: only they should see the message, where the platform can do that. Raises `MessageLimitError` if
+        the event may have no more messages.
         """
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:

@@ -262,6 +262,8 @@ class DiscordAdapter:
     async def _edit(self, place: Place, message_id: str, part: Part, token: InteractionToken | None) -> None:
         is_card = token is not None and token.is_card and message_id == token.message_id
         body = _payload(part, is_card=is_card)
+        if part.file is None:
+            body["attachments"] = []  # the message may have had a file
         if token is not None and self._uses_interaction(token, message_id):
             await self._responder.edit(token, message_id, body, part.file)
             return
@@ -346,8 +348,7 @@ class DiscordAdapter:
         message_id = str(message.get("id", ""))
         if not _shows(message, part):
             # An earlier process sent the message with this key; it still has the old text.
-            body = _payload(replace(part, file=None))
-            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), body)
+            await self._call_unarchiving(place, "PATCH", _message_path(place, message_id), _payload(part), part.file)
         return message_id
 
     async def _create_message(self, place: Place, body: Json, file: File | None) -> Json:
@@ -400,7 +401,9 @@ def _payload(
 
 
 def _shows(message: Json, part: Part) -> bool:
-    """Whether a message, as Discord returned it, has the text and the buttons of `part`."""
+    """Whether a message, as Discord returned it, has the text, the buttons and the file of `part`."""
+    if part.file is not None and not message.get("attachments"):
+        return False
     body = _payload(part)
     is_same_text = str(message.get("content") or "").strip() == str(body["content"] or "").strip()
     return is_same_text and _custom_ids(message.get("components")) == _custom_ids(body["components"])

@@ -15,6 +15,7 @@ ALREADY_ACKNOWLEDGED = 40060
 MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
 INVALID_FORM = 50035
 THREAD_ARCHIVED = 50083
+NO_MORE_FOLLOW_UPS = 40094
 REFERENCE_NOT_READABLE, REFERENCE_NOT_ALLOWED = 160009, 160010
 """The bot may not reply to this message. Writing without a reply is allowed."""
 
@@ -32,7 +33,6 @@ TEXTS_BY_CODE: Mapping[DeliveryFailure, Mapping[int, str]] = {
         10008: "The message was deleted",
         10015: COMMAND_EXPIRED_TEXT,
         10062: COMMAND_EXPIRED_TEXT,
-        40094: "Discord allows no more messages in answer to this command",
         50027: COMMAND_EXPIRED_TEXT,
     },
     DeliveryFailure.RATE_LIMITED: {

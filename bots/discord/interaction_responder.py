@@ -13,11 +13,11 @@ from enum import StrEnum
 
 import discord
 
-from bots.discord.errors import ALREADY_ACKNOWLEDGED, COMMAND_EXPIRED_TEXT, DiscordApiError
+from bots.discord.errors import ALREADY_ACKNOWLEDGED, COMMAND_EXPIRED_TEXT, NO_MORE_FOLLOW_UPS, DiscordApiError
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.payloads import EPHEMERAL_FLAG, LOADING_FLAG, SUPPRESS_EMBEDS_FLAG
 from bots.discord.timings import DiscordTimings
-from core.errors import DeliveryError, DeliveryFailure
+from core.errors import DeliveryError, DeliveryFailure, MessageLimitError
 from core.port import File
 
 MAX_INTERACTIONS = 5_000
@@ -212,7 +212,9 @@ class InteractionResponder:
         return state.original_id
 
     async def follow_up(self, token: InteractionToken, body: Json, file: File | None = None, *, ephemeral: bool) -> str:
-        """Send another message through the interaction. Returns its ID."""
+        """Send another message through the interaction. Returns its ID. Raises `MessageLimitError` at the limit for
+        applications that only the user has installed.
+        """
         state = self._state_of(token)
         await self._wait_acknowledged(state)
         self._require_valid(token)
@@ -223,7 +225,12 @@ class InteractionResponder:
             | (EPHEMERAL_FLAG if ephemeral else 0)
         )
         path = f"{token.webhook_path}?wait=1"
-        message = await self.http.call("POST", path, {**body, "flags": flags}, file=file, is_idempotent=False)
+        try:
+            message = await self.http.call("POST", path, {**body, "flags": flags}, file=file, is_idempotent=False)
+        except DiscordApiError as error:
+            if error.code != NO_MORE_FOLLOW_UPS:
+                raise
+            raise MessageLimitError("Discord allows no more messages in answer to this command") from error
         message_id = str(message.get("id", ""))
         state.sent_ids.add(message_id)
         return message_id

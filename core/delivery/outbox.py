@@ -13,7 +13,7 @@ A platform that deduplicates sends needs no `SENDING`: the next process sends th
 Previews are stored with an empty digest, so that the next process edits them in any case.
 
 A file is a part like any other, except that it is never edited: a changed one is deleted and sent again. On some
-platforms, a message of text can become one with a file.
+platforms, a message of text can become one with a file, and back.
 
 Final messages are retried for a day. Previews are not retried, because the next preview replaces a lost one.
 """
@@ -89,7 +89,9 @@ class Outbox:
         self._interaction_token = incoming.interaction_token
         # Includes the event's key, because turn IDs restart at 1 in a new database.
         self._key = f"{turn.id}-{zlib.crc32(incoming.key.encode()):08x}"
-        self._deduplicates_sends = adapter.capabilities(self.place).deduplicates_sends
+        capabilities = adapter.capabilities(self.place)
+        self._deduplicates_sends = capabilities.deduplicates_sends
+        self._edits_attach_files = capabilities.edits_attach_files
         self._question_message = incoming.message_id
         # In a private chat, answers directly follow their questions, unless a refusal comes between.
         self._reply_to: str | None = None
@@ -129,6 +131,11 @@ class Outbox:
     @property
     def part_count(self) -> int:
         return max(self._sent_parts, default=-1) + 1
+
+    @property
+    def message_count(self) -> int:
+        """How many messages there are."""
+        return sum(sent.message_id is not None for sent in self._sent_parts.values())
 
     @property
     def has_taken_over(self) -> bool:
@@ -183,8 +190,8 @@ class Outbox:
                 await self._send(position, part, digest, priority)
 
     def _can_edit(self, old_digest: str, part: Part) -> bool:
-        is_text = not _is_file(old_digest)
-        return is_text and (part.file is None or self.adapter.capabilities(self.place).edits_attach_files)
+        has_no_file = part.file is None and not _is_file(old_digest)
+        return has_no_file or self._edits_attach_files
 
     async def drop_after(self, position: int) -> None:
         """Delete the messages after `position`: an earlier attempt's answer was longer."""
@@ -314,7 +321,8 @@ class Outbox:
         return await self.adapter.send(
             self.place,
             part,
-            key=f"{key}f" if part.file else key,  # not the key of a preview that was at this position
+            # Not the key of a preview that was at this position, if that cannot become a file.
+            key=f"{key}f" if part.file and not self._edits_attach_files else key,
             reply_to=self._reply_to if part.file or position == 0 else None,
             interaction_token=self._interaction_token,
             person=self.turn.incoming.sender.user,

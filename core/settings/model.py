@@ -114,9 +114,9 @@ class Settings(SettingsSection):
     )
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
-        5,
-        "Messages that an answer may take: fewer if they are rich messages, which are longer. A file below them "
-        "contains the whole of a longer answer",
+        4,
+        "Messages that an answer may take: fewer if they are rich messages, which are longer. A file with the first of "
+        "them (Telegram: below them) contains the whole of a longer answer",
         ge=1,
         le=50,
     )

@@ -19,7 +19,7 @@ from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.errors import DeliveryError, DeliveryFailure, RichRejectedError
+from core.errors import DeliveryError, DeliveryFailure, MessageLimitError, RichRejectedError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Inline, Paragraph, Text
 from core.markdown.parser import normalise_text, parse_blocks
@@ -176,15 +176,19 @@ class ClaimedTurn:
         """Send the whole `text` with `heading` above it and `note` under it.
 
         It takes as many messages as necessary. If `is_answer`, the text is a model's: `answer_messages` of its
-        messages are sent, then all of it as a file. `is_stored`: `text` is the turn's stored answer, so that it can
-        be sent again. Raises `DeliveryError`.
+        messages are sent, and all of it as a file: with the first message if that can have one, else below the others.
+        `is_stored`: `text` is the turn's stored answer, so that it can be sent again. Raises `DeliveryError`.
         """
         accepts_file, text = is_answer, self.heading + text
+        allowed_messages: int | None = None
         while True:
             dialect = self._find_answer_dialect() if is_answer else self.adapter.dialect
             max_messages = self._max_messages(text, dialect) if accepts_file or self.answers_in_one_message else None
+            has_file = max_messages is not None and not self.answers_in_one_message
+            if allowed_messages is not None:
+                max_messages = min(max_messages or allowed_messages, allowed_messages - 1)  # the last one says so
             try:
-                parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect)
+                parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect, has_file=has_file)
                 if card is not None and len(parts) == 1:
                     parts = [replace(parts[0], card=self._render_card(card))]
                 await self._send_parts(parts, is_stored=is_stored)
@@ -193,6 +197,10 @@ class ClaimedTurn:
                 accepts_file = False
             except RichRejectedError:
                 self._use_plain_dialect()
+            except MessageLimitError:
+                if self.outbox.message_count < 2 or self.outbox.message_count == allowed_messages:
+                    raise
+                allowed_messages = self.outbox.message_count
 
     def _max_messages(self, text: str, dialect: Dialect) -> int | None:
         """How many messages of `text` to send before it is cut, or sent as a file; None: all."""
@@ -203,7 +211,13 @@ class ClaimedTurn:
             return None
         is_too_large = len(_answer_file(text).content) > self.adapter.upload_limits.max_bytes
         # An earlier attempt, whose file was refused, began to send the other messages.
-        return None if is_too_large or self.outbox.has_final_text(max_messages) else max_messages
+        first_other = max_messages + 1 if self._shows_file_first else max_messages
+        return None if is_too_large or self.outbox.has_final_text(first_other) else max_messages
+
+    @property
+    def _shows_file_first(self) -> bool:
+        """Whether the file comes with the first message of a long answer. A line below the others then says so."""
+        return self.adapter.capabilities(self.outbox.place).edits_attach_files
 
     async def _build_parts(
         self,
@@ -213,11 +227,18 @@ class ClaimedTurn:
         menu: tuple[MenuItem, ...],
         max_messages: int | None,
         dialect: Dialect,
+        *,
+        has_file: bool,
     ) -> list[Part]:
         first = await self._split(text, max_messages, dialect) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
         if not first.is_complete and self.answers_in_one_message:
             note = "\n".join(filter(None, (gettext(texts.ANSWER_CUT), note)))
+        elif not first.is_complete and not has_file:
+            parts.append(self._render_line(Emphasis((Text(gettext(texts.NO_MORE_MESSAGES)),))))
+        elif not first.is_complete and self._shows_file_first:
+            parts[0] = replace(parts[0], file=_answer_file(text))
+            parts.append(self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER_ABOVE)),))))
         elif not first.is_complete:
             caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
             parts.append(replace(caption, file=_answer_file(text)))

@@ -171,6 +171,26 @@ async def test_edit_attaches_a_file(platform: PlatformHarness, adapter: Adapter,
         ]
 
 
+async def test_edit_removes_a_file(platform: PlatformHarness, adapter: Adapter, uploader: SupportsUploads) -> None:
+    skip_without_attaching(platform, adapter)
+    message_id = await adapter.send(platform.room, Part("all of it", file=TEXT), key="1-5")
+    await adapter.edit(platform.room, message_id, Part("another answer"))
+    assert platform.messages(platform.room) == [VisibleMessage("another answer", message_id)]
+
+
+async def test_repeated_send_attaches_a_file(
+    platform: PlatformHarness, adapter: Adapter, uploader: SupportsUploads
+) -> None:
+    """A process died after it had sent a preview, whose ID it did not store."""
+    skip_without_attaching(platform, adapter)
+    message_id = await adapter.send(platform.room, Part("it goes on"), key="1-5")
+    for _ in range(2):
+        assert await adapter.send(platform.room, Part("it goes on", file=TEXT), key="1-5") == message_id
+    assert platform.messages(platform.room) == [
+        VisibleMessage("it goes on", message_id, files=((TEXT.name, TEXT.content),))
+    ]
+
+
 async def test_forbidden_attachment_leaves_the_message(
     platform: PlatformHarness, adapter: Adapter, uploader: SupportsUploads
 ) -> None:

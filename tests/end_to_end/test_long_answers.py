@@ -1,4 +1,4 @@
-"""Answers that take too many messages, end to end: some messages, then all of the answer as a file."""
+"""Answers that take too many messages, end to end: some messages, and all of the answer as a file."""
 
 import asyncio
 
@@ -13,10 +13,11 @@ from bots.sandbox.stand_in import Fault, FaultKind
 from bots.sandbox.telegram import Chat
 from core.texts import answers as texts
 from tests.core.api.raw_server import DONE, chunk, final_chunk
+from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, ChatWithButtons
 from tests.end_to_end.harness import Harness, bot_texts, letters_only
 from tests.end_to_end.test_failures import fail_first, press_send_again
 
-MESSAGES = 5
+MESSAGES = 4
 """The default of PARLEY_ANSWER_MESSAGES."""
 LONG = long_document(30_000)
 LONGEST = "**bold** and `code` " * 20_000
@@ -93,7 +94,7 @@ async def test_telegram_group_without_documents_gets_messages(harness: Harness) 
     assert telegram_files(harness, group) == []
 
 
-async def test_long_answer_on_discord_ends_with_a_file(harness: Harness) -> None:
+async def test_long_answer_on_discord_has_a_file_next_to_its_beginning(harness: Harness) -> None:
     discord = harness.discord
     ann = discord.create_user("Ann")
     channel = discord.create_channel(discord.create_guild("Home", ann), "general")
@@ -101,14 +102,34 @@ async def test_long_answer_on_discord_ends_with_a_file(harness: Harness) -> None
     await discord.wait_for(lambda: discord_files(harness, channel), 60)
     [content] = discord_files(harness, channel)
     assert content == long_document(200_000)
-    *shown, caption = bot_texts(discord.messages(channel))
-    assert caption == f"*{texts.LONG_ANSWER}*"
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    *shown, note = bot_texts(discord.messages(channel))
+    assert note == f"*{texts.LONG_ANSWER_ABOVE}*"
     assert len(shown) == MESSAGES
     assert_begins_with(content, shown)
-    file_message = discord.messages(channel)[-1]
-    assert [attachment["filename"] for attachment in file_message.attachments] == ["answer.md"]
-    assert "Retry" in str(file_message.components)
+    _question, first, *_, last = discord.messages(channel)
+    assert [attachment["filename"] for attachment in first.attachments] == ["answer.md"]
+    assert "Retry" in str(last.components)
     assert not any("Stop" in str(message.components) for message in discord.messages(channel))
+
+
+async def test_shorter_answer_takes_the_place_of_a_long_one_on_discord(harness: Harness) -> None:
+    answers = iter([LONG, "short", LONG])
+    harness.model.answer = lambda _body: next(answers)
+    chat = ChatWithButtons(harness, "discord")
+    await chat.write("hello")
+    await chat.server.wait_for(lambda: "Retry" in chat.buttons(), 60)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    first = next(message for message in chat.server.messages(chat.chat) if message.from_bot)
+    await chat.press("Retry")
+    await chat.wait_for("short")
+    assert [message.id for message in chat.server.messages(chat.chat) if message.from_bot] == [first.id]
+    assert discord_files(harness, chat.chat) == []
+    await chat.press("▶")
+    await chat.server.wait_for(lambda: discord_files(harness, chat.chat) == [LONG], 60)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert first.attachments
+    assert len(chat.answers) == MESSAGES + 1
 
 
 @pytest.mark.parametrize("is_user_installed", [False, True])
@@ -120,6 +141,27 @@ async def test_long_answer_to_a_discord_command_ends_with_a_file(harness: Harnes
     await discord.use_command(ann, channel, "ask", prompt="long 30000", is_user_installed=is_user_installed)
     await discord.wait_for(lambda: discord_files(harness, channel), 60)
     assert discord_files(harness, channel) == [LONG]
+
+
+@pytest.mark.parametrize("has_files", [False, True])
+async def test_answer_with_more_messages_than_discord_allows_says_so(harness: Harness, has_files: bool) -> None:
+    """A user-installed application has six messages: the response and five others."""
+    await harness.stop()
+    await harness.start(answer_messages=50)
+    discord = harness.discord
+    ann = discord.create_user("Ann")
+    channel = discord.create_channel(discord.create_guild("Home", ann, has_bot=False), "general")
+    if not has_files:
+        await discord.set_bot_permissions(channel, channel.bot_permissions & ~ATTACH_FILES)
+    await discord.use_command(ann, channel, "ask", prompt="long 30000", is_user_installed=True)
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'done'")
+    assert "Retry" in str(discord.messages(channel)[-1].components)
+    *shown, note = bot_texts(discord.messages(channel))
+    assert len(shown) == 5
+    assert_begins_with(LONG, shown)
+    assert note == f"*{texts.LONG_ANSWER_ABOVE if has_files else texts.NO_MORE_MESSAGES}*"
+    assert discord_files(harness, channel) == [LONG] * has_files
+    assert len(harness.model.requests) == 1
 
 
 async def test_discord_channel_without_attachments_gets_messages(harness: Harness) -> None:

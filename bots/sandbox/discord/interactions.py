@@ -5,9 +5,9 @@ from typing import Any
 
 from bots.sandbox.discord.backend import ACKNOWLEDGE_SECONDS, Backend
 from bots.sandbox.discord.enums import InteractionType, ResponseType
-from bots.sandbox.discord.errors import ApiError, bad_choice, not_found
+from bots.sandbox.discord.errors import ApiError, bad_choice, missing_permissions, not_found
 from bots.sandbox.discord.messages import MessageRoutes
-from bots.sandbox.discord.state import EPHEMERAL, LOADING, Call, Interaction, Message
+from bots.sandbox.discord.state import ATTACH_FILES, EPHEMERAL, LOADING, Call, Interaction, Message
 from bots.sandbox.discord.validation import check_choices, check_message, check_modal
 from bots.sandbox.stand_in import Json
 
@@ -101,6 +101,7 @@ class InteractionRoutes:
         body = call.body
         interaction = self._acknowledged(token)
         check_message(body, is_new=True)
+        _check_files(interaction, body)
         original_response = interaction.original_response
         if original_response is not None and original_response.flags & LOADING:
             # The first follow-up fills the deferred message.
@@ -118,4 +119,13 @@ class InteractionRoutes:
             message = next((m for m in own if str(m.id) == message_id), None)
         if message is None or message.is_deleted:
             raise not_found("message")
+        _check_files(interaction, call.body if call.method == "PATCH" else {})
         return await self.messages.get_edit_or_delete(call, message)
+
+
+def _check_files(interaction: Interaction, body: Json) -> None:
+    """Refuse files where the channel does not allow them."""
+    has_files = any("url" in attachment for attachment in body.get("attachments") or [])
+    channel = interaction.channel
+    if has_files and channel.guild is not None and not channel.effective_bot_permissions & ATTACH_FILES:
+        raise missing_permissions()

@@ -567,4 +567,4 @@ async def test_preview_becomes_the_file_where_edits_attach_files(env: Environmen
     assert (list(adapter.messages), adapter.files) == ([message_id], ["all of the answer"])
     await (await taken_over(env, adapter)).put(0, PAGE, Priority.FINAL)
     assert (adapter.texts, adapter.files) == ([PAGE.text], [])
-    assert list(adapter.messages) != [message_id]
+    assert list(adapter.messages) == [message_id], "and back"

@@ -261,10 +261,10 @@ class UploadingAdapter(FakeAdapter):
         super()._show_new(message_id, part)
 
     async def edit(self, place: Place, message_id: str, part: Part, *, interaction_token: str | None = None) -> None:
-        assert message_id not in self.sent_files, "a file cannot become a text"
+        if self.sent_files.pop(message_id, None) is not None or part.file is not None:
+            assert self.capabilities(place).edits_attach_files, "a file cannot become a text, nor a text a file"
         await super().edit(place, message_id, part, interaction_token=interaction_token)
         if part.file is not None:
-            assert self.capabilities(place).edits_attach_files
             self.sent_files[message_id] = part.file
 
     def _show(self, message_id: str, part: Part) -> None:
