@@ -16,7 +16,7 @@ from telegram.error import BadRequest, InvalidToken, TelegramError
 
 from bots.background_tasks import BackgroundTasks
 from bots.telegram.buttons import inline_keyboard
-from bots.telegram.commands import publish_commands
+from bots.telegram.commands import CommandMenus
 from bots.telegram.dialect import TelegramDialect, part_entities
 from bots.telegram.drafts import DraftSender
 from bots.telegram.ephemeral import EphemeralMessages
@@ -209,7 +209,8 @@ class TelegramAdapter:
     async def run(self, inbox: Inbox) -> None:
         try:
             me = await self._connect()
-            self._start_background(publish_commands(self._bot, self._commands, self._state))
+            menus = CommandMenus(self._bot, self._commands, self._state, self._timings)
+            self._start_background(menus.publish())
             self._start_background(publish_profile(self._bot, self._profile))
             if isinstance(inbox, SupportsSuggestions):
                 self._inline_queries = InlineQueries(self._bot, me, inbox, self._timings)

@@ -185,13 +185,23 @@ def _refused(text: str, failure: DeliveryFailure) -> DeliveryError:
     return DeliveryError(f"{REJECTED_TEXT}: {text}", failure)
 
 
-async def retry(method: str, request: Callable[[], Awaitable[T]], token: str, timings: TelegramTimings) -> T:
-    """Repeat `request`, a call of `method`, until it succeeds, and return its result. Raises `InvalidToken`."""
+async def retry(
+    method: str,
+    request: Callable[[], Awaitable[T]],
+    token: str,
+    timings: TelegramTimings,
+    *,
+    permanent: tuple[type[TelegramError], ...] = (),
+) -> T:
+    """Repeat `request`, a call of `method`, until it succeeds, and return its result.
+
+    Raises `InvalidToken` and the `permanent` errors.
+    """
     backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
     while True:
         try:
             return await request()
-        except InvalidToken:
+        except (InvalidToken, *permanent):
             raise
         except (TelegramError, UpdateNotStoredError) as error:
             # The time-out was a sufficient delay.

@@ -75,6 +75,8 @@ class Command:
     """Only for platforms where the bot can create threads."""
     ephemeral: bool = True
     """Only the person who asked sees the reply, where the platform can do that."""
+    is_for_private_chats: bool = False
+    """Left out of the menus of groups, on platforms that have such menus."""
 
     @property
     def usage(self) -> str:
@@ -107,6 +109,7 @@ _START = Command(
     gettext_noop("Say hello"),
     (Argument("code", gettext_noop("A pairing code, if you were given one")),),
     details=gettext_noop("Whoever sends the pairing code in a private chat becomes an operator of this bot."),
+    is_for_private_chats=True,
 )
 _OTHERS = (
     Command(
@@ -277,6 +280,7 @@ _OTHERS = (
             "`/key remove` deletes it."
         ),
         example="/key remove",
+        is_for_private_chats=True,
     ),
     Command(
         "settings",
@@ -302,6 +306,7 @@ _OTHERS = (
         "privacy",
         gettext_noop("Show what I store about you, export or delete it"),
         details=gettext_noop("The buttons to export and to delete your data appear in a private chat with me."),
+        is_for_private_chats=True,
     ),
 )
 _LANGUAGE = Command(

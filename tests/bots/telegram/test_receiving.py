@@ -8,10 +8,8 @@ import structlog
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import MAX_BACKGROUND_TASKS, TelegramAdapter
 from bots.telegram.updates import ALLOWED_UPDATES
-from core.commands import declarations
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
-from core.i18n.translation import LANGUAGES
 from core.port import ConnectionState, EventKind, Part
 from tests.bots.telegram.conftest import (
     FAST_TIMINGS,
@@ -26,7 +24,6 @@ from tests.bots.telegram.conftest import (
 )
 from tests.bots.telegram.payloads import ADA, BOT, GROUP, PRIVATE, command, message
 from tests.clock import FakeClock
-from tests.state_store import MemoryState
 from tests.waiting import wait_until
 
 COMMANDS = [Command("model", "See or change the model"), Command("stop", "Stop")]
@@ -270,41 +267,6 @@ async def test_failed_poll_is_a_lost_connection(bot_api: TelegramStandIn, run_ad
         push_update(bot_api, message=message(PRIVATE, "hello again"))
         await clock.advance(FAST_TIMINGS.max_retry_delay)
         await wait_until(lambda: adapter.connection_state is ConnectionState.CONNECTED)
-
-
-async def test_commands_are_registered_once(
-    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
-) -> None:
-    async with run_adapter(commands=COMMANDS):
-        registered = await wait_for_calls(bot_api, "setMyCommands", 2)
-    assert [params["scope"]["type"] for params in registered] == ["all_private_chats", "all_group_chats"]
-    assert registered[0]["commands"][0] == {"command": "model", "description": "See or change the model"}
-    async with run_adapter(commands=COMMANDS):
-        await wait_for_calls(bot_api, "getMyCommands", 4)
-        push_update(bot_api, message=message(PRIVATE, "hello"))
-        await inbox.wait_for_events()
-    assert len(params_of(bot_api, "setMyCommands")) == 2
-
-
-async def test_commands_are_registered_in_all_languages_once(
-    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
-) -> None:
-    state = MemoryState()
-    async with run_adapter(commands=declarations.COMMANDS, state=state):
-        await state.saved.wait()
-    menus = {
-        (params["scope"]["type"], params.get("language_code")): params for params in params_of(bot_api, "setMyCommands")
-    }
-    assert len(menus) == 2 * len(LANGUAGES)
-    for scope in ("all_private_chats", "all_group_chats"):
-        assert {"command": "stop", "description": "Die laufende Antwort stoppen"} in menus[scope, "de"]["commands"]
-        assert {"command": "stop", "description": "進行中の回答を停止する"} in menus[scope, "ja"]["commands"]
-    published = len(params_of(bot_api, "setMyCommands"))
-    async with run_adapter(commands=declarations.COMMANDS, state=state):
-        await wait_for_calls(bot_api, "getMyCommands", 4)
-        push_update(bot_api, message=message(PRIVATE, "hello"))
-        await inbox.wait_for_events()
-    assert len(params_of(bot_api, "setMyCommands")) == published
 
 
 @pytest.mark.parametrize("privacy_mode", [True, False])
