@@ -365,6 +365,9 @@ class Capabilities:
     has_ephemeral_messages: bool = False
     """`ephemeral` messages are visible to one person only, even while they are edited. A press on one can change no
     other of them, but what answers the press."""
+    has_ephemeral_files: bool = False
+    """An `ephemeral` message with a file is visible to one person only. False: everybody would see it, or the platform
+    may refuse it with `DeliveryFailure.FORBIDDEN`."""
     max_ephemeral_age: float = 0.0
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False

@@ -78,6 +78,7 @@ CAPABILITIES = Capabilities(
     has_stop_button=True,
     deduplicates_sends=True,
     has_ephemeral_messages=True,
+    has_ephemeral_files=True,
     max_ephemeral_age=TOKEN_LIFETIME_SECONDS - 60,
     edits_attach_files=True,
     has_forms=True,

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
-from telegram import Bot, ChatMember, InputFile, ReplyParameters, Update, User
+from telegram import Bot, ChatMember, InputFile, Message, ReplyParameters, Update, User
 from telegram.constants import ChatAction, FileSizeLimit, MessageLimit
 from telegram.error import BadRequest, InvalidToken, TelegramError
 
@@ -47,6 +47,7 @@ from core.port import (
     ConnectionState,
     Dialect,
     FastStart,
+    File,
     Inbox,
     Incoming,
     Part,
@@ -186,6 +187,7 @@ class TelegramAdapter:
                 preview_mode=preview_mode,
                 slow_preview_after_chars=2000,
                 has_ephemeral_messages=self._ephemeral.is_supported(place),
+                has_ephemeral_files=self._ephemeral.hides_files(place),
                 max_ephemeral_age=MAX_EPHEMERAL_AGE,
             )
         if preview_mode is PreviewMode.DRAFT:
@@ -390,7 +392,7 @@ class TelegramAdapter:
             return await self._create_message(private_chat, part, None, "")
 
     async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None, receiver: str) -> str:
-        """`receiver` alone should see a message of text; empty: everybody. Files are for everybody."""
+        """`receiver` alone should see the message; empty: everybody."""
         if part.file is None:
             target = {
                 "chat_id": int(place.chat),
@@ -405,17 +407,27 @@ class TelegramAdapter:
             else:
                 message = await call_method(self._bot, "sendMessage", target | _text_parameters(part))
             return str(message["message_id"])
-        document_message = await self._bot.send_document(
+        if receiver:
+            return await self._ephemeral.send_file(
+                place, receiver, lambda parameters: self._send_document(place, part, None, parameters)
+            )
+        return str((await self._send_document(place, part, reply, {})).message_id)
+
+    async def _send_document(
+        self, place: Place, part: Part, reply: ReplyParameters | None, parameters: Mapping[str, object]
+    ) -> Message:
+        """`parameters`: those that the library does not know."""
+        file = part.file or File("", b"")
+        return await self._bot.send_document(
             int(place.chat),
-            InputFile(part.file.content, filename=part.file.name),
+            InputFile(file.content, filename=file.name),
             caption=part.text or None,
             disable_content_type_detection=True,
             message_thread_id=thread_id(place),
             reply_parameters=reply,
             reply_markup=inline_keyboard(part),
-            api_kwargs={"caption_entities": msgspec.to_builtins(part_entities(part)) or None},
+            api_kwargs={"caption_entities": msgspec.to_builtins(part_entities(part)) or None, **parameters},
         )
-        return str(document_message.message_id)
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():

@@ -1,17 +1,18 @@
 """Ephemeral messages: what only one person sees in a group. Remembers where Telegram does not send them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
-from telegram import Bot
+from telegram import Bot, Message
 from telegram.error import BadRequest
 
 from bots.telegram.errors import is_topic_gone
 from bots.telegram.http_client import call_method
-from bots.telegram.message_ids import ephemeral_key, is_ephemeral_key
+from bots.telegram.message_ids import ephemeral_key, is_ephemeral_key, message_key
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
+from core.errors import DeliveryError, DeliveryFailure
 from core.port import Place
 
 MAX_REMEMBERED_CHATS = 5_000
@@ -37,12 +38,20 @@ class EphemeralMessages:
         self._clock = clock
         self._server_supports = True
         """False once the server has turned out to ignore the parameter: it sent a message that everybody sees."""
+        self._has_succeeded = False
         self._refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
         """By chat, by `Clock.monotonic`, until the chat accepts one."""
 
     def is_supported(self, place: Place) -> bool:
         """Whether the chat accepts them, as far as is known."""
         return self._server_supports and place.chat not in self._refused_until
+
+    def hides_files(self, place: Place) -> bool:
+        """Whether nobody else would see a file.
+
+        A server that ignores the parameter would show it to everybody, so a message of text must have succeeded before.
+        """
+        return self._has_succeeded and self.is_supported(place)
 
     def observe(self, place: Place, message_id: str | None) -> None:
         """Somebody has pressed a button of a message."""
@@ -65,11 +74,30 @@ class EphemeralMessages:
                 raise
             log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
             message = await self._send(parameters)
-            # The message itself was accepted.
-            if not any(text in error.message.lower() for text in RECEIVER_TEXTS):
-                self._refused_until[place.chat] = self._clock.monotonic() + REFUSED_SECONDS
+            self._note_refusal(place, error)  # the message itself was accepted
             return str(message["message_id"])
         return self._read_id(place, person, message)
+
+    async def send_file(
+        self, place: Place, person: str, send: Callable[[Mapping[str, object]], Awaitable[Message]]
+    ) -> str:
+        """Have `send`, with these parameters, send a file to `person` alone. Returns the message's ID.
+
+        Raises `TelegramError` and, where others would see it, `DeliveryError`.
+        """
+        if not (self.hides_files(place) and self._may_send(place, person)):
+            raise DeliveryError("Everybody would see the file", DeliveryFailure.FORBIDDEN)
+        try:
+            message = await send({"ephemeral_message_parameters": {"receiver_user_id": int(person)}})
+        except BadRequest as error:
+            log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
+            self._note_refusal(place, error)
+            raise
+        return message_key(message, int(person))
+
+    def _note_refusal(self, place: Place, error: BadRequest) -> None:
+        if not any(text in error.message.lower() for text in RECEIVER_TEXTS):
+            self._refused_until[place.chat] = self._clock.monotonic() + REFUSED_SECONDS
 
     def _may_send(self, place: Place, person: str) -> bool:
         is_refused = self._clock.monotonic() < self._refused_until.get(place.chat, 0.0)
@@ -82,6 +110,7 @@ class EphemeralMessages:
             self._server_supports = False
             log.warning("telegram.ephemeral_unsupported")
             return str(message["message_id"])
+        self._has_succeeded = True
         self._refused_until.pop(place.chat, None)
         return ephemeral_key(ephemeral_id, person)
 

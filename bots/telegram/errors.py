@@ -201,9 +201,11 @@ async def retry(
     while True:
         try:
             return await request()
-        except (InvalidToken, *permanent):
+        except InvalidToken:
             raise
         except (TelegramError, UpdateNotStoredError) as error:
+            if isinstance(error, permanent):
+                raise
             # The time-out was a sufficient delay.
             delay = 0.0 if isinstance(error, TimedOut) else max(backoff.next_delay(), retry_after(error))
             log.warning(

@@ -25,7 +25,7 @@ from core.commands.privacy import privacy_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.threads import thread_reply
-from core.commands.transfer import export_reply, import_reply
+from core.commands.transfer import PRIVATE_EXPORT_COMMAND, export_reply, import_reply, private_export_reply
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
@@ -161,5 +161,6 @@ INTERNAL_HANDLERS: dict[str, Callable[[CommandRequest], Awaitable[Reply | None]]
     REQUESTS_COMMAND: requests_reply,
     WELCOME_COMMAND: welcome_reply,
     CONTINUE_FROM_COMMAND: continue_from_reply,
+    PRIVATE_EXPORT_COMMAND: private_export_reply,
 }
 """Commands that nobody types: the bot's unprompted messages, and actions that have another control on a platform."""

@@ -1,5 +1,7 @@
 """/export and /import: saves a conversation as files, and replaces one by such a file."""
 
+from dataclasses import replace
+
 import structlog
 
 from core.buttons import ButtonAction, encode_action
@@ -13,25 +15,64 @@ from core.conversation.transcript import (
 )
 from core.errors import DeliveryError, DeliveryFailure
 from core.i18n.translation import gettext
-from core.port import Button, File, SupportsFiles, SupportsUploads
+from core.port import Button, File, SupportsFiles, SupportsPrivateChats, SupportsUploads
+from core.store.access_requests import accept_notice, as_notice
 from core.store.transcripts import TranscriptMessage, apply_import, load_transcript, stage_import
-from core.store.turns import StoredTurn
+from core.store.turns import StoredTurn, get_turn
 from core.texts import transfer as texts
 
 log = structlog.get_logger(__name__)
 
+PRIVATE_EXPORT_COMMAND = "private_export"
 MARKDOWN_FILE = "conversation.md"
 JSON_FILE = "conversation.json"
 
 
 async def export_reply(request: CommandRequest) -> Reply:
-    """`/export`: the conversation as two files."""
-    adapter, models = request.adapter, request.services.models
+    """`/export`: the conversation as two files, which only the person gets."""
+    adapter = request.adapter
     if not isinstance(adapter, SupportsUploads):
         return Reply(gettext(texts.NO_UPLOADS))
-    messages = await request.services.store.read(load_transcript, request.conversation_id)
+    return await _export(request, request.conversation_id, adapter.upload_limits.max_bytes)
+
+
+async def private_export_reply(request: CommandRequest) -> Reply | None:
+    """The files of an `/export` in a group, in the private chat; None for a person who types this command."""
+    turn_id = int(request.argument) if request.argument.isdecimal() else 0
+    adapter, turn = request.adapter, await request.services.store.read(get_turn, turn_id)
+    if turn is None or request.incoming.key != _private_key(turn_id) or not isinstance(adapter, SupportsUploads):
+        return None
+    return await _export(request, turn.conversation_id, adapter.upload_limits.max_bytes)
+
+
+async def _export_in_private(request: CommandRequest) -> Reply:
+    """Open the turn that sends the files, once."""
+    sender, adapter = request.incoming.sender, request.adapter
+    if sender.is_anonymous or not isinstance(adapter, SupportsPrivateChats):
+        return Reply(gettext(texts.NO_UPLOADS))
+    try:
+        place = await adapter.open_private_chat(sender.user)
+    except DeliveryError:
+        return Reply(gettext(texts.NO_UPLOADS))
+    notice = as_notice(request.incoming, PRIVATE_EXPORT_COMMAND, _private_key(request.turn_id))
+    notice = replace(notice, place=place, text=str(request.turn_id), message_id=None)
+    await request.services.store.write(accept_notice, notice)
+    return Reply(gettext(texts.EXPORTED_IN_PRIVATE))
+
+
+def _private_key(turn_id: int) -> str:
+    """The key of an event that only the bot can cause."""
+    return f"export {turn_id}"
+
+
+async def _export(request: CommandRequest, conversation_id: int, max_bytes: int) -> Reply:
+    models = request.services.models
+    messages = await request.services.store.read(load_transcript, conversation_id)
     if not messages:
         return Reply(gettext(texts.NOTHING_TO_EXPORT))
+    place = request.incoming.place
+    if not (place.is_private or request.capabilities.has_ephemeral_files):
+        return await _export_in_private(request)
     named = [
         TranscriptMessage(message.role, message.text, models.display_name(message.model) if message.model else "")
         for message in messages
@@ -41,7 +82,7 @@ async def export_reply(request: CommandRequest) -> Reply:
         File(MARKDOWN_FILE, render_transcript(named, person=request.incoming.sender.name)),
         File(JSON_FILE, transcript),
     )
-    if max(len(file.content) for file in files) > adapter.upload_limits.max_bytes:
+    if max(len(file.content) for file in files) > max_bytes:
         return Reply(gettext(texts.EXPORT_TOO_LARGE))
     is_complete = count == len(messages)
     return Reply(gettext(texts.EXPORTED) if is_complete else texts.exported_partly(count), files=files)
@@ -66,8 +107,8 @@ async def import_reply(request: CommandRequest) -> Reply:
         return Reply(gettext(texts.NO_TRANSCRIPT))
     imported = tuple(TranscriptMessage(message.role, redact_service_keys(message.text)) for message in messages)
     await request.services.store.write(stage_import, request.conversation_id, request.turn_id, imported)
-    replace = Button(gettext(texts.REPLACE_BUTTON), encode_action(ButtonAction.IMPORT, request.turn_id))
-    return Reply(texts.import_question(len(imported)), (replace,))
+    button = Button(gettext(texts.REPLACE_BUTTON), encode_action(ButtonAction.IMPORT, request.turn_id))
+    return Reply(texts.import_question(len(imported)), (button,))
 
 
 async def apply_import_reply(request: CommandRequest, turn: StoredTurn) -> Reply:

@@ -37,4 +37,7 @@ async def send_files_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
     answer = await request.services.store.read(get_answer, turn.id)
     files = await asyncio.to_thread(find_artefacts, answer)
     files = tuple(file for file in files if len(file.content) <= adapter.upload_limits.max_bytes)
-    return Reply(gettext(texts.FILES_SENT), files=files) if files else Reply(gettext(texts.ANSWER_NOT_STORED))
+    if not files:
+        return Reply(gettext(texts.ANSWER_NOT_STORED))
+    # Everybody has seen the answer.
+    return Reply(gettext(texts.FILES_SENT), files=files, is_public=not request.capabilities.has_ephemeral_files)

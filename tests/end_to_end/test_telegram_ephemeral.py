@@ -168,3 +168,60 @@ async def test_greeting_is_for_everybody(harness: Harness) -> None:
     await harness.telegram.add_bot(group.ann, group.chat)
     await harness.telegram.wait_for(lambda: group.of_bot(group.chat))
     assert group.of_bot(group.chat)[0].receiver is None
+
+
+async def export(group: Group, *, expected: int) -> list[Message]:
+    """The files that Ann's /export in the group sends, there or to her private chat."""
+    private = group.telegram.open_private_chat(group.ann)
+    await group.telegram.send_message(group.ann, group.chat, "/export")
+
+    def files() -> list[Message]:
+        return [message for chat in (group.chat, private) for message in group.of_bot(chat) if message.file_name]
+
+    await group.telegram.wait_for(lambda: len(files()) == expected, 30)
+    await group.harness.wait_until_stored(NO_OPEN_TURN)
+    return files()
+
+
+async def test_export_in_a_group_goes_to_the_person_alone(harness: Harness) -> None:
+    group = Group(harness)
+    await group.say(group.ann, f"@{harness.telegram.bot.username} repeat: hello")
+    in_private = await export(group, expected=2)
+    assert {file.chat.is_private for file in in_private} == {True}, "it is not known yet whether others would see it"
+    notice = group.of_bot(group.chat)[-1]
+    assert notice.receiver is group.ann
+    assert "press Start" in notice.text
+    in_group = (await export(group, expected=4))[:2]
+    assert [file.receiver for file in in_group] == [group.ann] * 2
+    contents = {harness.telegram.document_content(file) for file in in_group}
+    assert contents == {harness.telegram.document_content(file) for file in in_private}
+    assert b"## Ann" in min(contents, key=len) + max(contents, key=len)
+    assert not spec_violations(harness)
+
+
+async def test_export_of_an_older_server_is_sent_to_nobody_else(harness: Harness) -> None:
+    harness.telegram.has_ephemeral_messages = False
+    group = Group(harness)
+    await group.say(group.ann, f"@{harness.telegram.bot.username} repeat: hello")
+    for count in (2, 4):
+        assert {file.chat.is_private for file in await export(group, expected=count)} == {True}
+
+
+async def test_export_command_of_the_bot_itself_exports_nothing_for_people(harness: Harness) -> None:
+    group = Group(harness)
+    await group.say(group.ann, f"@{harness.telegram.bot.username} repeat: hello")
+    await export(group, expected=2)
+    private = harness.telegram.open_private_chat(group.ann)
+    for person in (group.ann, group.bob):
+        chat = harness.telegram.open_private_chat(person)
+        for number in range(1, 6):
+            await harness.telegram.send_message(person, chat, f"/private_export {number}")
+        await harness.wait_until_stored(NO_OPEN_TURN)
+    await group.say(group.bob, "/usage", harness.telegram.open_private_chat(group.bob))
+    files = [
+        m
+        for chat in (private, harness.telegram.open_private_chat(group.bob))
+        for m in group.of_bot(chat)
+        if m.file_name
+    ]
+    assert len(files) == 2
