@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.answer_shapes import AnswerShape
+from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.faults import ReasoningFormat
 from bots.sandbox.model.refusals import FAULTS, refuse
 from bots.sandbox.model.strictness import Strictness
@@ -91,6 +92,7 @@ def model_commands(
 
 def _repair_command(service: ModelStandIn, forget_day: Callable[[], Awaitable[None]]) -> ShellCommand:
     original_models, original_speed = dict(service.models), service.tokens_per_second
+    original_overflow_response = service.overflow_response
 
     async def repair(_argument: str) -> str:
         returning = [model.name for model in original_models.values() if model.id not in service.models]
@@ -101,6 +103,7 @@ def _repair_command(service: ModelStandIn, forget_day: Callable[[], Awaitable[No
         service.strictness = Strictness()
         service.answer_shape = AnswerShape.STREAM
         service.reasoning_format = ReasoningFormat.REASONING_CONTENT_FIELD
+        service.overflow_response = original_overflow_response
         service.tokens_per_second = original_speed
         await forget_day()
         notice = "The service works as at the beginning."
@@ -152,7 +155,12 @@ def _answer_commands(service: ModelStandIn) -> list[ShellCommand]:
         service.fault_hook = None if chosen == OFF else refuse(chosen)
         return "The service answers again." if chosen == OFF else f"The service answers every question with: {chosen}."
 
+    async def set_overflow(name: str) -> str:
+        service.overflow_response = OVERFLOW_RESPONSES[_choose(name, tuple(OVERFLOW_RESPONSES))]
+        return f"Requests that are too long are refused in the words of: {name}."
+
     return [
+        ShellCommand(":overflow WORDS", "Refuse what exceeds a context window in other words", set_overflow),
         ShellCommand(":shape SHAPE", "Send answers in another form, such as parts, object or damaged", set_shape),
         ShellCommand(":reasoning FORM", "Send the reasoning in another form, such as bracket or silent", set_reasoning),
         ShellCommand(

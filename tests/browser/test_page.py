@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model_controls import PERSONAL_KEY
 from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
@@ -142,14 +143,20 @@ async def test_what_a_switch_broke_is_counted_said_and_repaired(page: Page, sand
     await page.get_by_label("Speed").select_option("5")
     await expect(page.get_by_text("2 things are broken")).to_be_visible()
     await expect(page.get_by_role("list", name="Broken at present").get_by_role("listitem")).to_have_count(2)
+    await page.get_by_label("A smaller window has").select_option("512")
+    await page.get_by_label("Shrink the window of").select_option(DEFAULT_MODEL)
+    await expect(page.get_by_text(f"{DEFAULT_MODEL} now refuses requests over 512 tokens.")).to_be_visible()
+    await expect(page.get_by_text("3 things are broken")).to_be_visible()
+    await page.get_by_role("button", name="Show a key for /key").click()
+    await expect(page.get_by_text(PERSONAL_KEY)).to_be_visible()
     limit = page.get_by_label("Telegram…")
     await limit.select_option("429")
-    await expect(page.get_by_text("3 things are broken")).to_be_visible()
+    await expect(page.get_by_text("4 things are broken")).to_be_visible()
     call = Call("sendMessage", {"chat_id": 1}, time=0.0)
     assert sandbox.telegram.fault_hook is not None
     sandbox.telegram.fault_hook(call)
     await expect(limit).to_have_value("")
-    await expect(page.get_by_text("2 things are broken")).to_be_visible()
+    await expect(page.get_by_text("3 things are broken")).to_be_visible()
     await repair.click()
     await expect(page.get_by_text("things are broken")).to_be_hidden()
     await expect(repair).to_be_disabled()

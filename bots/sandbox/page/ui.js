@@ -10,7 +10,7 @@ const DEFAULTS = {
     person: null, channel: null, text: "", replyTo: null, editing: null, file: null, command: null, selectedCommand: 0,
     threadOf: null, closedForms: [], read: {},
   },
-  inside: { filter: "all", opened: null },
+  inside: { filter: "all", opened: null, window: 2048, key: null },
 };
 
 export function createUi(onChange) {

@@ -45,10 +45,10 @@ turn                turn_id, platform, chat, person, state, states: [[state, tim
 bot                 state (starting, running, killed, stopped), pid
 log                 number, level, event, fields: a line of the bot's log
 service             what is broken at present. telegram, discord: {fault, seconds}; model: {fault, faults, shape,
-                    shapes, reasoning, reasoning_formats, tokens_per_second, original_speed, rejects_system_role,
-                    requires_alternation, rejected_fields, rejectable_fields, models: [{id, context_window}],
-                    exhausted: [model ID], removed: [model ID], shrunk: [{id, context_window}]}, or null for the real
-                    service
+                    shapes, reasoning, reasoning_formats, overflow, overflows, tokens_per_second, original_speed,
+                    rejects_system_role, requires_alternation, rejected_fields, rejectable_fields,
+                    models: [{id, context_window}], exhausted: [model ID], removed: [model ID],
+                    shrunk: [{id, context_window}]}, or null for the real service
 scenario            name, title, look_at, state (ready, running, done), steps: [{text, time}]
 
 User, Chat, Message, Channel and so on are the platform's own objects. IDs are numbers on Telegram, strings on Discord.

@@ -6,6 +6,7 @@ from typing import Any
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.answer_shapes import AnswerShape
+from bots.sandbox.model.context_overflow import OVERFLOW_RESPONSES
 from bots.sandbox.model.refusals import FAULTS, FaultHook
 from bots.sandbox.model_controls import REASONING_FORMATS, REJECTABLE_FIELDS, model_commands
 from bots.sandbox.stand_in import FaultKind, Json
@@ -112,6 +113,8 @@ class ServiceActions:
                 for one in model.models.values()
                 if one != self._original_models.get(one.id, one)
             ],
+            "overflow": next(name for name, one in OVERFLOW_RESPONSES.items() if one is model.overflow_response),
+            "overflows": list(OVERFLOW_RESPONSES),
             "rejects_system_role": strictness.rejects_system_role,
             "requires_alternation": strictness.requires_alternation,
             "rejected_fields": sorted(strictness.rejected_fields),

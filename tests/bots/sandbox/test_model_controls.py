@@ -1,8 +1,12 @@
 """Commands of the sandbox that make the model service stricter."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from bots.sandbox.model import ModelStandIn
+from bots.sandbox import model_controls as controls
+from bots.sandbox.model import OVERFLOW_RESPONSES, ModelStandIn
 from bots.sandbox.model.answer_shapes import AnswerShape
 from bots.sandbox.model.faults import ReasoningFormat
 from bots.sandbox.model.refusals import REFUSALS
@@ -77,3 +81,22 @@ async def test_repair_brings_a_model_back_and_says_how_to_choose_it() -> None:
     assert notice is not None
     assert "It offers phi-4 again: chats that went on to another model choose it with /model." in notice
     assert service.models == models
+
+
+def test_every_command_has_a_control_on_the_page() -> None:
+    source = (Path(controls.__file__).parent / "page" / "inside" / "switches.js").read_text()
+    commands = {command.name for command in model_commands(ModelStandIn())}
+    assert set(re.findall(r'":[a-z]+"', source)) == {f'"{name}"' for name in commands - {":repair"}}
+    assert "service.repair" in (Path(controls.__file__).parent / "page" / "inside" / "view.js").read_text()
+
+
+async def test_too_long_requests_are_refused_in_other_words_until_the_repair() -> None:
+    service = ModelStandIn()
+    commands = {command.name: command for command in model_commands(service)}
+    for name, response in OVERFLOW_RESPONSES.items():
+        await commands[":overflow"].run(name)
+        assert service.overflow_response is response
+    with pytest.raises(ValueError, match="One of vllm"):
+        await commands[":overflow"].run("none")
+    await commands[":repair"].run("")
+    assert service.overflow_response is OVERFLOW_RESPONSES["vllm"]

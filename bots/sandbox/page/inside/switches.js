@@ -4,9 +4,11 @@ import { h } from "../dom.js";
 import { MODEL_FAULTS, PLATFORM_FAULTS, brokenThings } from "./broken.js";
 
 const SECONDS = { 429: 10, delay: 3 };
+const WINDOWS = [512, 2048, 8192];
 const SPEEDS = [5, 20, 40, 100, 400];
 
-export function switchesView({ state, send, toast }) {
+export function switchesView(context) {
+  const { state, send } = context;
   const service = state.inside.service;
   if (!service) return h("p", { class: "empty" }, "Waiting for the services…");
   return h(
@@ -15,7 +17,7 @@ export function switchesView({ state, send, toast }) {
     brokenList(brokenThings(service)),
     platform("Telegram", "telegram", service.telegram, send),
     platform("Discord", "discord", service.discord, send),
-    service.model ? model(service.model, state.inside, send, toast) : h("p", { class: "muted" }, "The real service answers."),
+    service.model ? model(service.model, context) : h("p", { class: "muted" }, "The real service answers."),
   );
 }
 
@@ -62,7 +64,8 @@ function toggle(label, isOn, change) {
   return h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: isOn, onchange: change }), label);
 }
 
-function model(service, inside, send, toast) {
+function model(service, { state, ui, setUi, send, toast }) {
+  const { inside } = state;
   const command = async (name, argument = "") => {
     const result = await send("service.command", { command: name, argument: String(argument) });
     if (result) toast(result);
@@ -71,6 +74,8 @@ function model(service, inside, send, toast) {
   const models = [...service.models].sort((a, b) => used.has(b.id) - used.has(a.id) || a.id.localeCompare(b.id));
   const modelOptions = [["", "choose a model"], ...models.map((one) => [one.id, one.id])];
   const act = (name) => (value) => value && command(name, value);
+  const window = ui.inside.window;
+  const showKey = async () => setUi("inside", { key: await send("service.command", { command: ":key", argument: "" }) });
   return h(
     "fieldset",
     null,
@@ -89,6 +94,19 @@ function model(service, inside, send, toast) {
     ),
     choice("Use up today's quota of", modelOptions, "", act(":quota")),
     choice("Remove", modelOptions, "", act(":gone")),
+    choice(
+      "A smaller window has",
+      WINDOWS.map((tokens) => [String(tokens), `${tokens.toLocaleString("en")} tokens`]),
+      window,
+      (value) => setUi("inside", { window: Number(value) }),
+    ),
+    choice("Shrink the window of", modelOptions, "", (id) => id && command(":window", `${id} ${window}`)),
+    choice(
+      "Too long requests: words of",
+      service.overflows.map((name) => [name, name]),
+      service.overflow,
+      (value) => command(":overflow", value),
+    ),
     choice(
       "Answers come as",
       service.shapes.map((name) => [name, name]),
@@ -111,6 +129,8 @@ function model(service, inside, send, toast) {
       { class: "controls" },
       dropButton("model", send),
       h("button", { type: "button", onclick: () => command(":day") }, "Begin a new day"),
+      h("button", { type: "button", onclick: showKey }, "Show a key for /key"),
     ),
+    h("p", { class: "muted", role: "status" }, ui.inside.key ?? ""),
   );
 }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { brokenThings } from "../../../../bots/sandbox/page/inside/broken.js";
 
 const MODEL = {
-  fault: null, tokens_per_second: 40, original_speed: 40, exhausted: [], removed: [], shrunk: [], shape: "stream",
+  fault: null, tokens_per_second: 40, original_speed: 40, exhausted: [], removed: [], shrunk: [], overflow: "vllm", shape: "stream",
   reasoning: "field", rejects_system_role: false, requires_alternation: false, rejected_fields: [],
 };
 const WORKING = { telegram: { fault: null, seconds: 0 }, discord: { fault: null, seconds: 0 }, model: MODEL };
