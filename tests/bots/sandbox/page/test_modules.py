@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bots.sandbox.web import page
+
 FOLDER = Path(__file__).parent
+PAGE = Path(page.__file__).parents[1] / "page"
+MAX_LINES = 300
 OLDEST_NODE = (20, 19)
 """Before, it reads `.js` as a module only with a package.json."""
 
@@ -30,3 +34,13 @@ def test_modules_of_the_page(path: Path) -> None:
     command = [node_program(), "--no-warnings", str(path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+
+
+def test_files_of_the_page_are_short() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in PAGE.rglob("*.*")}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_page_loads_every_stylesheet() -> None:
+    links = re.findall(r'href="/page/styles/([^"]+)"', (PAGE / "index.html").read_text())
+    assert sorted(links) == sorted(path.name for path in PAGE.glob("styles/*.css"))
