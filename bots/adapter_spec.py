@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from core.diagnosis.finding import Finding
     from core.port import Adapter
     from core.services import Services
+    from core.store.database import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +25,7 @@ class AdapterSpec:
     """What `parley allow` accepts: a pattern of IDs by kind (`core.scopes.ScopeKind`)."""
     create: "Callable[[Any, Services], Adapter | None]"
     """Takes the adapter's section. Returns None when the platform is not enabled."""
-    diagnose: "Callable[[Any], Awaitable[Sequence[Finding]]] | None" = None
-    """Checks for `parley doctor`. Takes the adapter's section; no findings when the platform is not enabled."""
+    diagnose: "Callable[[Any, Store], Awaitable[Sequence[Finding]]] | None" = None
+    """Checks for `parley doctor`. Takes the adapter's section and the database, which need not exist or answer; no
+    findings when the platform is not enabled.
+    """

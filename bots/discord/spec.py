@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from core.diagnosis.finding import Finding
     from core.port import Adapter, Incoming
     from core.services import Services
+    from core.store.database import Store
 
 
 def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None":
@@ -47,7 +48,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
     return adapter
 
 
-async def _diagnose(settings: DiscordSettings) -> "list[Finding]":
+async def _diagnose(settings: DiscordSettings, _store: "Store") -> "list[Finding]":
     from bots.discord.diagnosis import diagnose_discord
 
     return await diagnose_discord(settings)

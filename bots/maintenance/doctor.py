@@ -45,16 +45,20 @@ async def diagnose(
     except ConfigurationError as failure:
         return [Finding("settings", Severity.ERROR, str(failure))]  # the text says what to do
     base_url = settings.core.base_url
-    areas = await asyncio.gather(
-        _within_time("network", check_proxies_answer()),
-        _within_time("machine", check_clock(base_url, timings)),
-        _within_time("database", _check_core(settings, min_free_bytes, timings)),
-        *(
-            _within_time(spec.platform, spec.diagnose(settings.section(spec.section)))
-            for spec in specs
-            if spec.diagnose is not None
-        ),
-    )
+    store = Store(settings.core.database_url, timings=timings)
+    try:
+        areas = await asyncio.gather(
+            _within_time("network", check_proxies_answer()),
+            _within_time("machine", check_clock(base_url, timings)),
+            _within_time("database", _check_core(settings, store, min_free_bytes, timings)),
+            *(
+                _within_time(spec.platform, spec.diagnose(settings.section(spec.section), store))
+                for spec in specs
+                if spec.diagnose is not None
+            ),
+        )
+    finally:
+        await store.close()
     return [*_check_settings(settings, specs), *(finding for area in areas for finding in area)]
 
 
@@ -67,13 +71,9 @@ async def _within_time(area: str, check: Awaitable[Sequence[Finding]]) -> Sequen
         return [unavailable(area, text, "Check the network and try again.")]
 
 
-async def _check_core(settings: LoadedSettings, min_free_bytes: int, timings: Timings) -> list[Finding]:
-    store = Store(settings.core.database_url, timings=timings)
-    try:
-        database = await check_database(settings.core, store, min_free_bytes=min_free_bytes, timings=timings)
-        service = await check_model_service(settings.core, store, has_database=database.is_usable, timings=timings)
-    finally:
-        await store.close()
+async def _check_core(settings: LoadedSettings, store: Store, min_free_bytes: int, timings: Timings) -> list[Finding]:
+    database = await check_database(settings.core, store, min_free_bytes=min_free_bytes, timings=timings)
+    service = await check_model_service(settings.core, store, has_database=database.is_usable, timings=timings)
     return database.findings + service
 
 

@@ -1,19 +1,27 @@
 """Telegram's checks of `parley doctor`: the token, privacy mode and the webhook."""
 
+import re
 from urllib.parse import urlsplit
 
-from telegram import Bot, User, WebhookInfo
-from telegram.error import InvalidToken, TelegramError
+from telegram import Bot, ChatMember, User, WebhookInfo
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
 from bots.telegram.adapter import create_bot
 from bots.telegram.errors import redact_token, to_delivery_error
+from bots.telegram.identity import PLATFORM
 from bots.telegram.settings import TelegramSettings
 from bots.telegram.timings import TelegramTimings
 from bots.telegram.webhook import is_same_url
 from core.diagnosis.finding import Finding, error, ok, unavailable, warning
+from core.errors import ConfigurationError, StoreError
+from core.store.conversations import list_chats
+from core.store.database import Store
 
 MAX_PENDING_UPDATES = 100
 """With a webhook, Telegram delivers updates at once."""
+MAX_GROUPS = 20
+"""Of which Telegram is asked whether the bot is an administrator there."""
+GROUP_ID = re.compile(r"-\d+")
 ERROR_MEMORY_SECONDS = 3600.0
 """Telegram reports the last failed delivery for ever."""
 TOKEN_ADVICE = (
@@ -25,13 +33,16 @@ PRIVACY_ADVICE = (
 )
 
 
-async def diagnose_telegram(settings: TelegramSettings, timings: TelegramTimings = TelegramTimings()) -> list[Finding]:
+async def diagnose_telegram(
+    settings: TelegramSettings, store: Store, timings: TelegramTimings = TelegramTimings()
+) -> list[Finding]:
     if settings.token is None:
         return []
     bot = create_bot(settings.token.get_secret_value(), settings.api_base.rstrip("/"), timings)
     try:
         await bot.initialize()
-        findings = [ok("telegram.token", f"The bot is @{bot.bot.username} ({bot.bot.id})."), _check_privacy(bot.bot)]
+        findings = [ok("telegram.token", f"The bot is @{bot.bot.username} ({bot.bot.id}).")]
+        findings.append(await _check_privacy(bot, store))
         findings.append(_check_other_chats(bot.bot))
         info = await bot.get_webhook_info()
         return findings + _check_webhook(settings, info, timings.clock.time())
@@ -50,11 +61,35 @@ async def _close(bot: Bot) -> None:
         await request.shutdown()
 
 
-def _check_privacy(me: User) -> Finding:
-    if me.can_read_all_group_messages:
+async def _check_privacy(bot: Bot, store: Store) -> Finding:
+    if bot.bot.can_read_all_group_messages:
         return ok("telegram.privacy", "Privacy mode is off: in groups, the bot sees mentions.")
     text = "Privacy mode is on: in groups, the bot sees only commands and replies to it."
-    return warning("telegram.privacy", text, PRIVACY_ADVICE)
+    for chat_id in (await _known_groups(store, bot.bot.id))[:MAX_GROUPS]:
+        if await _is_ordinary_member(bot, chat_id):
+            return warning("telegram.privacy", text, PRIVACY_ADVICE)
+    return ok("telegram.privacy", text)
+
+
+async def _known_groups(store: Store, bot_id: int) -> list[int]:
+    """The groups in which people have used the bot, the newest first; none while the database cannot be read, which
+    its own checks report.
+    """
+    try:
+        store.check_exists()
+        chats = await store.read(list_chats, f"{PLATFORM}:{bot_id}")
+    except (ConfigurationError, StoreError):
+        return []
+    return [int(chat) for chat in chats if GROUP_ID.fullmatch(chat)]
+
+
+async def _is_ordinary_member(bot: Bot, chat_id: int) -> bool:
+    """Privacy mode does not hold for administrators."""
+    try:
+        member = await bot.get_chat_member(chat_id, bot.bot.id)
+    except (BadRequest, Forbidden, ChatMigrated):  # the bot is no longer there
+        return False
+    return member.status in (ChatMember.MEMBER, ChatMember.RESTRICTED)
 
 
 def _check_other_chats(me: User) -> Finding:

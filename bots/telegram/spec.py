@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from core.diagnosis.finding import Finding
     from core.port import Adapter
     from core.services import Services
+    from core.store.database import Store
 
 
 def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None":
@@ -39,10 +40,10 @@ def _create(settings: TelegramSettings, services: "Services") -> "Adapter | None
     )
 
 
-async def _diagnose(settings: TelegramSettings) -> "list[Finding]":
+async def _diagnose(settings: TelegramSettings, store: "Store") -> "list[Finding]":
     from bots.telegram.diagnosis import diagnose_telegram
 
-    return await diagnose_telegram(settings)
+    return await diagnose_telegram(settings, store)
 
 
 TELEGRAM = AdapterSpec(

@@ -9,6 +9,13 @@ def find_conversation(connection: Connection, key: str) -> int | None:
     return connection.scalar(select(conversations.c.id).where(conversations.c.key == key))
 
 
+def list_chats(connection: Connection, account_key: str) -> list[str]:
+    """The IDs of the chats in which the account has a conversation, the newest first."""
+    of_account = conversations.c.key.startswith(f"{account_key}:", autoescape=True)
+    keys = connection.scalars(select(conversations.c.key).where(of_account).order_by(conversations.c.id.desc()))
+    return list(dict.fromkeys(key.split(":")[2] for key in keys))
+
+
 def reset_history(connection: Connection, conversation_id: int, before_turn: int) -> None:
     """Exclude all messages of turns before `before_turn` from the history, also those stored later; they stay stored.
 

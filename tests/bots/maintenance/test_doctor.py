@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
+from sqlalchemy import Connection, insert
 
 from bots.maintenance.doctor import diagnose, exit_code, print_findings, print_json
 from bots.sandbox.discord import DiscordStandIn
@@ -29,6 +30,7 @@ from core.store.database import Store
 from core.store.grants import Role, grant
 from core.store.model_pauses import save_pause
 from core.store.personal_keys import save_encrypted_key
+from core.store.schema import conversations
 from core.timings import Timings
 from tests.ports import free_port
 from tests.sqlite import sqlite_url
@@ -78,7 +80,6 @@ async def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     telegram, discord, model = TelegramStandIn(), DiscordStandIn(), ModelStandIn()
     for stand_in in (telegram, discord, model):
         await stand_in.start()
-    telegram.privacy_mode = False
     discord.create_guild("Home", discord.create_user("Ann"))
     created = Setup(tmp_path, telegram, discord, model, monkeypatch)
     created.set(
@@ -292,7 +293,12 @@ async def failing_telegram(setup: Setup) -> None:
 
 @fault("telegram.privacy", WARNING, "/setprivacy")
 async def privacy_mode(setup: Setup) -> None:
-    setup.telegram.privacy_mode = True
+    group = setup.telegram.create_supergroup("Home", setup.telegram.create_user("Ann"))
+    await setup.write(add_conversation, f"telegram:{setup.telegram.bot.id}:{group.id}::5")
+
+
+def add_conversation(connection: Connection, key: str) -> None:
+    connection.execute(insert(conversations).values(key=key))
 
 
 async def register_webhook(setup: Setup, url: str) -> None:

@@ -107,6 +107,7 @@ BOUNDED = {
     "export_person": "a person asks for it",
     "find_conversations": "a person asks for their data",
     "member_scopes": "a person asks for their data",
+    "list_chats": "an operator checks the setup",
     "list_encrypted_keys": "an operator checks the setup",
 }
 """Functions that may scan a table that grows."""
@@ -304,6 +305,7 @@ def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(transcripts.apply_import, 5, turn.id, turn.id)
     run(claims.was_just_stopped, 5, 10**9)
     run(conversations.find_conversation, KEY)
+    run(conversations.list_chats, "telegram:1")
     run(conversations.reset_history, 5, turn.id)
     run(history.save_summary, 5, ConversationSummary(3, "summary"), "m", 1)
     run(preferences.set_preference, "person:telegram:5", PreferenceName.MODEL, Preference("m", "Ann"))
