@@ -18,7 +18,12 @@ from core.memory.file_document import check_file_size
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+HEIF = "HEIF"
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+"""Of AVIF and HEIC."""
+MAX_BRAND_BYTES = 128
 MAX_PIXELS = 60_000_000
 """The largest picture that is scaled down."""
 MAX_ASPECT_RATIO = 100
@@ -40,7 +45,15 @@ def is_image(content: bytes) -> bool:
     is_webp = content.startswith(b"RIFF") and content[8:12] == b"WEBP"
     # "BM" alone also begins texts; the size of the header follows the offset of the pixels.
     is_bmp = content.startswith(b"BM") and content[14:18] in (b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
-    return is_webp or is_bmp or content.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"))
+    return is_webp or is_bmp or content.startswith(SIGNATURES) or _has_image_brand(content)
+
+
+def _has_image_brand(content: bytes) -> bool:
+    """Whether it is AVIF or HEIC: videos begin in the same way, and name other brands."""
+    if content[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(content[:4], "big"), MAX_BRAND_BYTES)
+    return any(content[start : start + 4] in BRANDS for start in (8, *range(16, end, 4)))
 
 
 def prepare(content: bytes, max_side: int) -> ImageRead:
@@ -51,18 +64,33 @@ def prepare(content: bytes, max_side: int) -> ImageRead:
     check_file_size(len(content))
     if not is_image(content):
         raise DocumentError("The content is not a picture", DocumentFailure.UNKNOWN)
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = None  # checked here, without a warning
+    formats = (*FORMATS, *_register_heif()) if _has_image_brand(content) else FORMATS
     try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
+        with Image.open(BytesIO(content), formats=formats) as image:
             _check_size(image.size)
             image.draft("RGB", (max_side, max_side))  # a JPEG is decoded at a smaller size
             return _encode(_flatten(image, max_side))
     except (DocumentError, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        # Not every system has the libraries for these.
+        failure = DocumentFailure.UNKNOWN if _has_image_brand(content) else DocumentFailure.BROKEN
+        raise DocumentError("The picture has another format", failure) from error
     except Exception as error:  # Pillow raises any exception for a broken picture
         raise DocumentError("The picture is broken", DocumentFailure.BROKEN) from error
+
+
+def _register_heif() -> tuple[str, ...]:
+    """The name of the format, if the library is there."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:  # where there is no wheel for it
+        return ()
+    register_heif_opener()
+    return (HEIF,)
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -78,6 +106,8 @@ def _flatten(image: "Image", max_side: int) -> "Image":
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        upright = upright.point(lambda value: value / 256).convert("L")  # converted at once, it would be white
     if upright.mode != "RGB":
         upright = upright.convert("RGBA")
     upright.thumbnail((max_side, max_side))

@@ -16,7 +16,16 @@ from core.memory.image_reader import ImageReader
 from core.memory.images import ImageRead, is_image, prepare
 from tests.images import make_image
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAA"
+    "AAAERAAAEAAQAAAAABoQABAAAAAAAAABsAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAA"
+    "AADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkA"
+    "AAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAA"
+    "AAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAAC"
+    "NtZGF0AAAAFygBrxmA70mlvtPe3J/9JoL/Sa1pj5uA"
+)
+"""An orange picture of 64 x 48 pixels."""
 ORIENTATION, GPS = 0x0112, 0x8825
 
 
@@ -48,6 +57,23 @@ def test_every_format_becomes_small_jpeg(file_format: str) -> None:
     read = prepare(content, 300)
     image = decode(read)
     assert (image.format, image.size, (read.width, read.height)) == ("JPEG", (300, 200), (300, 200))
+
+
+def test_photo_of_a_phone_is_opened() -> None:
+    """HEIC, where the library for it is installed."""
+    pytest.importorskip("pillow_heif")
+    assert is_image(HEIC)
+    image = decode(prepare(HEIC, 300))
+    red, green, blue = image.getpixel((30, 20))  # type: ignore[misc]
+    assert image.size == (64, 48)
+    assert red > green > blue
+
+
+def test_scan_with_16_bits_is_not_white() -> None:
+    buffer = BytesIO()
+    Image.new("I;16", (20, 20), 0x8000).save(buffer, "TIFF")
+    pixel = decode(prepare(buffer.getvalue(), 300)).getpixel((10, 10))
+    assert pixel == (128, 128, 128)
 
 
 def test_small_picture_keeps_its_size() -> None:
@@ -95,13 +121,21 @@ def test_what_cannot_be_opened_has_reason() -> None:
     assert failure_of(make_image()[:60]) is DocumentFailure.BROKEN
     assert failure_of(png_of_size(0, 5)) is DocumentFailure.BROKEN
     assert failure_of(b"<svg xmlns='http://www.w3.org/2000/svg'/>") is DocumentFailure.UNKNOWN
+    assert failure_of(b"\0\0\0\x18ftypheic" + bytes(40)) is DocumentFailure.UNKNOWN
     assert failure_of(b"\xff\xd8\xff" + bytes(MAX_FILE_BYTES)) is DocumentFailure.TOO_LARGE
 
 
 @pytest.mark.parametrize(
-    "text", [b"BMW and other cars are expensive, they say.", b"GIF is a format", b"RIFF of a guitar"]
+    "text",
+    [
+        b"BMW and other cars are expensive, they say.",
+        b"GIF is a format",
+        b"RIFF of a guitar",
+        b"MM is a unit",
+        b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+    ],
 )
-def test_text_is_no_picture(text: bytes) -> None:
+def test_text_or_video_is_no_picture(text: bytes) -> None:
     assert not is_image(text)
 
 
