@@ -80,8 +80,9 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """The placeholders of all arguments."""
-        return " ".join(argument.placeholder for argument in self.arguments)
+        """The placeholders of all arguments, of which one stands for all files."""
+        files = [argument for argument in self.arguments if argument.is_file]
+        return " ".join(argument.placeholder for argument in self.arguments if argument not in files[1:])
 
     def with_rich_choices(self) -> "Command":
         """As it is where the platform has rich messages."""
@@ -104,6 +105,7 @@ def closest_command(name: str) -> str | None:
     return next(iter(difflib.get_close_matches(name.casefold(), [command.name for command in COMMANDS], n=1)), None)
 
 
+_FILE = Argument("file", gettext_noop("A file the question is about"), is_file=True)
 _START = Command(
     "start",
     gettext_noop("Say hello"),
@@ -117,7 +119,9 @@ _OTHERS = (
         gettext_noop("Ask the model"),
         (
             Argument("prompt", gettext_noop("Your question"), is_required=True),
-            Argument("file", gettext_noop("A file the question is about"), is_file=True),
+            _FILE,
+            Argument("file2", gettext_noop("Another file"), is_file=True),
+            Argument("file3", gettext_noop("Another file"), is_file=True),
         ),
         details=gettext_noop(
             "In a private chat a message without a command does the same. In a group you can also reply to me or "
@@ -163,6 +167,7 @@ _OTHERS = (
             Argument("first", gettext_noop("A model's name"), is_required=True, autocompletes_models=True),
             Argument("second", gettext_noop("Another model's name"), is_required=True, autocompletes_models=True),
             Argument("question", gettext_noop("Your question; without it, your last one")),
+            _FILE,
         ),
         details=gettext_noop(
             "Both answers are written side by side. The button under each one chooses its model for this chat."
@@ -173,7 +178,7 @@ _OTHERS = (
     Command(
         "new",
         gettext_noop("Start a new conversation"),
-        (Argument("question", gettext_noop("Your first question")),),
+        (Argument("question", gettext_noop("Your first question")), _FILE),
         details=gettext_noop(
             "The model no longer sees earlier messages. Notes, files and settings stay. With a question, the new "
             "conversation begins with it."

@@ -27,6 +27,11 @@ def test_usage_is_all_placeholders() -> None:
     assert Command("sample", "A sample").usage == ""
 
 
+def test_usage_names_several_files_once() -> None:
+    files = [Argument(name, "", is_file=True) for name in ("file", "file2", "file3")]
+    assert Command("sample", "A sample", (Argument("text", ""), *files)).usage == "[TEXT] [FILE]"
+
+
 def test_command_is_found_by_its_name() -> None:
     command = find_command("models")
     assert command is not None
