@@ -10,9 +10,10 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, ViewportSize, expect
 
-from bots.sandbox.discord import DiscordStandIn
+from bots.sandbox.discord import DiscordStandIn, User
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model_controls import PERSONAL_KEY
+from bots.sandbox.stand_in import Json
 from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
@@ -47,8 +48,72 @@ class Sandbox:
         """A message on each side."""
         ann = self.telegram.users[1001]
         await self.telegram.send_message(ann, self.telegram.open_private_chat(ann), "Hello, Telegram")
-        person = next(user for user in self.discord.users.values() if user.name == "Ann")
-        await self.discord.send_message(person, self.discord.open_dm(person), "Hello, Discord")
+        await self.discord.send_message(self._friend, self.discord.open_dm(self._friend), "Hello, Discord")
+
+    def show_everything(self) -> None:
+        """Announce commands, and on each side a message with what messages can carry."""
+        log, cell = self.page.log, {"align": "left", "valign": "middle"}
+        commands = [{"command": name, "description": f"The command {name}"} for name in ("model", "new")]
+        log.add("telegram.commands", "default/", scope="default", language_code="", commands=commands)
+        option = {"name": "name", "description": "Which", "type": 3, "autocomplete": True, "required": True}
+        slash_commands = [
+            {"type": 1, "name": name, "description": f"The command {name}", "options": [option]}
+            for name in ("model", "new")
+        ]
+        log.add("discord.commands", "commands", commands=slash_commands)
+        table = [[{**cell, "text": "Name", "is_header": True}], [{**cell, "text": "Earth"}]]
+        code = {"type": "preformatted", "text": "x = 1", "language": "python"}
+        formula = {"type": "mathematical_expression", "expression": "x^2"}
+        details = {"type": "details", "summary": "More", "blocks": [{"type": "paragraph", "text": "inside"}]}
+        blocks = [
+            {"type": "heading", "size": 2, "text": "Planets"},
+            {"type": "table", "cells": table},
+            code,
+            formula,
+            details,
+        ]
+        keyboard = [[{"text": "Retry", "callback_data": "retry"}, {"text": "Site", "url": "https://example.org"}]]
+        ann, bot = self.telegram.users[1001], self.telegram.bot
+        message = {
+            "message_id": 900, "date": 1_800_000_000, "chat": self.telegram.open_private_chat(ann).json(), "from": bot.json(),
+            "rich_message": {"blocks": blocks}, "reply_markup": {"inline_keyboard": keyboard}, "receiver_user": ann.json(),
+        }  # fmt: skip
+        math = ["math", {}, [["msup", {}, [["mi", {}, ["x"]], ["mn", {}, ["2"]]]]]]
+        event = {"chat_id": ann.id, "is_deleted": False, "reactions": {"👍": [1]}, "formulas": {"x^2": math}}
+        log.add("telegram.message", f"{ann.id}/900", **event, message=message)
+        log.add("discord.message", "9" * 18, **self._discord_event(), message=self._discord_message())
+
+    def _discord_event(self) -> Json:
+        channel = str(self.discord.open_dm(self._friend).id)
+        return {
+            "channel_id": channel,
+            "ephemeral_to": None,
+            "is_deleted": False,
+            "reactions": {"👍": [str(self._friend.id)]},
+        }
+
+    def _discord_message(self) -> Json:
+        options = [{"label": name, "value": name, "description": "A model"} for name in ("phi", "gemma")]
+        menu = {"type": 3, "custom_id": "models", "placeholder": "Choose a model", "options": options}
+        buttons = [
+            {"type": 2, "style": style, "label": f"Button {style}", "custom_id": f"b{style}"} for style in range(1, 5)
+        ]
+        return {
+            "id": "9" * 18, "author": self.discord.bot.json(), "timestamp": "2027-01-15T08:00:00+00:00", "flags": 64,
+            "content": "# Title\n> quote\n```py\nx = 1\n```\n||spoiler|| `code` [link](https://example.org)",
+            "components": [{"type": 1, "components": [menu]}, {"type": 1, "components": buttons}],
+        }  # fmt: skip
+
+    def show_form(self) -> None:
+        """Open a form on Discord."""
+        field = {"type": 4, "style": 2, "label": "What was wrong?", "required": False}
+        modal = {"title": "Feedback", "components": [{"type": 1, "components": [field]}]}
+        interaction = {"interaction_id": "5", "user_id": str(self._friend.id), "channel_id": "1", "message_id": None}
+        self.page.log.add("discord.interaction", "5", **interaction, kind=2, state="acknowledged", modal=modal)
+
+    @property
+    def _friend(self) -> User:
+        return next(user for user in self.discord.users.values() if user.name == "Ann")
 
 
 @pytest.fixture
@@ -185,16 +250,55 @@ async def test_bar_of_the_timeline_opens_its_entry(page: Page, sandbox: Sandbox)
     await expect(page.get_by_text("Request 0.")).to_be_visible()
 
 
+async def serious_violations(page: Page, view: str, *panes: str) -> list[object]:
+    """In these panes, or on the whole page."""
+    results = await Axe().run(page, context={"include": [[f"#pane-{pane}"] for pane in panes]} if panes else None)
+    return [
+        (view, violation["id"], node["html"][:200], node["failureSummary"][:300])
+        for violation in results.response["violations"]
+        for node in violation["nodes"]
+        if violation["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_page_has_no_serious_accessibility_violation(page: Page, sandbox: Sandbox, scheme: Any) -> None:
     await page.emulate_media(color_scheme=scheme)
     await sandbox.fill()
-    await expect(page.get_by_label("Discord", exact=True).get_by_text("Hello, Discord")).to_be_visible()
+    sandbox.show_everything()
+    telegram, discord = page.get_by_label("Telegram", exact=True), page.get_by_label("Discord", exact=True)
+    await expect(discord.get_by_text("Hello, Discord")).to_be_visible()
+    await expect(telegram.get_by_role("columnheader", name="Name")).to_be_visible()
     await page.get_by_text("Break and repair").click()
-    results = await Axe().run(page)
-    serious = [
-        (violation["id"], [node["html"][:200] for node in violation["nodes"]])
-        for violation in results.response["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
-    assert not serious
+    await page.get_by_label("Use up today's quota of").select_option(DEFAULT_MODEL)
+    found = await serious_violations(page, "desk")
+
+    fields = [pane.get_by_role("textbox", name="Message to") for pane in (telegram, discord)]
+    for pane, field in zip((telegram, discord), fields, strict=True):
+        await field.fill("/")
+        await expect(pane.get_by_role("listbox").get_by_role("option")).to_have_count(2)
+    found += await serious_violations(page, "command pickers", "telegram", "discord")
+
+    await fields[0].fill("")
+    await fields[1].fill("/model")
+    await fields[1].press("Tab")
+    await expect(discord.get_by_role("button", name="Run command")).to_be_visible()
+    await discord.get_by_text("Choose a model").click()
+    await telegram.get_by_role("article").last.get_by_role("button", name="What to do").click()
+    found += await serious_violations(page, "menus and options", "telegram", "discord")
+    await page.keyboard.press("Escape")
+
+    sandbox.show_form()
+    await expect(discord.get_by_role("dialog")).to_be_visible()
+    found += await serious_violations(page, "form", "discord")
+    await page.keyboard.press("Escape")
+    await telegram.locator(".chat-title").click()
+    await expect(telegram.get_by_role("dialog")).to_be_visible()
+    found += await serious_violations(page, "profile", "telegram")
+    await page.keyboard.press("Escape")
+
+    await page.set_viewport_size(PHONE)
+    for tab in ("Telegram", "Discord", "Inside"):
+        await page.get_by_role("tab", name=tab).click()
+        found += await serious_violations(page, f"{tab} on a phone", tab.lower())
+    assert not found
