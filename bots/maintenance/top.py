@@ -1,11 +1,16 @@
-"""`parley top`: a live view of turns, streams, waits, quotas and errors. Reads the database and changes nothing."""
+"""`parley top`: a live view of turns, streams, waits, quotas and errors. Reads the database and changes nothing.
 
+The live view fits the screen, and stays while the database does not answer.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from core.api.advice import ADVICE
 from core.api.catalogue import Model
@@ -15,10 +20,12 @@ from core.conversation.ledger import Ledger, QuotaStatus, key_id_of
 from core.conversation.model_pauses import ModelPauses
 from core.conversation.model_quotas import quotas_by_model
 from core.conversation.model_registry import ModelRegistry
+from core.errors import StoreError
 from core.settings import Settings
 from core.store.database import Store
 from core.store.model_pauses import StoredPause
-from core.store.overview import OpenTurn, Overview, read_overview
+from core.store.overview import Overview, read_overview
+from core.store.turns import TurnState
 from core.texts.formatting import format_duration, quota_bar
 from core.timings import Timings
 
@@ -54,37 +61,99 @@ class Monitor:
 async def show_top(
     store: Store, settings: Settings, console: Console, *, interval: float, once: bool, clock: Clock
 ) -> None:
-    """Redraw every `interval` seconds until cancelled, or print one view. Raises `ConfigurationError`, `StoreError`."""
+    """Redraw every `interval` seconds until cancelled, or print one view.
+
+    Raises `ConfigurationError`, and `StoreError` if the first view cannot be read.
+    """
     store.check_exists()
     await store.open(migrates=False)
     monitor = Monitor(store, settings)
+    snapshot = await monitor.read()
     if once:
-        console.print(render(await monitor.read()))
+        console.print(render(snapshot))
         return
-    with Live(render(await monitor.read()), console=console, screen=True, auto_refresh=False) as live:
+    read_at, problem = clock.monotonic(), ""
+    with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
+            view = render(snapshot, console.height - bool(problem))
+            live.update(Group(Text(problem, style="bold red"), view) if problem else view, refresh=True)
             await clock.sleep(interval)
-            live.update(render(await monitor.read()), refresh=True)
+            try:
+                snapshot = await monitor.read()
+                read_at, problem = clock.monotonic(), ""
+            except StoreError:
+                age = format_duration(clock.monotonic() - read_at)
+                problem = f"The database does not answer. This view is {age} old."
 
 
-def render(snapshot: Snapshot) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    count: int
+    """Of all rows, some of which may not be in `rows`."""
+
+    @property
+    def line_count(self) -> int:
+        return len(self.rows) + (self.count > len(self.rows))
+
+
+SECTION_HEADER_LINES = 2
+SUMMARY_LINES = 4
+
+
+def render(snapshot: Snapshot, height: int | None = None) -> RenderableType:
+    """`height`: the lines of the screen, which decide how many rows are shown; None: all."""
     overview = snapshot.overview
-    parts: list[RenderableType] = [_summary(overview)]
-    if overview.oldest:
-        parts.append(_turns_table("open turns, oldest first", overview.oldest))
-    if overview.waits:
-        parts.append(_waits_table(overview))
-    if snapshot.quotas:
-        parts.append(_quotas_table(snapshot.quotas))
-    if snapshot.pauses:
-        parts.append(_pauses_table(snapshot.pauses))
-    if overview.failed:
-        parts.append(_turns_table("failed in the last hour; `grep` the log for the turn", overview.failed))
-    return Group(*parts)
+    # On a small screen, what needs attention must be visible.
+    sections = [
+        _failures(overview),
+        _waits(overview),
+        _pauses(snapshot.pauses),
+        _quotas(snapshot.quotas),
+        _open_turns(overview),
+    ]
+    sections = [section for section in sections if section.count]
+    sizes = [section.line_count for section in sections]
+    if height is not None:
+        sizes = share_lines(sizes, height - SUMMARY_LINES - SECTION_HEADER_LINES * len(sections))
+    tables = (_table(section, size, wraps=height is None) for section, size in zip(sections, sizes, strict=True))
+    return Group(_summary(overview), *tables)
+
+
+def share_lines(sizes: Sequence[int], lines: int) -> list[int]:
+    """Each size, or less if the lines are too few: all get the same share, of which small ones leave the rest to the
+    others. At least one line each.
+    """
+    shares = [1 for _ in sizes]
+    lines -= len(sizes)
+    while growing := [index for index, size in enumerate(sizes) if shares[index] < size]:
+        for index in growing:
+            if lines <= 0:
+                return shares
+            shares[index] += 1
+            lines -= 1
+    return shares
+
+
+def _table(section: Section, lines: int, *, wraps: bool) -> Table:
+    table = Table(title=section.title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in section.columns:
+        table.add_column(column, no_wrap=not wraps, overflow="ellipsis" if not wraps else "fold")
+    is_cut = section.line_count > lines or section.count > len(section.rows)
+    rows = section.rows[: lines - is_cut]
+    for row in rows:
+        table.add_row(*map(escape, row))
+    if is_cut:
+        table.add_row(f"… {section.count - len(rows):,} more")
+    return table
 
 
 def _summary(overview: Overview) -> Table:
     table = Table(title="parley top", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
     table.add_row("now", _counts(overview.open_by_state) or "idle")
     finished = _counts(overview.finished_by_state) or "nothing"
     average = f"; an answer took {overview.answer_seconds:.1f} s" if overview.answer_seconds else ""
@@ -97,32 +166,54 @@ def _counts(by_state: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in sorted(by_state.items()))
 
 
-def _turns_table(title: str, turns: tuple[OpenTurn, ...]) -> Table:
-    table = Table("turn", "platform", "state", "model", "since", title=title)
-    for turn in turns:
-        table.add_row(f"{turn.id}", turn.platform, turn.state, escape(turn.model), format_duration(turn.age_seconds))
-    return table
+def _failures(overview: Overview) -> Section:
+    rows = [
+        (str(turn.id), turn.platform, format_duration(turn.age_seconds), turn.model, turn.reason or "see the log")
+        for turn in overview.failed
+    ]
+    count = max(len(rows), overview.finished_by_state.get(TurnState.FAILED, 0))
+    title = "failed in the last hour; `grep` the log for the turn"
+    return Section(title, ("turn", "platform", "ago", "model", "because"), rows, count)
 
 
-def _waits_table(overview: Overview) -> Table:
-    table = Table("account", "what", "for", title="platforms that make the bot wait")
-    for wait in overview.waits:
-        what = "all chats" if wait.is_account_wide else "one chat"
-        table.add_row(wait.account, what, format_duration(wait.remaining_seconds))
-    return table
+def _open_turns(overview: Overview) -> Section:
+    rows = [
+        (str(turn.id), turn.platform, turn.state, turn.model, format_duration(turn.age_seconds))
+        for turn in overview.oldest
+    ]
+    count = max(len(rows), sum(overview.open_by_state.values()))
+    return Section("open turns, oldest first", ("turn", "platform", "state", "model", "since"), rows, count)
 
 
-def _quotas_table(quotas: list[tuple[Model, QuotaStatus]]) -> Table:
-    table = Table("model", "tokens today", "left", "", title="quotas")
-    for model, quota in quotas:
-        left = "" if quota.remaining is None else f"{quota.remaining:,}"
-        table.add_row(escape(model.id), f"{quota.usage.tokens:,}", left, quota_bar(quota.remaining_fraction, BAR_CHARS))
-    return table
+def _waits(overview: Overview) -> Section:
+    rows = [
+        (
+            wait.account,
+            "all chats" if wait.is_account_wide else "one chat",
+            format_duration(wait.remaining_seconds),
+        )
+        for wait in overview.waits
+    ]
+    title = "platforms that make the bot wait"
+    return Section(title, ("account", "what", "for"), rows, max(len(rows), overview.wait_count))
 
 
-def _pauses_table(pauses: list[StoredPause]) -> Table:
-    table = Table("model", "for", "because", title="paused models")
-    for pause in pauses:
-        because = f"{pause.error}. {ADVICE[pause.error.failure]}"
-        table.add_row(escape(pause.model), format_duration(pause.remaining_seconds), escape(because))
-    return table
+def _quotas(quotas: list[tuple[Model, QuotaStatus]]) -> Section:
+    rows = [
+        (
+            model.id,
+            f"{quota.usage.tokens:,}",
+            "" if quota.remaining is None else f"{quota.remaining:,}",
+            quota_bar(quota.remaining_fraction, BAR_CHARS),
+        )
+        for model, quota in quotas
+    ]
+    return Section("quotas", ("model", "tokens today", "left", ""), rows, len(rows))
+
+
+def _pauses(pauses: list[StoredPause]) -> Section:
+    rows = [
+        (pause.model, format_duration(pause.remaining_seconds), f"{pause.error}. {ADVICE[pause.error.failure]}")
+        for pause in pauses
+    ]
+    return Section("paused models", ("model", "for", "because"), rows, len(rows))

@@ -19,6 +19,8 @@ class OpenTurn:
     state: str
     model: str
     age_seconds: float
+    reason: str = ""
+    """The first line of what a failed turn told the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Overview:
     failed: tuple[OpenTurn, ...]
     """The newest of the last hour; `age_seconds` counts from their end."""
     waits: tuple[PlatformWaitSummary, ...]
+    """The longest."""
+    wait_count: int
     lease_count: int
     """Bots that poll, shards and processes."""
 
@@ -52,7 +56,7 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
     by_state = select(turns.c.state, func.count().label("number")).group_by(turns.c.state)
     is_recent = turns.c.finished_at >= now - seconds
     age = now - turns.c.created_at
-    columns = (turns.c.id, turns.c.event_key, turns.c.state, turns.c.model)
+    columns = (turns.c.id, turns.c.event_key, turns.c.state, turns.c.model, turns.c.note)
     oldest = select(*columns, age.label("age")).where(IS_OPEN).order_by(turns.c.id).limit(MAX_ROWS)
     failed = (
         select(*columns, (now - turns.c.finished_at).label("age"))
@@ -63,9 +67,10 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
     duration = select(func.avg(turns.c.finished_at - turns.c.created_at)).where(
         is_recent, turns.c.state == TurnState.DONE, turns.c.completion_tokens > 0
     )
+    is_waiting = rate_limits.c.blocked_until > now
     waits = connection.execute(
         select(rate_limits.c.account_key, rate_limits.c.chat, (rate_limits.c.blocked_until - now).label("remaining"))
-        .where(rate_limits.c.blocked_until > now)
+        .where(is_waiting)
         .order_by(rate_limits.c.blocked_until.desc())
         .limit(MAX_ROWS)
     )
@@ -77,12 +82,17 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
         float(connection.scalar(duration) or 0.0),
         _read_turns(connection, failed),
         tuple(PlatformWaitSummary(row.account_key, not row.chat, row.remaining) for row in waits),
+        connection.scalar(select(func.count()).where(is_waiting)) or 0,
         connection.scalar(held) or 0,
     )
 
 
 def _read_turns(connection: Connection, query: Select[Any]) -> tuple[OpenTurn, ...]:
     return tuple(
-        OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age)
+        OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age, _first_line(row.note))
         for row in connection.execute(query)
     )
+
+
+def _first_line(note: str | None) -> str:
+    return next(iter((note or "").strip().splitlines()), "")

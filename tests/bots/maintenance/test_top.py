@@ -1,19 +1,28 @@
 """`parley top` shows what is stored of a bot's work."""
 
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy import Connection, insert, update
 
-from bots.maintenance.top import show_top
+from bots.maintenance.top import share_lines, show_top
 from core.clock import SystemClock
 from core.conversation.learned_facts import service_name
 from core.conversation.ledger import key_id_of
-from core.errors import ConfigurationError, ModelError, ModelFailure
+from core.errors import ConfigurationError, ModelError, ModelFailure, StoreError
 from core.settings import Settings
 from core.store.database import Store
 from core.store.model_pauses import save_pause
+from core.store.schema import database_now, rate_limits, turns
+from tests.clock import FakeClock
 from tests.core.store import sample_database
+from tests.core.store.turn_helpers import accept
 from tests.sqlite import sqlite_url
 
 
@@ -38,3 +47,111 @@ async def test_missing_database_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no database"):
         await show_top(store, Settings(), Console(), interval=1, once=True, clock=SystemClock())
     assert not (tmp_path / "missing.sqlite3").exists()
+
+
+class UnreliableStore(Store):
+    is_down = False
+
+    async def read(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self.is_down:
+            raise StoreError("The connection was refused")
+        return await super().read(function, *args, **kwargs)
+
+
+class LiveTop:
+    """`parley top` on a terminal of 80 by 24 characters, with a clock that the test advances."""
+
+    def __init__(self, store: Store) -> None:
+        self._output = io.StringIO()
+        self._clock = FakeClock()
+        console = Console(file=self._output, force_terminal=True, width=80, height=24, color_system=None)
+        self._task = asyncio.create_task(
+            show_top(store, Settings(), console, interval=2, once=False, clock=self._clock)
+        )
+
+    async def lines(self) -> list[str]:
+        """What the terminal shows until the next view."""
+        await self._clock.wait_for_timer()
+        shown = self._output.getvalue().rpartition("\x1b[H")[2]
+        return [line.strip() for line in shown.splitlines()]
+
+    async def next_lines(self) -> list[str]:
+        self._output.truncate(self._output.seek(0))
+        await self._clock.advance(2)
+        return await self.lines()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[UnreliableStore]:
+    store = UnreliableStore(sqlite_url(tmp_path))
+    await sample_database.fill(store)
+    yield store
+    await store.close()
+
+
+def fail_and_wait(connection: Connection) -> None:
+    """Three turns fail, one of them in silence, and a platform makes the bot wait."""
+    for number in range(3):
+        note = "The model is overloaded.\n[7]" if number else None
+        failed = {"state": "failed", "finished_at": database_now(), "note": note}
+        connection.execute(update(turns).where(turns.c.event_key == f"telegram:1:busy{number}").values(**failed))
+    wait = {"account_key": "telegram:777", "chat": "", "blocked_until": database_now() + 600}
+    connection.execute(insert(rate_limits).values(**wait))
+
+
+async def test_small_screen_shows_failures_with_reasons_waits_quotas_and_pauses_of_a_busy_bot(
+    store: UnreliableStore,
+) -> None:
+    settings = Settings()
+    for number in range(33):
+        await accept(store, f"busy{number}", conversation=f"busy{number}")
+    failure = ModelError("The service is down", ModelFailure.UNAVAILABLE)
+    await store.write(save_pause, service_name(settings.base_url), key_id_of(""), "some/model", failure, 600)
+    await store.write(fail_and_wait)
+    top = LiveTop(store)
+    lines = await top.lines()
+    await top.close()
+    assert len(lines) <= 24
+    titles = ["failed in the last hour", "platforms that", "paused models", "open turns"]
+    positions = [next(n for n, line in enumerate(lines) if line.startswith(title)) for title in titles]
+    assert positions == sorted(positions)
+    assert sum("The model is overloaded." in line for line in lines[: positions[1]]) == 2
+    assert sum("see the log" in line for line in lines[: positions[1]]) >= 1
+    assert sum("telegram:777" in line for line in lines) == 1
+    assert sum("some/model" in line for line in lines) == 1
+    shown_turns = [line for line in lines[positions[3] + 2 :] if line and not line.startswith("…")]
+    (more,) = (int(line.split()[1]) for line in lines[positions[3] :] if line.startswith("…"))
+    open_turns = sum(int(part.split()[0]) for part in lines[1].removeprefix("now").split(","))
+    assert len(shown_turns) + more == open_turns > 30
+
+
+async def test_view_stays_while_the_database_does_not_answer(store: UnreliableStore) -> None:
+    top = LiveTop(store)
+    before = await top.lines()
+    store.is_down = True
+    assert (await top.next_lines())[0] == "The database does not answer. This view is 2 s old."
+    during = await top.next_lines()
+    assert during[0] == "The database does not answer. This view is 4 s old."
+    assert during[2] == before[1], "the counts"
+    store.is_down = False
+    assert (await top.next_lines())[1] == before[1]
+    await top.close()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lines", "shares"),
+    [
+        ([2, 9, 3], 20, [2, 9, 3]),
+        ([20, 2, 20], 12, [5, 2, 5]),
+        ([20, 1, 20], 12, [6, 1, 5]),
+        ([20, 20], 1, [1, 1]),
+        ([], 5, []),
+    ],
+)
+def test_lines_are_shared_and_small_tables_are_whole(sizes: list[int], lines: int, shares: list[int]) -> None:
+    assert share_lines(sizes, lines) == shares
