@@ -161,7 +161,7 @@ def _translate_message(message: Message, me: User, commands: Collection[str], ke
         command=content.command or "",
         quotes=translate_quotes(message, me),
         attachments=attachments or replied_files(message),
-        batch=_batch(message, content) if content.command is None else None,
+        batch=_batch(message, content),
     )
 
 
@@ -234,12 +234,13 @@ def _join(*texts: str) -> str:
 
 
 def _batch(message: Message, content: "_MessageText") -> Batch | None:
-    """The batch of an album, or of a text that the client had to split. In a group, the other parts of
-    such a text are not addressed to the bot.
+    """The batch of an album, or of a text that the client had to split; a command has no further texts. In a group, the
+    other parts of such a text are not addressed to the bot.
     """
     if message.media_group_id is not None:
         return Batch(message.media_group_id)
-    return Batch() if _is_private(message.chat) and content.length_units >= MIN_SPLIT_UNITS else None
+    may_be_split = _is_private(message.chat) and content.command is None and content.length_units >= MIN_SPLIT_UNITS
+    return Batch() if may_be_split else None
 
 
 def _translate_migration(message: Message, me: User, key: str) -> Incoming | None:

@@ -107,6 +107,16 @@ async def test_album_is_one_question(seeing: Harness) -> None:
     assert len(seeing.model.requests) == 1
 
 
+@pytest.mark.parametrize("command", ["/ask", "/new"])
+async def test_album_with_a_command_is_one_question(seeing: Harness, command: str) -> None:
+    ann, chat = await telegram_chat(seeing)
+    photos = [make_image(100 + number, 100, "JPEG") for number in range(3)]
+    await seeing.telegram.send_album(ann, chat, photos, caption=f"{command} Compare them.")
+    expected = "I see 3 pictures: image/jpeg 100x100, image/jpeg 101x100, image/jpeg 102x100."
+    await wait_for_telegram(seeing, chat, expected)
+    assert len(seeing.model.requests) == 1
+
+
 async def test_number_of_pictures_is_limited(tmp_path: Path) -> None:
     async with running_harness(tmp_path) as harness:
         harness.model.add_model(VISION_MODEL)
