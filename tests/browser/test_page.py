@@ -62,7 +62,7 @@ class Sandbox:
         ]
         log.add("discord.commands", "commands", commands=slash_commands)
         table = [[{**cell, "text": "Name", "is_header": True}], [{**cell, "text": "Earth"}]]
-        code = {"type": "preformatted", "text": "x = 1", "language": "python"}
+        code = {"type": "pre", "text": "x = 1", "language": "python"}
         formula = {"type": "mathematical_expression", "expression": "x^2"}
         details = {"type": "details", "summary": "More", "blocks": [{"type": "paragraph", "text": "inside"}]}
         blocks = [
