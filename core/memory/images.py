@@ -86,7 +86,7 @@ def prepare(content: bytes, max_side: int) -> ImageRead:
 def _register_heif() -> tuple[str, ...]:
     """The name of the format, if the library is there."""
     try:
-        from pillow_heif import register_heif_opener
+        from pi_heif import register_heif_opener
     except ImportError:  # where there is no wheel for it
         return ()
     register_heif_opener()

@@ -61,7 +61,7 @@ def test_every_format_becomes_small_jpeg(file_format: str) -> None:
 
 def test_photo_of_a_phone_is_opened() -> None:
     """HEIC, where the library for it is installed."""
-    pytest.importorskip("pillow_heif")
+    pytest.importorskip("pi_heif")
     assert is_image(HEIC)
     image = decode(prepare(HEIC, 300))
     red, green, blue = image.getpixel((30, 20))  # type: ignore[misc]
