@@ -5,6 +5,7 @@ body of one transaction. `Turn.owner` identifies a process, and `Turn.attempt` o
 than the current owner raises `LostLeaseError` and changes nothing.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -114,6 +115,17 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
         .limit(1)
     )
     return None if turn_id is None else get_turn(connection, turn_id)
+
+
+def last_answering_model(connection: Connection, turn: Turn, models: Collection[str]) -> str | None:
+    """Which of `models` was the last to answer in the conversation before `turn`; None if none was."""
+    model: str | None = connection.scalar(
+        select(turns.c.model)
+        .where(turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq, turns.c.model.in_(models))
+        .order_by(turns.c.seq.desc())
+        .limit(1)
+    )
+    return model
 
 
 def find_shown_press(

@@ -24,7 +24,7 @@ from core.store.answers import store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.turns import TurnState
+from core.store.turns import Turn, TurnState, last_answering_model
 from core.texts import answers as texts
 from core.texts import images as image_texts
 from core.texts import speech as speech_texts
@@ -76,7 +76,7 @@ class QuestionHandler:
         if prompt is None:
             return
         notes = list(prompt.notes)
-        preferences = await self._replace_retired_model(preferences, notes)
+        preferences = await self._replace_retired_model(turn, preferences, notes)
         if prompt.model:
             preferences = with_model(preferences, prompt.model)
         if prompt.is_compared:
@@ -308,14 +308,21 @@ class QuestionHandler:
 
     # The model
 
-    async def _replace_retired_model(self, preferences: Preferences, notes: list[str]) -> Preferences:
-        """If the chosen model is no longer offered, choose its successor and add a note about it."""
+    async def _replace_retired_model(self, turn: Turn, preferences: Preferences, notes: list[str]) -> Preferences:
+        """If the model is no longer offered, let its successor answer, and add a note about it, once."""
         models = self._services.models
         available = with_available_model(preferences, models)
         model = available.values[PreferenceName.MODEL]
-        if model.unavailable_model and model.scope is not None:
+        if not model.unavailable_model:
+            return available
+        if model.scope is not None:
             choice = Preference(model.value, model.set_by, model.set_by_key)
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
+            is_news = True
+        else:  # the operator's default: the first answer of the successor in this conversation says so
+            both = (model.unavailable_model, model.value)
+            is_news = await self._store.read(last_answering_model, turn, both) == model.unavailable_model
+        if is_news:
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available
 

@@ -122,6 +122,28 @@ async def test_no_silent_failover_after_shown_text(harness: Harness) -> None:
     assert contents[-2].startswith("begun begun")
 
 
+async def test_removed_default_model_is_replaced_with_one_notice_per_conversation(harness: Harness) -> None:
+    telegram, model = harness.telegram, harness.model
+    people = [telegram.create_user(name) for name in ("Ann", "Bob", "Eve")]
+    chats = [telegram.open_private_chat(person) for person in people]
+
+    async def ask(number: int, text: str) -> str:
+        await telegram.send_message(people[number], chats[number], f"repeat: {text}")
+        await telegram.wait_for(lambda: last_text(harness, chats[number]).startswith(text))
+        return last_text(harness, chats[number])
+
+    for number in (0, 1):
+        await ask(number, "one")
+    model.models.pop(LLAMA)
+    assert "Llama-3.3-70B-Instruct is no longer available. Answered by" in await ask(0, "two")
+    notice = "Llama-3.3-70B-Instruct is no longer available."
+    assert notice not in await ask(0, "three")
+    assert f"{notice} " in (told := await ask(1, "two"))
+    assert "answers here from now on" in told
+    assert notice not in await ask(1, "three")
+    assert notice not in await ask(2, "one"), "a new conversation has known no other model"
+
+
 async def test_removed_model_is_replaced_with_one_notice(harness: Harness) -> None:
     telegram, model = harness.telegram, harness.model
     ann = telegram.create_user("Ann")
