@@ -19,7 +19,7 @@ from core.commands.declarations import COMMANDS, Command, closest_command, find_
 from core.commands.key import key_reply
 from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
-from core.commands.models import model_reply, models_reply, suggested_models
+from core.commands.models import linked_models_reply, model_reply, models_reply
 from core.commands.pairing_code import is_pairing_code
 from core.commands.privacy import privacy_reply
 from core.commands.request import CommandRequest, Reply
@@ -51,7 +51,7 @@ async def run_command(request: CommandRequest) -> Reply | None:
 async def start_reply(request: CommandRequest) -> Reply:
     """`/start`, with a pairing code (`AccessControl.pair`), or with what a link to the bot contains."""
     services, sender, is_private = request.services, request.incoming.sender, request.incoming.place.is_private
-    suggested = suggested_models(services.models, request.argument)
+    linked = linked_models_reply(services.models, request.argument)
     is_new_operator = is_pairing_code(request.argument) and await services.store.read(
         is_operator, sender.platform, sender.user
     )
@@ -62,8 +62,10 @@ async def start_reply(request: CommandRequest) -> Reply:
         is_new_operator=is_new_operator,
         receives_mentions=await request.receives_mentions(),
     )
-    if suggested:
-        return Reply(f"{text}\n\n{texts.model_suggested()}", menu=suggested)
+    if linked is not None:
+        text = f"{text}\n\n{linked.text}"
+    if linked is not None and linked.menu:
+        return Reply(text, menu=linked.menu)
     return Reply(text, _example_buttons(is_private=is_private))
 
 

@@ -23,6 +23,7 @@ from core.texts import models as texts
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
 LINK_PREFIX = "model_"
+LINK_PATTERN = re.compile(rf"{LINK_PREFIX}[\w-]+")
 MAX_LINKED_MODELS = 5
 MAX_AUTOCOMPLETE_CHOICES = 25
 MAX_AUTOCOMPLETE_CHARS = 100
@@ -117,17 +118,24 @@ async def choose_model(request: CommandRequest, model: Model, scope: Scope, *, e
     return announce(request, Reply(text, edits_message=edits_message), scope)
 
 
-def suggested_models(registry: ModelRegistry, payload: str) -> tuple[MenuItem, ...]:
-    """The models that a link to the bot names, `model_llama-3-3`; none if it names none, or too many.
+def linked_models_reply(registry: ModelRegistry, payload: str) -> Reply | None:
+    """The models that a link to the bot names, `model_llama-3-3`; None if it names none.
 
     Links contain letters, digits, `_` and `-` only. Nothing is chosen before the person presses the item.
     """
     name = _letters_and_digits(payload.removeprefix(LINK_PREFIX))
-    if not payload.startswith(LINK_PREFIX) or not name:
-        return ()
+    if not LINK_PATTERN.fullmatch(payload) or not name:
+        return None
     matches = [model for model in registry.chat_models() if name in _letters_and_digits(model.id)]
-    items = [MenuItem(model.name, choice_action(model), ", ".join(texts.model_features(model))) for model in matches]
-    return tuple(items) if len(items) <= MAX_LINKED_MODELS else ()
+    if not matches:
+        return Reply(gettext(texts.LINKED_MODEL_MISSING))
+    # Those of which the link names the largest part of the ID.
+    best = sorted(matches, key=lambda model: len(model.name))[:MAX_LINKED_MODELS]
+    menu = tuple(MenuItem(model.name, choice_action(model), ", ".join(texts.model_features(model))) for model in best)
+    if len(matches) == len(best):
+        return Reply(gettext(texts.MODEL_LINKED), menu=menu)
+    search = " ".join(re.findall(r"[^\W_]+", payload.removeprefix(LINK_PREFIX)))
+    return Reply(texts.many_models_linked(search), menu=menu)
 
 
 def _letters_and_digits(text: str) -> str:

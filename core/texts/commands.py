@@ -54,10 +54,6 @@ def example_questions() -> list[str]:
     return [gettext(question) for question in EXAMPLE_QUESTIONS]
 
 
-def model_suggested() -> str:
-    return gettext("The link that brought you here suggests a model. Press its button to use it in this chat.")
-
-
 def added_greeting(model: str, *, receives_mentions: bool) -> str:
     """For everybody in a group or on a server to which the bot was added."""
     hello = gettext("Hello! Ask me anything, and **{model}** will answer.").format(model=markdown_name(model))

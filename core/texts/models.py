@@ -23,6 +23,10 @@ MODEL_RETIRED = gettext_noop("This model is no longer available. See /model for 
 COMPARISON_USAGE = gettext_noop(
     "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
 )
+MODEL_LINKED = gettext_noop("The link that brought you here suggests a model. Press its button to use it in this chat.")
+LINKED_MODEL_MISSING = gettext_noop(
+    "The link that brought you here suggests a model that is not offered here. See /models for the others."
+)
 CHOOSE_BUTTON = gettext_noop("Choose")
 OTHER_MODELS = gettext_noop("Other models")
 QUOTA_BAR_CHARS = 5
@@ -104,6 +108,14 @@ def several_models(query: str, candidates: Iterable[Model]) -> str:
     return gettext("Several models match {query}: {names}. Type more of the name.").format(
         query=quote(query), names=names
     )
+
+
+def many_models_linked(search: str) -> str:
+    """Above a menu of the best matches of a link."""
+    return gettext(
+        "The link that brought you here fits several models. Press a button to use one in this chat, or see all of "
+        "them with `/models {search}`."
+    ).format(search=search)
 
 
 def same_model(model: Model) -> str:

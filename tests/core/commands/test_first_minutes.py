@@ -66,13 +66,28 @@ async def test_link_suggests_a_model_and_a_press_chooses_it(tmp_path: Path, mode
         assert model.requests[-1].body["model"] == "microsoft/phi-4"
 
 
-@pytest.mark.parametrize(
-    "payload", ["model_", "model_a", "model_nothing", "promo_17", "model_phi-4 extra words", "x" * 64]
-)
+async def test_link_that_fits_many_models_offers_the_best_matches(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
+        assert isinstance(chat, ButtonAdapter)
+        text = await chat.ask("/start model_a")
+        assert "fits several models" in text
+        assert "/models a" in text
+        assert len(chat.menu) == 5
+        assert "Llama" in await chat.ask("/models a")
+
+
+async def test_link_to_a_model_that_is_not_offered_says_so(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
+        assert isinstance(chat, ButtonAdapter)
+        assert "suggests a model that is not offered here. See /models" in await chat.ask("/start model_nothing")
+        assert (len(chat.menu), len(chat.buttons)) == (0, len(EXAMPLE_QUESTIONS))
+
+
+@pytest.mark.parametrize("payload", ["model_", "promo_17", "model_phi-4 extra words", "x" * 64])
 async def test_other_links_only_greet(tmp_path: Path, model: ModelStandIn, payload: str) -> None:
     async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
         assert isinstance(chat, ButtonAdapter)
-        assert "suggests" not in await chat.ask(f"/start {payload}")
+        assert "The link" not in await chat.ask(f"/start {payload}")
         assert chat.menu == ()
 
 
