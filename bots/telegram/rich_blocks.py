@@ -51,7 +51,6 @@ MAX_DEPTH = 16
 MAX_BLOCK_DEPTH = 13
 """Blocks nested deeper become text. The rest of `MAX_DEPTH` is for formatting inside a paragraph."""
 DEFAULT_SUMMARY = "Details"
-CHECKBOXES = {None: "", True: "☑ ", False: "☐ "}
 TEXT_TYPES = {
     Strong: "bold",
     Emphasis: "italic",
@@ -91,26 +90,40 @@ def write_block(block: Block) -> WrittenBlock:
     return WrittenBlock(encoded, to_plain_text(Document((block,))) if objects else "", writer.units, writer.count)
 
 
-def write_item(item: ListItem, number: int | None) -> WrittenBlock:
-    """An item of a list at the top level. `number`: None in a bullet list."""
+def write_item(item: ListItem, number: int | None, *, is_paragraph: bool) -> WrittenBlock:
+    """A list item at the top level. `number`: None in a bullet list; `is_paragraph`: see `shows_as_paragraphs`."""
     writer = _BlockWriter()
-    objects = writer.numbered_item(item, number, 1) if number is not None else writer.bullet_item(item, 1)
+    objects = writer.numbered_paragraph(item, number or 0, 1) if is_paragraph else writer.list_item(item, number, 1)
     encoded = b",".join(map(msgspec.json.encode, objects))
     text = to_plain_text(Document((ListBlock((item,), number),)))
     return WrittenBlock(encoded, text, writer.units, writer.count)
 
 
-def join_items(items: Iterable[WrittenBlock], *, is_numbered: bool) -> WrittenBlock:
+def shows_as_paragraphs(block: ListBlock) -> bool:
+    """Whether a list is written as paragraphs that begin with their numbers.
+
+    As the marker of a list, the number would be missing in what people copy. But what belongs to an item, such as code
+    or another list, is indented only in a list, and only that has checkboxes.
+    """
+    return block.start is not None and not any(map(_has_structure, block.items))
+
+
+def _has_structure(item: ListItem) -> bool:
+    is_one_paragraph = len(item.children) <= 1 and all(isinstance(child, Paragraph) for child in item.children)
+    return item.checked is not None or not is_one_paragraph
+
+
+def join_items(items: Iterable[WrittenBlock], *, is_paragraphs: bool) -> WrittenBlock:
     """The list of these items."""
     shown = [item for item in items if item.encoded]
     if not shown:
         return WrittenBlock(b"", "", 0, 0)
     encoded = b",".join(item.encoded for item in shown)
     return WrittenBlock(
-        encoded if is_numbered else b'{"type":"list","items":[' + encoded + b"]}",
+        encoded if is_paragraphs else b'{"type":"list","items":[' + encoded + b"]}",
         "\n".join(item.text for item in shown),
         sum(item.units for item in shown),
-        (not is_numbered) + sum(item.count for item in shown),
+        (not is_paragraphs) + sum(item.count for item in shown),
     )
 
 
@@ -238,31 +251,35 @@ class _BlockWriter:
         for index, item in enumerate(block.items):
             if item.is_continuation:  # its marker is in the previous message
                 yield from self.blocks(item.children, depth)
-            elif block.start is None:
-                written += self.bullet_item(item, depth)
+                continue
+            number = None if block.start is None else block.start + index
+            if shows_as_paragraphs(block):
+                yield from self.numbered_paragraph(item, number or 0, depth)
             else:
-                yield from self.numbered_item(item, block.start + index, depth)
+                written += self.list_item(item, number, depth)
         if written:
             yield self._object("list", items=written)
 
-    def bullet_item(self, item: ListItem, depth: int) -> list[RichObject]:
+    def list_item(self, item: ListItem, number: int | None, depth: int) -> list[RichObject]:
         """Empty for an item that shows nothing, such as one that has just begun."""
         blocks = self.blocks(item.children, depth + 2)
         if not blocks:
             return []
         self.count += 1
         written: RichObject = {"blocks": blocks}
+        if number is not None:
+            written["value"] = number
+            self._count(f"{number}. ")
         if item.checked is not None:
             written["has_checkbox"] = True
             if item.checked:
                 written["is_checked"] = True
         return [written]
 
-    def numbered_item(self, item: ListItem, number: int, depth: int) -> list[RichObject]:
-        """Blocks that begin with the number. As the marker of a list it would be missing in what people copy."""
+    def numbered_paragraph(self, item: ListItem, number: int, depth: int) -> list[RichObject]:
         blocks = self.blocks(item.children, depth)
         if blocks:
-            marker = self._count(f"{number}. {CHECKBOXES[item.checked]}")
+            marker = self._count(f"{number}. ")
             if blocks[0]["type"] != "paragraph":
                 blocks.insert(0, self._object("paragraph", text=marker.rstrip()))
             else:

@@ -10,6 +10,7 @@ preview that grows from one to the other stays one message, and every process fi
 import math
 import unicodedata
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,6 +20,7 @@ from bots.telegram.rich_blocks import (
     WrittenBlock,
     join_items,
     needs_rich_blocks,
+    shows_as_paragraphs,
     write_block,
     write_item,
 )
@@ -32,6 +34,10 @@ MAX_BLOCKS = 500
 MAX_CACHED_BLOCKS = 2_000
 MAX_DIRECTION_CHARS = 500
 """How much of a text is searched for the direction in which it is written."""
+
+
+ItemForm: TypeAlias = tuple[int | None, bool]
+"""The item's number, and whether it is a paragraph."""
 
 
 class RichContent(msgspec.Struct, frozen=True):
@@ -52,8 +58,8 @@ class RichDialect:
         self.limit = limit
         self._mode = mode
         self._classic = TelegramDialect(min(limit, MAX_PLAIN_UNITS))
-        self._written: dict[tuple[int, int | None], tuple[Block | ListItem, WrittenBlock]] = {}
-        """By the identity of the block or item, and the item's number: while an answer grows, most of them stay."""
+        self._written: dict[tuple[int, ItemForm | None], tuple[Block | ListItem, WrittenBlock]] = {}
+        """By the identity of the block or item, and the item's form: while an answer grows, most of them stay."""
         self._needs: dict[int, tuple[Block, bool]] = {}
 
     def render(self, document: Document) -> Part:
@@ -117,18 +123,23 @@ class RichDialect:
     def _write_list(self, block: ListBlock) -> WrittenBlock:
         """A growing list gets a new block for each character, but most of its items stay."""
         numbers = (None if block.start is None else block.start + index for index in range(len(block.items)))
-        items = (self._write_item(item, number) for item, number in zip(block.items, numbers, strict=True))
-        return join_items(items, is_numbered=block.start is not None)
+        as_paragraphs = shows_as_paragraphs(block)
+        items = (
+            self._write_item(item, number, is_paragraph=as_paragraphs)
+            for item, number in zip(block.items, numbers, strict=True)
+        )
+        return join_items(items, is_paragraphs=as_paragraphs)
 
-    def _write_item(self, item: ListItem, number: int | None) -> WrittenBlock:
-        known = self._written.get((id(item), number))
+    def _write_item(self, item: ListItem, number: int | None, *, is_paragraph: bool) -> WrittenBlock:
+        form = number, is_paragraph
+        known = self._written.get((id(item), form))
         if known is not None and known[0] is item:
             return known[1]
-        return self._remember(item, number, write_item(item, number))
+        return self._remember(item, form, write_item(item, number, is_paragraph=is_paragraph))
 
-    def _remember(self, source: Block | ListItem, number: int | None, written: WrittenBlock) -> WrittenBlock:
+    def _remember(self, source: Block | ListItem, form: ItemForm | None, written: WrittenBlock) -> WrittenBlock:
         _make_room(self._written)
-        self._written[id(source), number] = source, written
+        self._written[id(source), form] = source, written
         return written
 
 

@@ -78,11 +78,20 @@ def is_rich(part: Part) -> bool:
         (
             "3. a\n   - b\n4. **c**\n5. ```\n   d\n   ```",
             [
-                {"type": "paragraph", "text": "3. a"},
-                {"type": "list", "items": [{"blocks": [{"type": "paragraph", "text": "b"}]}]},
-                {"type": "paragraph", "text": ["4. ", {"type": "bold", "text": "c"}]},
-                {"type": "paragraph", "text": "5."},
-                {"type": "pre", "text": "d"},
+                {
+                    "type": "list",
+                    "items": [
+                        {
+                            "blocks": [
+                                {"type": "paragraph", "text": "a"},
+                                {"type": "list", "items": [{"blocks": [{"type": "paragraph", "text": "b"}]}]},
+                            ],
+                            "value": 3,
+                        },
+                        {"blocks": [{"type": "paragraph", "text": {"type": "bold", "text": "c"}}], "value": 4},
+                        {"blocks": [{"type": "pre", "text": "d"}], "value": 5},
+                    ],
+                }
             ],
         ),
         (
@@ -111,6 +120,30 @@ def is_rich(part: Part) -> bool:
                         ],
                     ],
                     "is_bordered": True,
+                }
+            ],
+        ),
+        (
+            "2. a\n3. **b**",
+            [
+                {"type": "paragraph", "text": "2. a"},
+                {"type": "paragraph", "text": ["3. ", {"type": "bold", "text": "b"}]},
+            ],
+        ),
+        (
+            "1. [x] a\n2. [ ] b",
+            [
+                {
+                    "type": "list",
+                    "items": [
+                        {
+                            "blocks": [{"type": "paragraph", "text": "a"}],
+                            "value": 1,
+                            "has_checkbox": True,
+                            "is_checked": True,
+                        },
+                        {"blocks": [{"type": "paragraph", "text": "b"}], "value": 2, "has_checkbox": True},
+                    ],
                 }
             ],
         ),

@@ -117,7 +117,7 @@ function drawList(block, context, depth) {
       h(
         "span",
         { class: "marker", "aria-hidden": item.has_checkbox ? "true" : null },
-        item.has_checkbox ? "" : item.label,
+        item.has_checkbox && item.value === undefined ? "" : item.label,
       ),
       item.has_checkbox && drawCheckbox(item),
       h("div", { class: "item-content" }, drawBlocks(item.blocks, context, depth + 1)),
