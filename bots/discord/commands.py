@@ -12,6 +12,7 @@ import structlog
 
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient
+from bots.discord.option_names import CHOICE_NAMES, MAX_OPTION_NAME_CHARS, OPTION_NAMES, to_option_name
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.commands.declarations import Argument, Command
@@ -22,6 +23,7 @@ from core.port import StateStore
 MAX_OPTION_CHARS = 6000
 MAX_DESCRIPTION_CHARS = 100
 MAX_MESSAGE_COMMAND_CHARS = 32
+MAX_CHOICE_CHARS = 100
 ALL_CONTEXTS = [0, 1, 2]
 """Servers, direct messages with the bot, other private channels."""
 ALL_INTEGRATION_TYPES = [0, 1]
@@ -70,8 +72,8 @@ class FocusedArgument:
 def commands_payload(commands: Sequence[Command], translations: Translations) -> list[dict[str, object]]:
     """The body of `PUT /applications/{id}/commands`.
 
-    Names are English in all languages, as in the bot's messages, which say "/model". Those of context menus are
-    shown in the language of the client.
+    The names of slash commands are English in all languages, as in the bot's messages, which say "/model". All other
+    names are shown in the language of the client.
     """
     slash_commands: list[dict[str, object]] = [
         {
@@ -133,7 +135,7 @@ def _read_translations(commands: Sequence[Command]) -> Translations:
     return read_translations(
         {command.description for command in commands}
         | {argument.description for argument in arguments}
-        | {*MESSAGE_COMMANDS, *PRIVATE_DESCRIPTIONS.values()}
+        | {*MESSAGE_COMMANDS, *OPTION_NAMES, *CHOICE_NAMES, *PRIVATE_DESCRIPTIONS.values()}
     )
 
 
@@ -155,7 +157,7 @@ def _option(argument: Argument, translations: Translations) -> dict[str, object]
     types = discord.AppCommandOptionType
     option: dict[str, object] = {
         "type": (types.attachment if argument.is_file else types.string).value,
-        "name": argument.name,
+        **_option_name(argument.name, translations),
         **_description(argument.description, translations),
         "required": argument.is_required,
     }
@@ -164,7 +166,8 @@ def _option(argument: Argument, translations: Translations) -> dict[str, object]
     if argument.choices:
         labels = argument.choice_labels or argument.choices
         option["choices"] = [
-            {"name": label, "value": choice} for label, choice in zip(labels, argument.choices, strict=True)
+            {"name": label, "value": choice, "name_localizations": _choice_names(label, translations)}
+            for label, choice in zip(labels, argument.choices, strict=True)
         ]
         return option
     option["max_length"] = MAX_OPTION_CHARS
@@ -177,7 +180,22 @@ def _private_options(command: Command, translations: Translations) -> list[dict[
     if command.name not in PRIVATE_DESCRIPTIONS:
         return []
     description = _description(PRIVATE_DESCRIPTIONS[command.name], translations)
-    return [{"type": discord.AppCommandOptionType.boolean.value, "name": PRIVATE_OPTION, **description}]
+    return [
+        {
+            "type": discord.AppCommandOptionType.boolean.value,
+            **_option_name(PRIVATE_OPTION, translations),
+            **description,
+        }
+    ]
+
+
+def _option_name(name: str, translations: Translations) -> dict[str, object]:
+    names = _localizations(name, MAX_OPTION_NAME_CHARS, translations)
+    return {"name": name, "name_localizations": {locale: to_option_name(text) for locale, text in names.items()}}
+
+
+def _choice_names(label: str, translations: Translations) -> dict[str, str]:
+    return _localizations(label, MAX_CHOICE_CHARS, translations) if label in CHOICE_NAMES else {}
 
 
 class CommandSync:

@@ -20,6 +20,7 @@ from babel.messages.extract import extract
 
 import core.texts
 from bots.discord.commands import MAX_MESSAGE_COMMAND_CHARS, MESSAGE_COMMANDS
+from bots.discord.option_names import MAX_OPTION_NAME_CHARS, OPTION_NAMES, to_option_name
 from core.commands.declarations import COMMANDS
 from core.i18n.translation import CATALOGUES, ENGLISH, LANGUAGES
 
@@ -40,6 +41,9 @@ MAX_BUTTON_CHARS = 20
 """Three buttons have to fit a row on a phone."""
 MAX_DESCRIPTION_CHARS = 100
 """Of a command or an argument on Discord."""
+
+OPTION_NAME = re.compile(rf"[-_\w]{{1,{MAX_OPTION_NAME_CHARS}}}")
+"""What Discord accepts as the name of an option, in lower case."""
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 CODE = re.compile(r"`[^`]*`")
@@ -122,6 +126,8 @@ def find_defects(language: str) -> Iterator[Problem]:
                 yield Problem(language, english, f"Markdown or commands differ in {translation!r}")
             if translation.strip() != translation and english.strip() == english:
                 yield Problem(language, english, f"space around {translation!r}")
+            if english in OPTION_NAMES and not OPTION_NAME.fullmatch(to_option_name(translation)):
+                yield Problem(language, english, f"Discord does not accept {translation!r} as the name of an option")
             if len(translation) > limits.get(english, len(translation)):
                 yield Problem(language, english, f"{len(translation)} characters, of at most {limits[english]}")
 
