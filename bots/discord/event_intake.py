@@ -178,9 +178,7 @@ def _question_message(incoming: Incoming, token: InteractionToken) -> Json | Non
     question = (text if is_question else f"/{incoming.command} {text}").strip()
     link = _message_link(incoming)
     max_chars = MAX_MESSAGE_CHARS - len(link)
-    quote = _quote(question)
-    if len(quote) > max_chars:
-        quote = _quote(question[: max_chars // 3] + "…")  # a line break takes three characters
+    quote = quote_text(question, max_chars)
     return message_payload(f"{quote}{link}", flags=SUPPRESS_EMBEDS_FLAG)
 
 
@@ -191,6 +189,13 @@ def _message_link(incoming: Incoming) -> str:
         return ""
     place = incoming.place
     return f"\n-# https://discord.com/channels/{place.server or '@me'}/{channel_id(place)}/{message_id}"
+
+
+def quote_text(text: str, max_chars: int) -> str:
+    """The text as a quote, as it was typed. Too long ones are cut."""
+    quote = _quote(text)
+    # A line break takes three characters.
+    return quote if len(quote) <= max_chars else _quote(text[: max_chars // 3] + "…")
 
 
 def _quote(text: str) -> str:

@@ -1,12 +1,15 @@
 """Opens forms over the chat, and turns what people enter into their commands."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE
-from bots.discord.event_intake import EventIntake, translate_refusal
+from bots.discord.event_intake import EventIntake, quote_text, translate_refusal
+from bots.discord.http_client import Json
 from bots.discord.interaction_responder import InteractionToken
 from bots.discord.modals import (
     ASK_MODAL,
@@ -18,7 +21,13 @@ from bots.discord.modals import (
     modal_payload,
     read_submission,
 )
-from bots.discord.translate import Interaction, translate_form_press, translate_message_command, translate_submission
+from bots.discord.translate import (
+    Interaction,
+    translate_form_press,
+    translate_message_command,
+    translate_submission,
+    with_quoted_message,
+)
 from core.bounded_dict import BoundedDict
 from core.buttons import ButtonAction, ButtonPress, encode_action
 from core.commands.declarations import RESET
@@ -36,6 +45,8 @@ ReadQuestion = Callable[[Incoming], Awaitable[str | None]]
 """The question that a press asks to edit; None if its sender may not. Raises `StoreError`."""
 
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
+MAX_RETURNED_CHARS = 1800
+"""Of what the person wrote about a message that is gone."""
 FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
 MAX_OPEN_FORMS = 1000
 
@@ -47,8 +58,8 @@ class Forms:
     read_instructions: ReadInstructions
     read_question: ReadQuestion
     _questions_about_messages: BoundedDict[str, Incoming] = field(default_factory=lambda: BoundedDict(MAX_OPEN_FORMS))
-    """By interaction: the messages about which somebody is writing a question in a form. The form cannot contain them,
-    and the bot may not be able to read them later."""
+    """By interaction: the messages about which somebody is writing a question in a form. The form names the message,
+    but the bot may not be able to read it later."""
 
     async def handle_submission(self, interaction: Interaction) -> None:
         submission = read_submission(interaction.data or {})
@@ -66,10 +77,11 @@ class Forms:
             await self.intake.store_interaction(incoming)
             return
         self._questions_about_messages[str(interaction.id)] = incoming
+        data: Mapping[str, Any] = interaction.data or {}
         with speaking(await load_catalogue(match_language(incoming.language))):
             modal = Modal(
                 ASK_MODAL,
-                str(interaction.id),
+                f"{interaction.id}:{data.get('target_id', '')}",
                 title=gettext(ASK_ABOUT_MESSAGE),
                 label=gettext("Your question"),
                 placeholder=gettext("Leave empty, and I'll answer the message itself."),
@@ -78,13 +90,30 @@ class Forms:
 
     async def _ask_about_message(self, interaction: Interaction, submission: ModalSubmission) -> None:
         incoming = translate_submission(interaction, self.account, "ask", submission.text)
-        about = self._questions_about_messages.get(submission.argument)
+        opened_by, _, message_id = submission.argument.partition(":")
+        about = self._questions_about_messages.get(opened_by)
         if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
             incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
         elif await self.intake.may_use(incoming):
-            await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT)
-            return
+            message = await self._read_message(interaction, message_id)
+            if message is None:
+                await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT, returned_text=submission.text)
+                return
+            incoming = with_quoted_message(incoming, interaction, message)
         await self.intake.store_interaction(incoming)
+
+    async def _read_message(self, interaction: Interaction, message_id: str) -> Json | None:
+        """A message of the channel in which the form was sent; None if the bot or the person may not read it."""
+        may_read = interaction.guild_id is None or interaction.permissions.read_message_history
+        if not (may_read and message_id.isdecimal() and message_id.isascii()):
+            return None
+        path = f"/channels/{interaction.channel_id}/messages/{message_id}"
+        try:
+            async with asyncio.timeout(self.intake.timings.max_acknowledge_delay):
+                return await self.intake.responder.http.call("GET", path)
+        except (DeliveryError, TimeoutError) as error:
+            log.info("discord.message_not_read", failure=getattr(error, "failure", "timeout"))
+            return None
 
     async def open_instructions(self, interaction: Interaction, incoming: Incoming) -> None:
         """Show the current instructions. If a form cannot contain them, they are shown as for `/system`."""
@@ -158,7 +187,10 @@ class Forms:
             if error.failure is not DeliveryFailure.GONE:
                 await self._refuse(incoming, FORM_REFUSED_TEXT)
 
-    async def _refuse(self, incoming: Incoming, text: str) -> None:
-        """Answer an interaction that opens no turn; only the person sees it."""
+    async def _refuse(self, incoming: Incoming, text: str, *, returned_text: str = "") -> None:
+        """Answer an interaction that opens no turn; only the person sees it. `returned_text`: what they wrote."""
         token = InteractionToken.decode(incoming.interaction_token or "")
-        await self.intake.refuse(token, await translate_refusal(text, incoming))
+        refusal = await translate_refusal(text, incoming)
+        if returned_text:
+            refusal = f"{refusal}\n{quote_text(returned_text, MAX_RETURNED_CHARS)}"
+        await self.intake.refuse(token, refusal)

@@ -12,7 +12,7 @@ import discord
 from bots.discord.http_client import Json
 
 ASK_MODAL = "parley-ask"
-"""Argument: the interaction of the command, with whose message the question goes."""
+"""Argument: the interaction of the command and the message, `INTERACTION:MESSAGE`, with which the question goes."""
 INSTRUCTIONS_MODAL = "parley-system"
 EDIT_MODAL = "parley-edit"
 """Argument: the turn whose question is edited."""

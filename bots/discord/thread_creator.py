@@ -25,7 +25,10 @@ class ThreadCreator:
         """Returns the thread's ID. `command` is the ID of the interaction. Raises `DeliveryError`."""
         if is_repeated and (existing := await self._find(place, title, command)) is not None:
             return existing
-        body = {"name": title, "type": discord.ChannelType.public_thread.value}
+        channel = await self.http.call("GET", f"/channels/{place.chat}")
+        is_announcement = channel.get("type") == discord.ChannelType.news.value
+        types = discord.ChannelType
+        body = {"name": title, "type": (types.news_thread if is_announcement else types.public_thread).value}
         try:
             thread = await self.http.call("POST", f"/channels/{place.chat}/threads", body, is_idempotent=False)
         except DeliveryError as error:

@@ -113,16 +113,21 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
 
 def translate_message_command(interaction: Interaction, account: str) -> Incoming:
     """A command from the context menu of a message: a question about the message, still without text."""
-    message, me = _target_message(interaction), interaction.client.user
-    quote = None if message is None or me is None else quote_message(message, QuoteKind.REPLY, me.id)
-    return _command(
-        interaction,
-        account,
-        "ask",
-        "",
-        quotes=(quote,) if quote is not None and quote.text else (),
-        attachments=() if message is None else quoted_files(message),
-    )
+    messages: Mapping[str, Any] = (_data(interaction).get("resolved") or {}).get("messages") or {}
+    # Discord sends its text even without the intent for it.
+    message = messages.get(str(_data(interaction).get("target_id")))
+    return with_quoted_message(_command(interaction, account, "ask", ""), interaction, message)
+
+
+def with_quoted_message(question: Incoming, interaction: Interaction, data: Mapping[str, Any] | None) -> Incoming:
+    """A question about a message of the interaction's channel, which is Discord's own JSON."""
+    me = interaction.client.user
+    if data is None or interaction.channel is None or me is None:
+        return question
+    state = interaction._state  # noqa: SLF001 (as the library does for its own commands)
+    message = discord.Message(state=state, channel=interaction.channel, data=data)  # type: ignore[arg-type]
+    quote = quote_message(message, QuoteKind.REPLY, me.id)
+    return replace(question, quotes=(quote,) if quote.text else (), attachments=quoted_files(message))
 
 
 def translate_continue_from(interaction: Interaction, account: str) -> Incoming:
@@ -208,16 +213,6 @@ def channel_id(place: Place) -> str:
 
 def _data(interaction: Interaction) -> Mapping[str, Any]:
     return interaction.data or {}
-
-
-def _target_message(interaction: Interaction) -> discord.Message | None:
-    """The message whose context menu was used. Discord sends its text even without the intent for it."""
-    messages: Mapping[str, Any] = (_data(interaction).get("resolved") or {}).get("messages") or {}
-    data = messages.get(str(_data(interaction).get("target_id")))
-    if data is None or interaction.channel is None:
-        return None
-    state = interaction._state  # noqa: SLF001 (as the library does for its own commands)
-    return discord.Message(state=state, channel=interaction.channel, data=data)  # type: ignore[arg-type]  # Discord's own JSON
 
 
 def _interaction_place(interaction: Interaction, account: str) -> Place:
@@ -321,13 +316,21 @@ def _mentioned_bot_roles(message: discord.Message, bot_id: int) -> frozenset[int
 
 
 def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) -> bool:
-    """Whether the message is a direct message, mentions the bot or replies to it."""
+    """Whether the message is a direct message, mentions the bot, replies to it, or is to nobody in the bot's thread."""
     if message.guild is None and isinstance(message.channel, discord.DMChannel):
         return True
     if roles or any(user.id == bot_id for user in message.mentions):
         return True
     original = replied_message(message)
-    return original is not None and original.author.id == bot_id
+    if original is not None:
+        return original.author.id == bot_id
+    return _is_in_own_thread(message, bot_id) and not message.mentions
+
+
+def _is_in_own_thread(message: discord.Message, bot_id: int) -> bool:
+    """Whether the bot created the thread and receives what people write there, for which it needs the intent."""
+    is_own = isinstance(message.channel, discord.Thread) and message.channel.owner_id == bot_id
+    return is_own and bool(message.content or message.attachments)
 
 
 def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) -> str:

@@ -97,6 +97,43 @@ async def test_repeated_command_creates_the_thread_that_is_missing(harness: Harn
     assert (first.name, second.name) == ("Trip", "Trip")
 
 
+async def test_thread_in_an_announcement_channel(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    channel.is_announcement = True
+    reply = await use_thread(harness, ann, channel, title="Our trip")
+    [thread] = threads_of(harness, channel)
+    assert str(thread.id) in reply
+    assert not spec_violations(harness)
+
+
+async def test_bot_answers_all_in_its_own_thread_if_it_receives_texts(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(discord_message_content=True)
+    ann, channel = create_channel(harness)
+    discord = harness.discord
+    await use_thread(harness, ann, channel, title="Our trip")
+    [thread] = threads_of(harness, channel)
+    bob = discord.create_user("Bob")
+    aside = discord.create_thread(channel, "aside")
+    words = await discord.send_message(bob, thread, f"<@{ann.id}> not for the bot")
+    await discord.send_message(ann, thread, "nor this", reply_to=words)
+    await discord.send_message(ann, aside, "nor that")
+    await discord.send_message(ann, thread, "repeat: without a mention")
+    await discord.wait_for(lambda: "without a mention" in bot_texts(discord.messages(thread)))
+    assert len(harness.model.requests) == 1
+    assert not bot_texts(discord.messages(aside))
+
+
+async def test_without_texts_the_bot_answers_mentions_in_its_own_thread(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    discord = harness.discord
+    await use_thread(harness, ann, channel, title="Our trip")
+    [thread] = threads_of(harness, channel)
+    await discord.send_message(ann, thread, "repeat: without a mention")
+    await ask(harness, ann, thread, "repeat: with a mention", "with a mention")
+    assert len(harness.model.requests) == 1
+
+
 async def test_thread_is_found_after_a_lost_response(harness: Harness) -> None:
     ann, channel = create_channel(harness)
 

@@ -7,6 +7,8 @@ class ChannelType(IntEnum):
     TEXT = 0
     PRIVATE = 1
     GROUP = 3
+    ANNOUNCEMENT = 5
+    ANNOUNCEMENT_THREAD = 10
     PUBLIC_THREAD = 11
     FORUM = 15
 

@@ -10,6 +10,7 @@ from bots.sandbox.discord.backend import Backend
 from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.discord.errors import (
     ApiError,
+    bad_choice,
     invalid_form,
     locked_thread,
     missing_access,
@@ -131,6 +132,8 @@ class Routes:
         check_length(call.body, "name", 1, 100)
         if not channel.bot_has_permission(CREATE_PUBLIC_THREADS):
             raise missing_permissions()
+        if call.body.get("type") != channel.thread_type:
+            raise bad_choice("type", [channel.thread_type.value])
         thread = self._backend.create_thread(channel, call.body["name"], owner=self._backend.bot)
         await self._backend.dispatch_pending()
         return thread.json()

@@ -152,6 +152,8 @@ class Channel:
     """What the channel forbids single people, by user ID."""
     owner: User | None = None
     """Who created this thread; None: the guild's owner."""
+    is_announcement: bool = False
+    """Whether other servers can follow this channel."""
 
     def bot_has_permission(self, permission: int) -> bool:
         """Whether the bot may; in direct messages always, in group chats never."""
@@ -182,8 +184,13 @@ class Channel:
         if self.guild is None:
             return ChannelType.GROUP if self.is_group else ChannelType.PRIVATE
         if self.parent is None:
-            return ChannelType.FORUM if self.tags else ChannelType.TEXT
-        return ChannelType.PUBLIC_THREAD
+            usual = ChannelType.ANNOUNCEMENT if self.is_announcement else ChannelType.TEXT
+            return ChannelType.FORUM if self.tags else usual
+        return self.parent.thread_type
+
+    @property
+    def thread_type(self) -> ChannelType:
+        return ChannelType.ANNOUNCEMENT_THREAD if self.is_announcement else ChannelType.PUBLIC_THREAD
 
     def location_json(self) -> Json:
         """The fields by which events name the channel."""

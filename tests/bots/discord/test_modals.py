@@ -86,15 +86,34 @@ async def test_command_of_a_message_works_where_the_bot_is_not(harness: AdapterH
     assert (await harness.acknowledgement(submitted))["type"] == 5
 
 
-async def test_forgotten_message_is_reported(harness: AdapterHarness) -> None:
+async def test_message_is_read_again_after_a_restart(harness: AdapterHarness) -> None:
     """A form can stay open while the bot starts anew."""
     await harness.start()
-    opened = await open_question_form(harness, await write_as_olga(harness))
+    message = await write_as_olga(harness)
+    opened = await open_question_form(harness, message)
     await harness.acknowledgement(opened)
     await harness.restart()
-    submitted = await harness.discord.submit_modal(opened, "When?")
+    await harness.discord.submit_modal(opened, "When?")
+    incoming = await harness.inbox.next()
+    [quote] = incoming.quotes
+    assert (incoming.text, quote.author, quote.text) == ("When?", "Olga", "The fair is on Friday.")
+    assert quote.message_id == str(message.id)
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_question_about_a_message_that_is_gone_is_returned(harness: AdapterHarness, is_long: bool) -> None:
+    await harness.start()
+    message = await write_as_olga(harness)
+    opened = await open_question_form(harness, message)
+    await harness.acknowledgement(opened)
+    await harness.restart()
+    message.is_deleted = True
+    submitted = await harness.discord.submit_modal(opened, "When?\n" * (600 if is_long else 1))
     response = await harness.acknowledgement(submitted)
-    assert response["data"]["content"].startswith("I no longer have that message.")
+    text = response["data"]["content"]
+    assert text.startswith("I no longer have that message.")
+    assert "\n> When?" in text
+    assert len(text) <= 2000
     assert response["data"]["flags"] & EPHEMERAL
     assert harness.inbox.events.empty()
 

@@ -26,6 +26,8 @@ class FakeHttp:
     async def call(self, method: str, path: str, *_: object, **_options: object) -> dict[str, Any]:
         if method == "GET" and path == "/guilds/10/threads/active":
             return {"threads": list(self._threads)}
+        if method == "GET":
+            return {"type": 0}
         raise DeliveryError("lost", DeliveryFailure.UNKNOWN)
 
 
