@@ -12,6 +12,8 @@ OPTION_NAMES = (
     gettext_noop("code"),
     gettext_noop("command"),
     gettext_noop("file"),
+    gettext_noop("file2"),
+    gettext_noop("file3"),
     gettext_noop("first"),
     gettext_noop("key"),
     gettext_noop("name"),
