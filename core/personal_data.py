@@ -13,6 +13,7 @@ from core.store.grants import Role, roles_by_subject
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.store.personal_keys import get_encrypted_key
+from core.store.process_lock import find_lock_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,16 @@ async def export_subject(store: Store, subject: str) -> bytes:
 async def erase_subject(store: Store, settings: Settings, subject: str) -> SubjectErasure:
     """Erase the person, and the traces of deleted rows in the database's file. Raises `StoreError`.
 
-    The bot removes later what traces remain.
+    While the bot serves from an SQLite file, the bot removes the traces, with its next hourly deletion.
     """
     person = _person(subject)
     is_banned = (await store.read(roles_by_subject)).get(subject) is Role.BANNED
     key_ids = await _key_ids(store, settings, person)
     erased = await store.write_without_limit(erase_person, person, key_ids=key_ids, keeps_access=is_banned)
+    owner = find_lock_owner(store.path) if store.is_embedded else None
+    if owner is not None:
+        # Its writes would fail while this process rewrites a large file.
+        return SubjectErasure(erased.messages, erased.entries, is_banned, f"the bot (PID {owner}) uses the file")
     try:
         await remove_traces(store)
     except StoreError as error:

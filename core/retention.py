@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from core.errors import StoreError
 from core.services import Services
 from core.settings import Settings
-from core.store.erasure import finish_erasures, remove_traces
+from core.store.claims import has_open_turns
+from core.store.erasure import finish_erasures, has_traces, remove_traces
 from core.store.retention import (
     Time,
     delete_access_requests,
@@ -67,8 +68,20 @@ async def _sweep(services: Services) -> None:
     if rows:
         log.info("retention.finished", rows=rows)
     await services.store.write(finish_erasures)
-    if await remove_traces(services.store):
+    if await services.store.read(has_traces):
+        await _wait_until_idle(services)
+        await remove_traces(services.store)
         log.info("retention.compacted")
+
+
+async def _wait_until_idle(services: Services) -> None:
+    """Wait for a moment without open turns, for a limited time: whatever is stored then waits for the whole rewrite."""
+    if not services.store.is_embedded:
+        return
+    timings, clock = services.timings, services.timings.clock
+    deadline = clock.monotonic() + timings.max_compaction_delay
+    while clock.monotonic() < deadline and await services.store.read(has_open_turns):
+        await clock.sleep(timings.claim_interval)
 
 
 def batch_deletions(settings: Settings, now: Time, wall_clock_now: float) -> Iterator[BatchDeletion]:

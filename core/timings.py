@@ -157,6 +157,8 @@ class Timings:
     """Between two searches for rows that have been kept long enough."""
     retention_pause: float = 0.2
     """Between two batches of rows that are deleted."""
+    max_compaction_delay: float = 300.0
+    """How long the rewriting of an SQLite file waits for a moment without open turns."""
     batch_window: float = 1.2
     """How long a question waits for the next message of a batch (a split text, an album)."""
     max_batch: float = 15.0

@@ -162,9 +162,10 @@ SHORTEN_LEASES = (
 )
 
 
-def has_open_turns(connection: Connection, accounts: Sequence[AccountKey]) -> bool:
-    """Whether any turn of these accounts is unfinished, even if it cannot be claimed yet."""
-    return connection.scalar(select(turns.c.id).where(IS_OPEN, _of_accounts(accounts)).limit(1)) is not None
+def has_open_turns(connection: Connection, accounts: Sequence[AccountKey] | None = None) -> bool:
+    """Whether any turn of these accounts, or of all, is unfinished, even if it cannot be claimed yet."""
+    is_included = true() if accounts is None else _of_accounts(accounts)
+    return connection.scalar(select(turns.c.id).where(IS_OPEN, is_included).limit(1)) is not None
 
 
 def shorten_leases(connection: Connection, lease_seconds: float) -> None:

@@ -122,9 +122,8 @@ class Store:
 
         A database server does this by itself. Raises `StoreError`.
         """
-        if self.is_embedded:
-            async with self._transaction("maintenance"):
-                await asyncio.to_thread(_compact, self.path, self._timings.sqlite_busy_timeout)
+        async with self._transaction("maintenance"):
+            await self._connections.compact()
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -235,15 +234,6 @@ def _enable_wal(path: Path) -> bool:
         except sqlite3.OperationalError as error:
             return error.sqlite_errorcode != sqlite3.SQLITE_BUSY
     return True
-
-
-def _compact(path: Path, busy_timeout: float) -> None:
-    with contextlib.closing(sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)) as database:
-        database.execute("VACUUM")
-        # Deleted rows are also in the log of changes.
-        (is_busy, *_) = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if is_busy:
-            raise StoreError("A process, such as a backup, has been reading the database for too long")
 
 
 def _driver_message(error: BaseException) -> str:

@@ -127,6 +127,11 @@ def _lock_conversations(connection: Connection, ids: Sequence[int]) -> None:
     )
 
 
+def has_traces(connection: Connection) -> bool:
+    """Whether the database's file may have traces of erased rows."""
+    return get_value(connection, REWRITE_KEY) is not None
+
+
 async def remove_traces(store: Store) -> bool:
     """Remove the traces of erased rows from the database's file. Returns whether there were any. Raises `StoreError`.
 

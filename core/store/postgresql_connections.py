@@ -72,6 +72,9 @@ class PostgresqlConnections:
         async with self._write_engine.begin() as connection:
             return await connection.run_sync(function)
 
+    async def compact(self) -> None:
+        """Nothing: the server does it by itself."""
+
     async def _run(self, engine: AsyncEngine, function: Callable[[Connection], T]) -> T:
         if self._is_closed:
             raise StoreError("The database is closed")

@@ -9,7 +9,8 @@ Each is isolated by a savepoint, so that one that fails undoes only its own chan
     callers    a and c return, b raises
 
 No caller hears of success before the commit. If the commit fails, all of the group fail. Writes with priority form
-groups of their own, so that they wait for the commit of no other.
+groups of their own, so that they wait for the commit of no other. `compact` rewrites the file between two groups: a
+connection of its own would make the writes fail that wait for it too long.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, NullPool, create_engine
 
+from core.errors import StoreError
 from core.timings import Timings
 
 T = TypeVar("T")
@@ -70,6 +72,8 @@ class _Group:
     transactions: list[_Transaction]
     loop: asyncio.AbstractEventLoop
     on_end: Callable[["_Group"], None]
+    begins: bool = True
+    """Whether it is a transaction; `VACUUM` runs outside of any."""
 
 
 class SqliteConnections:
@@ -81,6 +85,7 @@ class SqliteConnections:
         self._is_writing = False
         self._priority_writes: deque[_Transaction] = deque()
         self._writes: deque[_Transaction] = deque()
+        self._compactions: deque[_Transaction] = deque()
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -107,19 +112,33 @@ class SqliteConnections:
     async def write_without_limit(self, function: Callable[[Connection], T]) -> T:
         return await self.write(function)
 
+    async def compact(self) -> None:
+        """Rewrite the file and empty the log of changes when no write waits; later ones wait. Raises `StoreError`."""
+        loop = asyncio.get_running_loop()
+        compaction = _Transaction(_compact, loop.create_future())
+        self._compactions.append(compaction)
+        if not self._is_writing:
+            self._start_next_group(loop)
+        await compaction.ended  # not `wait`: the process can end meanwhile
+        if compaction.error is not None:
+            raise compaction.error
+
     def _start_next_group(self, loop: asyncio.AbstractEventLoop) -> None:
         group: list[_Transaction] = []
-        for waiting in (self._priority_writes, self._writes):
-            while waiting and len(group) < MAX_GROUP_SIZE:
+        for waiting, max_size in (
+            (self._priority_writes, MAX_GROUP_SIZE),
+            (self._writes, MAX_GROUP_SIZE),
+            (self._compactions, 1),
+        ):
+            while waiting and len(group) < max_size:
                 transaction = waiting.popleft()
                 if not transaction.ended.cancelled():
                     transaction.is_running = True
                     group.append(transaction)
             if group:
+                self._writer.submit(_Group(group, loop, self._end_writes, begins=waiting is not self._compactions))
                 break
         self._is_writing = bool(group)
-        if group:
-            self._writer.submit(_Group(group, loop, self._end_writes))
 
     def _end_writes(self, group: _Group) -> None:
         self._start_next_group(group.loop)
@@ -182,7 +201,10 @@ class _ConnectionThreads:
             return False, None
         try:
             connection = connection or self._open_connection()
-            _run_group(connection, self._begin, group.transactions)
+            if group.begins:
+                _run_group(connection, self._begin, group.transactions)
+            else:
+                _run_function(group.transactions[0], connection)
         except BaseException as error:  # noqa: BLE001 (the callers raise it)
             for transaction in group.transactions:
                 transaction.error = transaction.error or error
@@ -238,6 +260,15 @@ def _run_group(connection: Connection, begin: str, transactions: list[_Transacti
                 driver.execute("ROLLBACK TO member")
             driver.execute("RELEASE member")
     driver.execute("COMMIT")
+
+
+def _compact(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    driver.execute("VACUUM")
+    # Deleted rows are also in the log of changes.
+    (is_busy, *_) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise StoreError("A process, such as a backup, has been reading the database for too long")
 
 
 def _run_function(transaction: _Transaction, connection: Connection) -> None:

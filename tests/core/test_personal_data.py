@@ -44,6 +44,21 @@ async def test_traces_that_a_reader_keeps_are_removed_later(tmp_path: Path) -> N
     await store.close()
 
 
+async def test_serving_process_rewrites_the_file_itself(tmp_path: Path) -> None:
+    """Its writes would fail while another process rewrites a large file."""
+    url = sqlite_url(tmp_path)
+    serving, store = Store(url), Store(url)
+    await store_secret(store)
+    async with serving.exclusive():
+        erased = await erase_subject(store, Settings(), "telegram:person:5")
+        assert erased.messages == 2
+        assert "uses the file" in erased.remaining_traces
+        assert await remove_traces(serving)
+    assert b"heron-4711" not in await asyncio.to_thread(files, tmp_path)
+    await serving.close()
+    await store.close()
+
+
 async def test_traces_are_removed_after_a_process_that_ended_too_early(tmp_path: Path) -> None:
     store = Store(sqlite_url(tmp_path))
     await store_secret(store)

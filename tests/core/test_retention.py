@@ -19,6 +19,8 @@ from core.store.answer_parts import PartState, SentPart, save_part
 from core.store.answers import store_answer
 from core.store.claims import claim_turns
 from core.store.database import Store
+from core.store.erasure import erase_person, has_traces
+from core.store.people import Person
 from core.store.schema import conversations, daily_usage, memory_entries, messages, metadata, summaries, turns
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState, finish_turn
@@ -198,6 +200,32 @@ async def test_one_process_at_a_time_deletes(tmp_path: Path, model: ModelStandIn
         for task in (first_task, second_task):
             task.cancel()
         await asyncio.wait([first_task, second_task])
+
+
+@pytest.mark.parametrize("is_finished", [True, False], ids=["finished", "endless"])
+async def test_file_is_rewritten_when_no_turn_is_open(tmp_path: Path, model: ModelStandIn, is_finished: bool) -> None:
+    """Whatever is stored waits meanwhile. A turn that never ends delays it for a limited time."""
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    clock = FakeClock(EPOCH)
+    timings = Timings(clock=clock)
+    async with open_services(settings, timings=timings) as services:
+        store = services.store
+        await store.write(partial(accept_event, incoming=message_event("open")))
+        await store.write(erase_person, Person("telegram", "6"))
+        sweep = asyncio.create_task(sweep_periodically(services))
+        await wait_until(lambda: timings.claim_interval in clock.pending(), 30)
+        assert await store.read(has_traces)
+        if is_finished:
+            await store.write(lambda connection: connection.execute(update(turns).values(finished_at=0)))
+
+        async def is_rewritten() -> bool:
+            await clock.advance(timings.claim_interval)
+            return not await store.read(has_traces)
+
+        await wait_until(is_rewritten, 60)
+        assert (clock.monotonic() < timings.max_compaction_delay) is is_finished
+        sweep.cancel()
+        await asyncio.wait([sweep])
 
 
 async def has_turns(store: Store, number: int) -> bool:

@@ -243,6 +243,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(lambda connection: connection.execute(schema.turns.update().values(not_before=0).where(schema.IS_OPEN)))
     turn: Turn = next(turn for turn in claim(exclude=[1, 2]) if turn.seq is not None)
     run(claims.has_open_turns, [ACCOUNT])
+    run(claims.has_open_turns)
     run(claims.heartbeat, "me", [turn.id], lease_seconds=6)
     run(inbound.accept_edit, replace(event_of("f"), kind=EventKind.EDIT, message_id="none"), **accept)
     run(inbound.find_edited_question, replace(turn, incoming=replace(turn.incoming, kind=EventKind.EDIT)))
@@ -429,6 +430,7 @@ def run_privacy(run: Callable[..., Any]) -> None:
     run(person_export.export_person, person)
     run(erasure.erase_person, person, except_turn=1)
     run(erasure.finish_erasures)
+    run(erasure.has_traces)
 
 
 async def test_no_query_scans_a_table_that_grows(store: Store) -> None:

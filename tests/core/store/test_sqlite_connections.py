@@ -218,3 +218,20 @@ async def test_reads_see_one_state_of_the_database(store: Store) -> None:
     is_written.set()
     assert await read == ["old", "old"]
     assert await store.read(get_value, "key") == "new"
+
+
+def fill(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE large AS SELECT randomblob(4000000) AS content")
+
+
+async def test_writes_wait_while_the_file_is_rewritten(tmp_path: Path) -> None:
+    """On a connection of its own, the rewrite would lock them out for longer than they may wait."""
+    store = Store(sqlite_url(tmp_path), timings=Timings(sqlite_busy_timeout=0))
+    await store.write(fill)
+    compaction, count = asyncio.create_task(store.compact()), 0
+    while not compaction.done():
+        await store.write(set_value, f"{count}", "value")
+        count += 1
+    await compaction
+    assert len(await store.read(read_keys)) == count
+    await store.close()
