@@ -1,9 +1,10 @@
 """Moves a chat to a new ID (a Telegram group that becomes a supergroup), in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
+from sqlalchemy import Column, Connection, Row, Select, Table, delete, func, select, update
 
 from core.port import AccountKey, Place
 from core.scopes import (
@@ -93,11 +94,21 @@ def _move_conversations(connection: Connection, old_prefix: str, new_prefix: str
     locked = select(conversations).with_for_update()
     for row in connection.execute(locked.where(has_prefix)).all():
         key = new_prefix + row.key[len(old_prefix) :]
+        _forget_messages(connection, select(turns.c.id).where(turns.c.conversation_id == row.id))
         existing = connection.execute(locked.where(conversations.c.key == key)).first()
         if existing is not None:
             _merge_conversations(connection, row, existing)
         _move_memories(connection, row.key, key)
         connection.execute(update(conversations).where(conversations.c.id == row.id).values(key=key))
+
+
+def _forget_messages(connection: Connection, turn_ids: Select[int] | Sequence[int]) -> None:
+    """The messages of these turns stay in the old chat. In the new one, their IDs are those of other messages."""
+    connection.execute(
+        update(answer_parts)
+        .where(answer_parts.c.turn_id.in_(turn_ids), answer_parts.c.message_id.is_not(None))
+        .values(state=PartState.UNREACHABLE, message_id=None)
+    )
 
 
 def _merge_conversations(connection: Connection, target: Row[Any], source: Row[Any]) -> None:
@@ -138,9 +149,13 @@ def _move_memories(connection: Connection, old_key: str, new_key: str) -> None:
 
 
 def _move_open_turns(connection: Connection, account: AccountKey, old_chat: str, new_chat: str) -> None:
-    """Continue open turns in the new chat. Messages of their answers remain in the old one and become unreachable."""
+    """Continue open turns in the new chat."""
     of_account = turns.c.event_key.startswith(f"{account}:", autoescape=True)
-    for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(IS_OPEN, of_account)).all():
+    old_key = chat_key(Place(account.platform, account.account, old_chat))
+    is_moved = (IS_OPEN, of_account, turns.c.chat_key.in_([old_key, ""]))
+    # Locked, because a turn that ends, or whose person is erased, meanwhile must not get its text back.
+    locked = select(turns.c.id, turns.c.incoming_json).where(*is_moved).order_by(turns.c.id).with_for_update()
+    for row in connection.execute(locked).all():
         incoming = decode_incoming(row.incoming_json)
         if incoming is None or incoming.place.chat != old_chat:
             continue
@@ -150,8 +165,5 @@ def _move_open_turns(connection: Connection, account: AccountKey, old_chat: str,
             .where(turns.c.id == row.id)
             .values(chat_key=chat_key(migrated.place), incoming_json=encode_incoming(migrated))
         )
-        connection.execute(
-            update(answer_parts)
-            .where(answer_parts.c.turn_id == row.id, answer_parts.c.state == PartState.SENT)
-            .values(state=PartState.UNREACHABLE, message_id=None)
-        )
+        # A refused turn belongs to no conversation.
+        _forget_messages(connection, [row.id])

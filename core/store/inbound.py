@@ -279,7 +279,12 @@ def _find_question(
     later: dict[int, StoredIncoming | None] = {}
     for row in rows:
         stored = decode_incoming(row.incoming_json)
-        if stored is not None and stored.command == incoming.command and incoming.message_id in _message_ids(stored):
+        if (
+            stored is not None
+            and stored.command == incoming.command
+            and stored.place.chat == incoming.place.chat  # before it moved, a chat had other messages with the same IDs
+            and incoming.message_id in _message_ids(stored)
+        ):
             repeatable = {row.id, *later}
             return AskedQuestion(
                 row.id,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.port import EventKind, Incoming, Place, Sender
-from core.scopes import applicable_scopes, chat_key, chat_scope_key, conversation_key
+from core.scopes import applicable_scopes, chat_key, chat_scope_key, conversation_key, conversation_key_prefix
 from core.store import (
     answer_parts,
     answers,
@@ -32,7 +32,7 @@ from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.preferences import Preference, PreferenceName
 from core.store.token_usage import DailyUsage
-from core.store.turns import Turn
+from core.store.turns import Turn, TurnState, find_turn_of_message, finish_turn
 from tests.core.store.turn_helpers import ACCOUNT, answer, claim, history_texts
 from tests.postgresql import postgresql_url
 from tests.waiting import wait_until
@@ -259,6 +259,40 @@ async def test_parts_in_old_chat_are_unreachable(store: Store) -> None:
         0: SentPart(PartState.UNREACHABLE, None, "a"),
         1: SentPart(PartState.SENDING, None, "b"),
     }
+
+
+async def test_message_ids_of_the_old_chat_name_no_messages_of_the_new_one(store: Store) -> None:
+    """A supergroup numbers its messages from 1."""
+    edit = Incoming(EventKind.EDIT, "edit", NEW_PLACE, ANN, "another text", message_id="39")
+    question = Incoming(EventKind.PROMPT, "asked", OLD_PLACE, ANN, "asked", message_id="39")
+    accept = {"person_key": "telegram:7", "limits": InboundLimits()}
+    accept_question = partial(inbound.accept_event, conversation_key=key_in(OLD_PLACE), ordered=True, **accept)
+    await store.write(accept_question, question)
+    (turn,) = await claim(store)
+    await store.write(answer_parts.save_part, turn, 0, SentPart(PartState.SENT, "40", "a"))
+    await answer(store, turn, "asked", "yes")
+    await migrate_chat(store)
+    assert await store.read(find_turn_of_message, conversation_key_prefix(NEW_PLACE), "40") is None
+    assert await store.read(answers.find_answer, turn.conversation_id, "40") is None
+    accept_edit = partial(inbound.accept_edit, conversation_key=key_in(NEW_PLACE), **accept)
+    assert await store.write(accept_edit, edit) is inbound.AcceptResult.IGNORED
+
+
+async def test_text_of_a_turn_that_ends_during_the_move_stays_erased() -> None:
+    async with two_processes() as (store, other):
+        await accept(store, OLD_PLACE, "a secret")
+        (turn,) = await claim(store)
+        async with other.connect() as connection:
+            await connection.run_sync(finish_turn, turn, TurnState.DONE)
+            moving = asyncio.create_task(migrate_chat(store))
+            await wait_until_blocked(store)
+            await connection.commit()
+            await moving
+        assert '"text":"a secret"' not in await store.read(stored_events)
+
+
+def stored_events(connection: Connection) -> str:
+    return "".join(connection.scalars(select(schema.turns.c.incoming_json)))
 
 
 async def test_rate_limit_of_old_chat_is_dropped(store: Store) -> None:
