@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.port import Adapter, Button, Capabilities, Card, File, Incoming, MenuItem, SupportsPrivacyMode
@@ -82,9 +84,9 @@ class CommandRequest:
         """Have the command repeated with this argument, if this process dies. Raises `LostLeaseError`."""
         await self.services.store.write(replace_event_text, self.turn, text)
 
-    async def cancel_turns(self, conversation_id: int) -> CancelResult:
-        """Stop what is running and waiting in a conversation, up to this request."""
-        result = await self.services.store.write(cancel_turns, conversation_id, self.turn_id)
+    async def cancel_turns(self, conversation_id: int, *, target: int | None = None) -> CancelResult:
+        """Stop what is running and waiting in a conversation, up to this request. `target`: see `cancel_turns`."""
+        result = await self.services.store.write(cancel_turns, conversation_id, self.turn_id, target=target)
         self.on_cancelled(result)
         return result
 
@@ -117,3 +119,5 @@ class Reply:
     """The turn whose stored answer this is. The messages that show it then belong to that turn."""
     replaced_turn: int | None = None
     """The turn in whose messages it is shown; None: in new ones."""
+    on_taken_over: Callable[[Connection], None] | None = None
+    """A transaction that follows when no other press has taken those messages."""

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Row,
+    and_,
     bindparam,
     case,
     exists,
@@ -214,26 +215,40 @@ def _decode_turn(connection: Connection, row: Row[Any]) -> Turn | None:
     return None
 
 
+SELECT_LEASES = select(turns.c.id).where(
+    turns.c.id.in_(bindparam("ids", expanding=True)),
+    turns.c.owner == bindparam("lease_owner"),
+    turns.c.state != TurnState.QUEUED,
+    IS_OPEN,
+)
 RENEW_LEASES = (
     update(turns)
-    .where(
-        turns.c.id.in_(bindparam("ids", expanding=True)),
-        turns.c.owner == bindparam("lease_owner"),
-        turns.c.state != TurnState.QUEUED,
-        IS_OPEN,
-    )
+    # One row that another transaction has locked must not keep all others waiting.
+    .where(turns.c.id.in_(SELECT_LEASES.with_for_update(skip_locked=True)))
     .values(lease_expires_at=LEASE_END)
     .returning(turns.c.id, turns.c.cancel_requested)
 )
 
 
-def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> dict[int, bool]:
-    """Renew the leases of `ids`. Returns the turns that `owner` still has, with whether each is to be cancelled.
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    renewed: dict[int, bool]
+    """The turns whose leases are renewed, and whether each is to be cancelled."""
+    lost: set[int]
 
-    A turn that was restarted (`restart_turn`) is queued again and not among them.
+
+def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_seconds: float) -> Heartbeat:
+    """Renew the leases of `ids`. A lease in neither list could not be renewed, and `owner` still has it.
+
+    A turn that was restarted (`restart_turn`) is queued again, and lost.
     """
-    rows = connection.execute(RENEW_LEASES, {"ids": pad(ids), "lease_owner": owner, "lease_seconds": lease_seconds})
-    return {row.id: row.cancel_requested for row in rows}
+    parameters = {"ids": pad(ids), "lease_owner": owner}
+    rows = connection.execute(RENEW_LEASES, {**parameters, "lease_seconds": lease_seconds})
+    renewed = {row.id: row.cancel_requested for row in rows}
+    lost = set(ids) - renewed.keys()
+    if lost:
+        lost -= set(connection.scalars(SELECT_LEASES, parameters))
+    return Heartbeat(renewed, lost)
 
 
 def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> None:
@@ -254,12 +269,19 @@ def expire_leases(connection: Connection, accounts: Sequence[AccountKey]) -> int
     ).rowcount
 
 
-def cancel_turns(connection: Connection, conversation_id: int, before_turn: int) -> CancelResult:
-    """Drop the queued turns of a conversation, and ask the owner of the running one to stop.
+def cancel_turns(
+    connection: Connection, conversation_id: int, before_turn: int, *, target: int | None = None
+) -> CancelResult:
+    """Drop the queued turns of a conversation, and ask the owners of the running ones to stop.
 
-    Turns from `before_turn` on are newer than the request to stop and are not affected.
+    Turns from `before_turn` on are newer than the request to stop and are not affected. Neither are those that answer
+    the same question as `target`, the turn that the request names.
     """
+    named = turns.alias()
+    seq_of_target = select(named.c.seq).where(named.c.id == target).scalar_subquery()
+    is_companion = and_(turns.c.id != target, turns.c.seq == seq_of_target) if target is not None else false()
     is_older_question = (
+        ~is_companion,
         turns.c.conversation_id == conversation_id,
         turns.c.id < before_turn,
         turns.c.seq.is_not(None),

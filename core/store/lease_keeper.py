@@ -26,6 +26,7 @@ trusts its leases until then.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
@@ -72,16 +73,25 @@ class Lease:
             await wait_for_event(self._lost, self._trusted_until - self._clock.monotonic(), self._clock)
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal(Generic[K]):
+    """What became of the leases that were to be renewed. Those in neither could not be renewed this time."""
+
+    renewed: Collection[K]
+    lost: Collection[K]
+    """Other processes have these."""
+
+
 class LeaseKeeper(Generic[K]):
     """Renews the leases of a process, by key.
 
-    `renew` extends the leases with these keys by `lease_duration` and returns those that the process still owns.
-    `on_lost` is called once for each of the others. `is_exclusive`: no other process uses the database.
+    `renew` extends the leases with these keys by `lease_duration`. `on_lost` is called once for each that is lost.
+    `is_exclusive`: no other process uses the database.
     """
 
     def __init__(
         self,
-        renew: Callable[[list[K]], Awaitable[Collection[K]]],
+        renew: Callable[[list[K]], Awaitable[Renewal[K]]],
         on_lost: Callable[[K], object] = lambda _key: None,
         *,
         is_exclusive: bool = False,
@@ -113,7 +123,7 @@ class LeaseKeeper(Generic[K]):
     async def _renew_all(self) -> None:
         keys, requested_at = list(self._leases), self._clock.monotonic()
         try:
-            renewed = await self._renew(keys)
+            renewal = await self._renew(keys)
         except StoreError as error:
             log.error("lease.renewal_failed", leases=len(keys), error=str(error))
             return
@@ -121,9 +131,9 @@ class LeaseKeeper(Generic[K]):
             lease = self._leases.get(key)
             if lease is None:
                 continue  # removed during the write
-            if key in renewed:
+            if key in renewal.renewed:
                 lease.extend(requested_at)
-            else:
+            elif key in renewal.lost:
                 self.remove(key)
                 lease.lose()
                 self._on_lost(key)

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 from core.errors import StoreError
 from core.store.database import Store
 from core.store.dialect import upsert
-from core.store.lease_keeper import LeaseKeeper
+from core.store.lease_keeper import LeaseKeeper, Renewal
 from core.store.schema import CLOCK_TOLERANCE_SECONDS, database_now, leases
 from core.timings import Timings
 
@@ -37,8 +37,9 @@ def try_acquire(connection: Connection, name: str, owner: str, seconds: float) -
     return False
 
 
-def _renew(connection: Connection, names: list[str], owner: str, seconds: float) -> Collection[str]:
-    return [name for name in names if try_acquire(connection, name, owner, seconds)]
+def _renew(connection: Connection, names: list[str], owner: str, seconds: float) -> Renewal[str]:
+    renewed = [name for name in names if try_acquire(connection, name, owner, seconds)]
+    return Renewal(renewed, set(names) - set(renewed))
 
 
 def release(connection: Connection, name: str, owner: str) -> None:
@@ -137,11 +138,11 @@ class Leases:
                 log.error("lease.acquisition_failed", lease=name, error=str(error))
             await self._clock.sleep(self._timings.claim_interval)
 
-    async def _renew(self, names: list[str]) -> Collection[str]:
+    async def _renew(self, names: list[str]) -> Renewal[str]:
         if self._closing.is_set():
-            return ()
+            return Renewal((), names)
         if self._store.is_exclusive:
-            return names  # no other process can acquire them, whatever the database says
+            return Renewal(names, ())  # no other process can acquire them, whatever the database says
         return await self._store.write_leases(_renew, names, self._owner, self._timings.lease_duration)
 
     async def _release_quietly(self, name: str) -> None:

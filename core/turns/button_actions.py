@@ -150,7 +150,7 @@ async def _replace_orphaned_preview(request: CommandRequest, turn: StoredTurn) -
 
 async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | None:
     """The stopped answer says so itself; only dropped messages need a reply."""
-    result = await request.cancel_turns(target.conversation_id)
+    result = await request.cancel_turns(target.conversation_id, target=target.id)
     return Reply(texts.messages_dropped(result.dropped)) if result.dropped else None
 
 

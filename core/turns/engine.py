@@ -27,6 +27,7 @@ from core.store.claims import (
     SUSPECT_ATTEMPTS,
     CancelResult,
     ClaimFilter,
+    Heartbeat,
     claim_turns,
     expire_leases,
     has_open_turns,
@@ -35,7 +36,7 @@ from core.store.claims import (
     shorten_leases,
 )
 from core.store.inbound import AcceptResult
-from core.store.lease_keeper import LeaseKeeper
+from core.store.lease_keeper import LeaseKeeper, Renewal
 from core.store.turns import LostLeaseError, Turn
 from core.turns.access_control import AccessControl
 from core.turns.access_requests import AccessRequests
@@ -327,19 +328,17 @@ class Engine:
 
     # Heartbeats
 
-    async def _renew_leases(self, ids: list[int]) -> Collection[int]:
+    async def _renew_leases(self, ids: list[int]) -> Renewal[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        stop_flags, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
+        beat, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
         self._rate_limits.apply(limits)
-        self._stop_turns([id_ for id_, is_stopped in stop_flags.items() if is_stopped])
-        return stop_flags.keys()
+        self._stop_turns([id_ for id_, is_stopped in beat.renewed.items() if is_stopped])
+        return Renewal(beat.renewed, beat.lost)
 
-    def _heartbeat(
-        self, connection: Connection, ids: list[int], places: list[Place]
-    ) -> tuple[dict[int, bool], SharedState]:
+    def _heartbeat(self, connection: Connection, ids: list[int], places: list[Place]) -> tuple[Heartbeat, SharedState]:
         """Which turns this process still has, and whether another process was asked to stop them."""
-        stop_flags = heartbeat(connection, self._owner, ids, lease_seconds=self._timings.lease_duration)
-        return stop_flags, self._rate_limits.load(connection, places)
+        beat = heartbeat(connection, self._owner, ids, lease_seconds=self._timings.lease_duration)
+        return beat, self._rate_limits.load(connection, places)
 
     def _cancel_lost_turn(self, id_: int) -> None:
         if id_ in self._running:

@@ -4,18 +4,19 @@ import asyncio
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from core.port import AccountKey, Place
 from core.store import answer_parts, answers, claims, schema, turns
 from core.store.answer_parts import PartState, SentPart
 from core.store.chat_migration import move_chat
-from core.store.claims import SUSPECT_ATTEMPTS, CancelResult, ClaimFilter
+from core.store.claims import SUSPECT_ATTEMPTS, CancelResult, ClaimFilter, Heartbeat
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.incoming_codec import encode_incoming
 from core.store.turns import LostLeaseError, TurnState
 from tests.core.store.turn_helpers import ACCOUNT, accept, accept_event, claim, message_event
+from tests.postgresql import endless_transactions, open_store, postgresql_url
 from tests.waiting import wait_until
 
 FUTURE_TURN = 2**31
@@ -130,11 +131,51 @@ async def test_heartbeat_renews_named_turns_and_returns_cancellations(store: Sto
     await accept(store, "u2", conversation="b")
     first, second = await claim(store, lease_seconds=-1)
     heartbeat = partial(claims.heartbeat, owner="me", ids=[first.id], lease_seconds=30)
-    assert await store.write(heartbeat) == {first.id: False}
+    assert await store.write(heartbeat) == Heartbeat({first.id: False}, lost=set())
     assert [turn.id for turn in await claim(store, "other")] == [second.id]
     cancelled = await store.write(claims.cancel_turns, first.conversation_id, FUTURE_TURN)
     assert cancelled.running == [first.id]
-    assert await store.write(heartbeat) == {first.id: True}
+    assert await store.write(heartbeat) == Heartbeat({first.id: True}, lost=set())
+
+
+async def test_heartbeat_tells_what_others_have(store: Store) -> None:
+    for number in range(3):
+        await accept(store, f"u{number}", conversation=f"{number}")
+    kept, taken, finished = await claim(store, lease_seconds=-1)
+    await store.write(turns.finish_turn, finished, TurnState.DONE)
+    taking = update(schema.turns).where(schema.turns.c.id == taken.id).values(owner="other")
+    await store.write(lambda connection: connection.execute(taking))
+    ids = [kept.id, taken.id, finished.id]
+    beat = await store.write(claims.heartbeat, "me", ids, lease_seconds=30)
+    assert beat == Heartbeat({kept.id: False}, lost={taken.id, finished.id})
+
+
+@pytest.mark.slow
+async def test_locked_turn_keeps_no_other_lease_from_being_renewed() -> None:
+    """With another process's transaction that hangs, a process would lose all its turns."""
+    url = postgresql_url()
+    async with open_store(url) as store, open_store(url) as other:
+        await accept(store, "u1", conversation="a")
+        await accept(store, "u2", conversation="b")
+        locked, free = await claim(store)
+        async with endless_transactions(url) as endless:
+
+            def lock(connection: Connection) -> None:
+                connection.execute(select(schema.turns.c.id).where(schema.turns.c.id == locked.id).with_for_update())
+                endless(connection)
+
+            locking = asyncio.create_task(other.write(lock))
+            await wait_until(lambda: store.read(is_locked, locked.id))
+            beat = await store.write_leases(claims.heartbeat, "me", [locked.id, free.id], lease_seconds=30)
+        await locking
+        assert beat == Heartbeat({free.id: False}, lost=set())
+        beat = await store.write_leases(claims.heartbeat, "me", [locked.id, free.id], lease_seconds=30)
+        assert beat == Heartbeat({locked.id: False, free.id: False}, lost=set())
+
+
+def is_locked(connection: Connection, turn_id: int) -> bool:
+    row = select(schema.turns.c.id).where(schema.turns.c.id == turn_id).with_for_update(skip_locked=True)
+    return connection.scalar(row) is None
 
 
 async def test_stop_drops_queued_turns(store: Store) -> None:
@@ -145,6 +186,23 @@ async def test_stop_drops_queued_turns(store: Store) -> None:
     assert cancelled == CancelResult([running.id], 2)
     await store.write(turns.finish_turn, running, TurnState.STOPPED)
     assert await claim(store) == []
+
+
+@pytest.mark.parametrize("is_claimed", [True, False])
+async def test_stop_of_one_answer_spares_its_companion(store: Store, is_claimed: bool) -> None:
+    """Another model answers the same question."""
+    await accept(store, "u1")
+    await store.write(partial(accept_event, incoming=message_event("u1#2"), is_companion=True))
+    await accept(store, "waits")
+    first, *others = await claim(store)
+    (second,) = others
+    if not is_claimed:
+        await store.write(turns.restart_turn, second.id, second.incoming)
+    stop = partial(claims.cancel_turns, conversation_id=first.conversation_id, before_turn=FUTURE_TURN)
+    cancelled = await store.write(stop, target=first.id)
+    assert (cancelled.running, cancelled.dropped) == ([first.id], 1)
+    expected = [second.id] if is_claimed else []
+    assert sorted((await store.write(stop)).running) == [first.id, *expected]
 
 
 async def test_stop_is_confirmed_from_the_first_request_on(store: Store) -> None:
@@ -173,7 +231,8 @@ async def test_late_stop_spares_newer_turns(store: Store) -> None:
         await accept(store, key)
     (newer,) = await claim(store)
     assert await store.write(claims.cancel_turns, stop.conversation_id, stop.id) == CancelResult([], 0)
-    assert await store.write(claims.heartbeat, "me", [newer.id], lease_seconds=30) == {newer.id: False}
+    beat = await store.write(claims.heartbeat, "me", [newer.id], lease_seconds=30)
+    assert beat == Heartbeat({newer.id: False}, lost=set())
     await store.write(turns.finish_turn, newer, TurnState.DONE)
     assert await claimed_keys(store) == ["queued"]
 

@@ -36,6 +36,10 @@ def stored_turns(connection: Connection) -> list[Any]:
     return [row for table in tables for row in connection.execute(select(table)).mappings()]
 
 
+def renewed_leases(connection: Connection, turn: Turn) -> dict[int, bool]:
+    return claims.heartbeat(connection, turn.owner, [turn.id], lease_seconds=300).renewed
+
+
 STORE_ANSWER = partial(answers.store_answer, prompt="?", answer="!", note="", model="m", usage=UsageReport(1, 1))
 WRITES: dict[str, Callable[[Connection, Turn], object]] = {
     "answer": partial(STORE_ANSWER, reasoning="hm"),
@@ -43,7 +47,7 @@ WRITES: dict[str, Callable[[Connection, Turn], object]] = {
     "finish": partial(turns.finish_turn, state=TurnState.DONE),
     "sent part": partial(save_part, position=0, part=SentPart(PartState.SENT, "7", "x")),
     "deleted part": partial(save_part, position=1, part=None),
-    "heartbeat": lambda connection, turn: claims.heartbeat(connection, turn.owner, [turn.id], lease_seconds=300),
+    "heartbeat": renewed_leases,
     "release": lambda connection, turn: claims.release_turns(connection, turn.owner, [turn.id]),
 }
 
@@ -85,7 +89,7 @@ async def test_ended_turn_is_not_written(store: Store) -> None:
     for name in ("answer", "finish", "sent part"):
         with pytest.raises(LostLeaseError):
             await store.write(WRITES[name], turn)
-    assert await store.write(claims.heartbeat, "me", [turn.id], lease_seconds=30) == {}
+    assert await store.write(claims.heartbeat, "me", [turn.id], lease_seconds=30) == claims.Heartbeat({}, {turn.id})
     assert await store.read(stored_turns) == before
 
 

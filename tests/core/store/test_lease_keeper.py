@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import StoreError
-from core.store.lease_keeper import TRUSTED_FRACTION, LeaseKeeper
+from core.store.lease_keeper import TRUSTED_FRACTION, LeaseKeeper, Renewal
 from core.timings import Timings
 from tests.clock import FakeClock
 
@@ -20,17 +20,19 @@ class LeaseTable:
 
     def __init__(self) -> None:
         self.held = {"a", "b"}
+        self.locked: set[str] = set()
+        """These can neither be renewed nor are they lost."""
         self.renewals: list[list[str]] = []
         self.is_available = True
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def renew(self, names: list[str]) -> set[str]:
+    async def renew(self, names: list[str]) -> Renewal[str]:
         self.renewals.append(names)
         await self.may_answer.wait()
         if not self.is_available:
             raise StoreError("the database is away")
-        return self.held & set(names)
+        return Renewal(self.held - self.locked, set(names) - self.held)
 
 
 @pytest.fixture
@@ -82,6 +84,18 @@ async def test_lost_lease_is_reported_once(
     assert not lease.is_trusted
     assert other.is_trusted
     await lease.wait_until_untrusted()
+
+
+async def test_lease_that_cannot_be_renewed_now_is_not_lost(
+    keeper: LeaseKeeper[str], clock: FakeClock, table: LeaseTable, lost: list[str]
+) -> None:
+    lease, other = (keeper.add(name, clock.monotonic()) for name in ("a", "b"))
+    table.locked.add("a")
+    await clock.advance(TRUSTED_SECONDS)
+    assert (lease.is_trusted, other.is_trusted, lost) == (False, True, [])
+    table.locked.clear()
+    await clock.advance(TIMINGS.heartbeat_interval)
+    assert lease.is_trusted
 
 
 async def test_trust_ends_before_the_lease_while_the_database_is_away(

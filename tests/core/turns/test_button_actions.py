@@ -1,0 +1,37 @@
+"""What a press of Stop stops."""
+
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from core.buttons import ButtonAction, encode_action
+from core.texts import answers as texts
+from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
+
+ANSWER = ("word " * 60).strip()
+
+
+@pytest.mark.slow
+async def test_stop_under_one_of_two_compared_answers_leaves_the_other(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second, model.answer = 20, lambda _body: ANSWER
+    async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as chat:
+        await chat.say("/compare phi-4 Mistral-Large-Instruct-2411 hello")
+        await chat.wait_until(lambda: sum("word" in text for text in chat.texts) == 2)
+        await chat.press(encode_action(ButtonAction.STOP, 1), next(iter(chat.messages)))
+        await model.wait_for(lambda: any(request.disconnected_at is not None for request in model.requests))
+        model.tokens_per_second = 2000
+        await chat.wait_for_states("stopped", "done", "done")
+    assert sum(texts.STOPPED in text for text in chat.texts) == 1
+    assert sum(ANSWER in text for text in chat.texts) == 1
+
+
+@pytest.mark.slow
+async def test_stop_command_stops_both_compared_answers(tmp_path: Path, model: ModelStandIn) -> None:
+    model.tokens_per_second, model.answer = 20, lambda _body: ANSWER
+    async with running_engine(tmp_path, model, FakeAdapter(EDITING)) as chat:
+        await chat.say("/compare phi-4 Mistral-Large-Instruct-2411 hello")
+        await chat.wait_until(lambda: sum("word" in text for text in chat.texts) == 2)
+        await chat.say("/stop")
+        await chat.wait_for_states("stopped", "stopped", "done")
+    assert all(texts.STOPPED in text for text in chat.texts[:2])
