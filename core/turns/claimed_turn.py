@@ -343,6 +343,8 @@ class ClaimedTurn:
             await self.outbox.take_over(reply.replaced_turn)
             if not self.outbox.part_count:
                 return  # another press has just taken the messages over
+        if reply.on_taken_over is not None:
+            await self.store.write(reply.on_taken_over)
         await self.deliver(
             reply.text,
             note=reply.note,

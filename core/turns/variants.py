@@ -9,6 +9,7 @@ history:
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from core.api.catalogue import Model
 from core.buttons import ButtonAction, encode_action, short_digest
@@ -51,9 +52,9 @@ async def show_variant_reply(request: CommandRequest, turn: StoredTurn) -> Reply
     if question is None:
         return Reply(gettext(texts.ANSWER_NOT_STORED))
     reply = await _reply_in_place(request, question)
-    if reply is not None and reply.shown_turn is not None:
-        await store.write(show_variant, turn.conversation_id, question)
-    return reply
+    if reply is None or reply.shown_turn is None:
+        return reply
+    return replace(reply, on_taken_over=partial(show_variant, conversation_id=turn.conversation_id, question=question))
 
 
 async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply | None:
