@@ -20,7 +20,7 @@ from core.conversation.quotes import render_prompt, split_prompt
 from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind
 from core.services import Services
-from core.store.answers import store_answer
+from core.store.answers import get_answer, list_companions, store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import Preference, PreferenceName, set_preference
@@ -148,11 +148,16 @@ class QuestionHandler:
             claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
             await _refuse(claimed, str(refusal))
         else:
-            if prompt is None:
+            if prompt is None or (is_too_old and prompt.is_compared and await self._is_deferred_beside(claimed.turn)):
                 await claimed.finish(TurnState.MERGED)
             elif is_too_old:
                 await self._defer(claimed, preferences, prompt)
         return None if is_too_old else prompt
+
+    async def _is_deferred_beside(self, turn: Turn) -> bool:
+        """Whether the turn of another model says that the question is too old: the first one, if it has no answer."""
+        first_turn = min(await self._store.read(list_companions, turn))
+        return turn.id != first_turn and not await self._store.read(get_answer, first_turn)
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
@@ -180,6 +185,7 @@ class QuestionHandler:
             note=note,
             model=preferences.model,
             replaces_last=prompt.replaces_answer and not prompt.is_compared,
+            first_turn=prompt.first_turn,
             companion_of=prompt.first_turn if prompt.is_compared else None,
             parent_turn=prompt.parent_turn,
             images=prompt.images,

@@ -1,11 +1,15 @@
 """/compare: two models answer side by side, and one tap makes either the chat's model."""
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from bots.sandbox.model.faults import http_error
 from core.buttons import ButtonAction, encode_action
+from core.texts import answers as texts
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, PLATFORMS, ChatWithButtons, conversation
 from tests.end_to_end.harness import Harness
 
@@ -177,3 +181,30 @@ async def test_comparison_needs_room_for_both_or_gets_one_refusal(harness: Harne
     chat = ChatWithButtons(harness, "telegram")
     await compare(chat, "Who are you?")
     assert len(harness.model.requests) == 2
+
+
+@PLATFORMS
+async def test_comparison_that_is_too_old_gets_one_notice_and_is_asked_once_more(
+    harness: Harness, platform: str, tmp_path: Path
+) -> None:
+    harness.model.tokens_per_second = 0.01
+    answer_by_model(harness)
+    chat = ChatWithButtons(harness, platform)
+    if chat.is_telegram:
+        await chat.write(f"/compare {FIRST} {SECOND} Who are you?")
+    else:
+        options = {"first": FIRST, "second": SECOND, "question": "Who are you?"}
+        await chat.server.use_command(chat.person, chat.chat, "compare", **options)
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
+    await harness.kill()
+    with closing(sqlite3.connect(tmp_path / "parley.sqlite3")) as database:
+        database.execute("UPDATE turns SET created_at = created_at - 86405")
+        database.commit()
+    harness.model.tokens_per_second = 2000
+    await harness.start()
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert sum(texts.QUESTION_OUTDATED in answer for answer in chat.answers) == 1
+    await chat.ask("/retry", "I am .*")
+    harness.model.answer = lambda _body: "and then"
+    await chat.ask("and then?", "and then")
+    assert conversation(harness)[::2] == ["Who are you?", "and then?"]
