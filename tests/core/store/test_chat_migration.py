@@ -265,17 +265,16 @@ async def test_message_ids_of_the_old_chat_name_no_messages_of_the_new_one(store
     """A supergroup numbers its messages from 1."""
     edit = Incoming(EventKind.EDIT, "edit", NEW_PLACE, ANN, "another text", message_id="39")
     question = Incoming(EventKind.PROMPT, "asked", OLD_PLACE, ANN, "asked", message_id="39")
-    accept = {"person_key": "telegram:7", "limits": InboundLimits()}
-    accept_question = partial(inbound.accept_event, conversation_key=key_in(OLD_PLACE), ordered=True, **accept)
-    await store.write(accept_question, question)
+    accept_question = partial(inbound.accept_event, conversation_key=key_in(OLD_PLACE), ordered=True)
+    await store.write(accept_question, question, person_key="telegram:7", limits=InboundLimits())
     (turn,) = await claim(store)
     await store.write(answer_parts.save_part, turn, 0, SentPart(PartState.SENT, "40", "a"))
     await answer(store, turn, "asked", "yes")
     await migrate_chat(store)
     assert await store.read(find_turn_of_message, conversation_key_prefix(NEW_PLACE), "40") is None
     assert await store.read(answers.find_answer, turn.conversation_id, "40") is None
-    accept_edit = partial(inbound.accept_edit, conversation_key=key_in(NEW_PLACE), **accept)
-    assert await store.write(accept_edit, edit) is inbound.AcceptResult.IGNORED
+    accept_edit = partial(inbound.accept_edit, conversation_key=key_in(NEW_PLACE), person_key="telegram:7")
+    assert await store.write(accept_edit, edit, limits=InboundLimits()) is inbound.AcceptResult.IGNORED
 
 
 async def test_text_of_a_turn_that_ends_during_the_move_stays_erased() -> None:
