@@ -32,7 +32,7 @@ async def test_files_are_sent_on_telegram(harness: Harness) -> None:
     action = labels(answer)["As files"]
     await telegram.press_button(eve, answer, action)
     await telegram.wait_for(
-        lambda: any("belongs to someone else" in t for t in bot_texts(telegram.messages(group))), 20
+        lambda: any("belongs to somebody else" in t for t in bot_texts(telegram.messages(group))), 20
     )
     await telegram.press_button(ann, answer, action)
     await telegram.wait_for(lambda: len([m for m in telegram.messages(group) if m.file_name]) == 2, 20)

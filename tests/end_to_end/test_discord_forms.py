@@ -114,7 +114,7 @@ async def test_only_who_asked_edits_the_question(harness: Harness) -> None:
     await chat.ask("/ask repeat: one", "one")
     message = chat.server.messages(chat.chat)[-1]
     pressed = await chat.server.press_button(chat.others[0], message, chat.buttons(message)["Edit question"])
-    await chat.server.wait_for(lambda: "belongs to someone else" in chat.server.transcript(chat.chat))
+    await chat.server.wait_for(lambda: "belongs to somebody else" in chat.server.transcript(chat.chat))
     assert pressed.modal is None
     await harness.wait_until_stored(NO_OPEN_TURN)
     assert len(harness.model.requests) == 1

@@ -266,7 +266,7 @@ async def test_vision_model_is_one_tap_away_on_discord(blind: Harness) -> None:
     message = discord.messages(channel)[-1]
     await discord.press_button(eve, message, button(message, "Ask Qwen2.5-VL"))
     await discord.wait_for(
-        lambda: any("belongs to someone else" in t for t in bot_texts(discord.messages(channel))), 20
+        lambda: any("belongs to somebody else" in t for t in bot_texts(discord.messages(channel))), 20
     )
     assert not blind.model.requests
     await discord.press_button(ann, message, button(message, "Ask Qwen2.5-VL"))

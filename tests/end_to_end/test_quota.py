@@ -235,6 +235,6 @@ async def test_operator_is_warned_of_low_quota(tmp_path: Path) -> None:
         assert "quota" not in last_text(harness, other)
         await telegram.send_message(ann, chat, "repeat: mine")
         await telegram.wait_for(lambda: last_text(harness, chat).startswith("mine"))
-        assert "Llama-3.3-70B-Instruct: 100 % of today's quota used" in last_text(harness, chat)
+        assert "Llama-3.3-70B-Instruct: 100% of today's quota used" in last_text(harness, chat)
         await telegram.send_message(ann, chat, "/usage")
         await telegram.wait_for(lambda: "Everyone, on the bot's key" in last_text(harness, chat))

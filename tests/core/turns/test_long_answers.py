@@ -145,7 +145,7 @@ async def test_preview_stays_at_the_limit(tmp_path: Path, model: ModelStandIn) -
     adapter = uploading(EDITING)
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
         await adapter.say("hello")
-        await adapter.wait_for_text("The answer goes on")
+        await adapter.wait_for_text("The answer continues")
         assert adapter.texts[:LIMIT] == PARTS[:LIMIT]
         assert list(adapter.buttons.values())[-1] == [texts.STOP_BUTTON]
         await adapter.wait_for_text("1,000 characters so far")
@@ -159,7 +159,7 @@ async def test_draft_stays_at_the_limit(tmp_path: Path, model: ModelStandIn) -> 
     adapter = uploading(Capabilities(UNLIMITED, preview_mode=PreviewMode.DRAFT, preview_interval=0.05))
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
         await adapter.say("hello")
-        await adapter.wait_until(lambda: any("The answer goes on" in draft for draft in adapter.drafts))
+        await adapter.wait_until(lambda: any("The answer continues" in draft for draft in adapter.drafts))
         assert adapter.texts == PARTS[:LIMIT]
         await adapter.wait_for_states("done")
         assert (adapter.texts, adapter.files) == ([*PARTS[:LIMIT], CAPTION], [LONG])
@@ -170,7 +170,7 @@ async def test_stopped_long_answer_comes_as_a_file(tmp_path: Path, model: ModelS
     adapter = uploading(EDITING)
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
         await adapter.say("hello")
-        await adapter.wait_for_text("The answer goes on")
+        await adapter.wait_for_text("The answer continues")
         await adapter.say("/stop")
         await adapter.wait_for_text(texts.STOPPED)
         await adapter.wait_for_states("stopped", "done")
@@ -185,7 +185,7 @@ async def test_shorter_answer_of_the_next_attempt_removes_the_rest(tmp_path: Pat
     adapter = uploading(EDITING)
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
         await adapter.say("hello")
-        await adapter.wait_for_text("The answer goes on")
+        await adapter.wait_for_text("The answer continues")
         await adapter.engine.close(0)
     model.answer = lambda _body: "short"
     async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
