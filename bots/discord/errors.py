@@ -85,6 +85,10 @@ FATAL_CLOSE_CODES = {
 }
 
 
+RESHARD_CLOSE_CODES = (4010, 4011)
+"""Discord wants another number of shards. It says how many when it is asked for the gateway's URL."""
+
+
 class DiscordApiError(DeliveryError):
     """Discord answered with an error: the HTTP `status`, and a `code` from Discord's own list or 0."""
 

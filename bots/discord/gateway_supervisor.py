@@ -16,7 +16,13 @@ import structlog
 from discord.gateway import DiscordWebSocket
 
 from bots.discord.backfill import Backfill, BackfillSources
-from bots.discord.errors import TOKEN_REJECTED_TEXT, DiscordApiError, describe_connection_error, to_configuration_error
+from bots.discord.errors import (
+    RESHARD_CLOSE_CODES,
+    TOKEN_REJECTED_TEXT,
+    DiscordApiError,
+    describe_connection_error,
+    to_configuration_error,
+)
 from bots.discord.gateway_client import GatewayClient, set_library_urls
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.identify_limiter import IdentifyLimiter
@@ -96,7 +102,7 @@ class GatewaySupervisor:
         return ConnectionState.CONNECTING
 
     async def run(self) -> None:
-        """Stay connected until cancelled. Raises `ConfigurationError`."""
+        """Stay connected until cancelled. Raises `ConfigurationError`, and `UnavailableError` if a restart helps."""
         _configure_library()
         endpoint = await self._gateway_info.fetch_endpoint()
         set_library_urls(self._http.api_base, endpoint.url)
@@ -108,7 +114,7 @@ class GatewaySupervisor:
             async with asyncio.TaskGroup() as group:
                 for number in range(endpoint.shard_count):
                     group.create_task(self._run_shard(Shard(number, endpoint.shard_count)))
-        except* ConfigurationError as errors:
+        except* (ConfigurationError, UnavailableError) as errors:
             raise _first_error(errors) from None
         finally:
             self._is_standing_by = False
@@ -146,6 +152,9 @@ class GatewaySupervisor:
                 await self._run_client(client)
                 reason = "the connection was closed"
             except Exception as error:  # noqa: BLE001 (discord.py raises anything)
+                if self._gateway_info.url is None and getattr(error, "code", None) in RESHARD_CLOSE_CODES:
+                    # A new process asks for the number of shards again.
+                    raise UnavailableError("Discord wants another number of shards.") from None
                 if (fatal_error := to_configuration_error(error)) is not None:
                     raise fatal_error from None
                 reason = describe_connection_error(error)
@@ -228,7 +237,7 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _first_error(errors: BaseExceptionGroup[ConfigurationError]) -> BaseException:
+def _first_error(errors: BaseExceptionGroup[ConfigurationError | UnavailableError]) -> BaseException:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

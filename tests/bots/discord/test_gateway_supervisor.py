@@ -12,7 +12,7 @@ import structlog
 from bots.sandbox.discord import DiscordStandIn, ScriptedReply
 from bots.sandbox.discord.enums import Opcode
 from core.commands.declarations import COMMANDS
-from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
+from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, UnavailableError
 from core.port import ConnectionState, Part
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 from tests.clock import FakeClock
@@ -79,6 +79,16 @@ async def test_disallowed_intent_is_configuration_error() -> None:
 async def test_fatal_close_codes_are_configuration_errors(harness: AdapterHarness, code: int) -> None:
     harness.discord.gateway.script.close_code = code
     assert await configuration_error(harness)
+
+
+@pytest.mark.parametrize("code", [4010, 4011])
+async def test_demand_for_other_shards_ends_with_an_error_after_which_a_restart_helps(
+    harness: AdapterHarness, code: int
+) -> None:
+    harness.discord.gateway.script.close_code = code
+    async with asyncio.timeout(20):
+        with pytest.raises(UnavailableError, match="shards"):
+            await harness.run(harness.build(gateway_url=None))
 
 
 @pytest.mark.parametrize("unreachable", ["api", "gateway", "gateway lookup"])
