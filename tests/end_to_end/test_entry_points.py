@@ -545,7 +545,8 @@ async def test_forged_presses_of_a_member_reach_nothing_of_others_on_discord(tmp
         await wait_until(lambda: world.bot.query("SELECT count(*) FROM turns WHERE finished_at IS NULL") == [(0,)], 60)
         turns = (data.partition(":")[2] for data in world.bot.actions_on_secret(world.subject))
         edits = {f"{EDIT_MODAL}:{turn}" for turn in turns}
-        for custom_id in (world.operators_form.modal["custom_id"], f"{ASK_MODAL}:1", *edits):
+        # With the ID of a message, the form would be Mia's own question about a message that she can read.
+        for custom_id in (f"{ASK_MODAL}:{world.operators_form.id}", f"{ASK_MODAL}:1", *edits):
             await discord.send_submission(world.operators_form, custom_id, FIELD_CUSTOM_ID, "", user=mia)
         await world.answer_sentinel()
         assert SECRET not in discord.transcript(dm, mia)
