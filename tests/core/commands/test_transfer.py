@@ -1,0 +1,107 @@
+"""/export and /import."""
+
+from pathlib import Path
+
+import pytest
+
+from bots.sandbox.model import ModelStandIn
+from core.buttons import ButtonAction, encode_action
+from core.conversation.transcript import MAX_TRANSCRIPT_BYTES
+from core.errors import DeliveryError, DeliveryFailure
+from core.port import Attachment
+from tests.core.commands.capable_adapter import CONVERSATION_FILE, CapableAdapter
+from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+
+pytestmark = pytest.mark.slow
+USAGE = "Send the file from /export together with /import, or reply to it with /import."
+EXPIRED = "This import is no longer stored. Send the file again with /import."
+TOO_LARGE = "The file may have at most 4 MB."
+TRANSCRIPT = b"""{"format": "parley-conversation", "version": 1,
+    "messages": [{"role": "user", "text": "Hello"}, {"role": "assistant", "text": "Hi!", "model": "phi-4"}]}"""
+
+
+async def test_conversation_is_exported(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        assert await chat.command("export") == "This conversation has no messages yet."
+        await chat.ask("repeat: one")
+        await chat.wait_for_states("done", "done")
+        await chat.command("export")
+        await chat.wait_until(lambda: len(chat.names) == 2)
+        assert "Your conversation: one file to read, and one for /import." in chat.texts
+        assert list(chat.names) == ["conversation.md", "conversation.json"]
+        assert chat.names["conversation.md"].content.decode().startswith("## Ann\n\nrepeat: one\n\n## Llama-3.3")
+        assert b'"parley-conversation"' in chat.names["conversation.json"].content
+
+
+async def test_conversation_may_be_too_large_for_a_file(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter(max_bytes=10)
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask("repeat: one")
+        await chat.wait_for_states("done")
+        assert await chat.command("export") == ("This conversation is too long for a file. Start a new one with /new.")
+
+
+async def test_platform_without_files(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert isinstance(chat, FakeAdapter)
+        assert await chat.ask("/export") == "I can't send files here."
+        assert await chat.ask("/import") == USAGE
+
+
+async def test_import_replaces_after_a_press(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        chat.fetched = TRANSCRIPT
+        question = await chat.command("import", attachments=(CONVERSATION_FILE,))
+        assert question == "The file has 2 messages. Replace this conversation with them?"
+        assert list(chat.actions) == ["Replace"]
+        imported = await chat.answer_to_press(chat.actions["Replace"])
+        assert imported == "2 messages imported. Continue from there."
+        await chat.ask("repeat: two")
+        assert "Hi!" in str(model.requests[-1].body["messages"])
+
+
+@pytest.mark.parametrize(
+    ("attachment", "reply"),
+    [
+        (Attachment("photo", "a.png", 5, "1", is_image=True), USAGE),
+        (Attachment("file", "a.json", 5, "", is_document=True), USAGE),
+        (Attachment("file", "a.json", MAX_TRANSCRIPT_BYTES + 1, "1", is_document=True), TOO_LARGE),
+        (
+            Attachment("file", "a.json", MAX_TRANSCRIPT_BYTES, "1", is_document=True),
+            "This is not a file from /export. Send conversation.json.",
+        ),
+    ],
+)
+async def test_file_that_cannot_be_imported(
+    tmp_path: Path, model: ModelStandIn, attachment: Attachment, reply: str
+) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        assert (await chat.command("import", attachments=(attachment,))).replace("`", "") == reply
+
+
+@pytest.mark.parametrize(
+    ("failure", "reply"),
+    [
+        (DeliveryFailure.REJECTED, TOO_LARGE),
+        (DeliveryFailure.GONE, "I couldn't download the file. Try again later."),
+    ],
+)
+async def test_file_that_cannot_be_downloaded(
+    tmp_path: Path, model: ModelStandIn, failure: DeliveryFailure, reply: str
+) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        chat.fail_next("fetch", DeliveryError("no", failure))
+        assert await chat.command("import", attachments=(CONVERSATION_FILE,)) == reply
+
+
+async def test_only_an_import_can_be_applied(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        await chat.command("import")
+        assert await chat.answer_to_press(encode_action(ButtonAction.IMPORT, 1)) == EXPIRED
+        await chat.command("help")
+        assert await chat.answer_to_press(encode_action(ButtonAction.IMPORT, 3)) == EXPIRED
