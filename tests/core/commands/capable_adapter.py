@@ -71,4 +71,5 @@ class CapableAdapter(UploadingAdapter):
     def actions(self) -> dict[str, str]:
         """The actions of the buttons and menu items of the last message, by label."""
         part = self.parts[-1]
-        return {item.label: item.action for item in (*part.buttons, *part.menu)}
+        menu = {item.label: item.action for item in part.menu}
+        return {button.label: button.action for button in part.buttons} | menu
