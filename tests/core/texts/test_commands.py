@@ -89,9 +89,6 @@ def test_example_questions_are_offered() -> None:
         "Plan a weekend in Lisbon",
         "Write a polite reminder",
     ]
-    assert commands.model_suggested() == (
-        "The link that brought you here suggests a model. Press its button to use it in this chat."
-    )
 
 
 def test_new_conversation_names_the_model() -> None:
