@@ -10,6 +10,7 @@ from core.settings import Settings
 from core.store.database import Store
 from core.store.erasure import erase_person, remove_traces
 from core.store.grants import Role, roles_by_subject
+from core.store.migrate import list_copies
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.store.personal_keys import get_encrypted_key
@@ -54,7 +55,7 @@ async def erase_subject(store: Store, settings: Settings, subject: str) -> Subje
 
 def find_copies(store: Store) -> Sequence[Path]:
     """The copies that migrations have made of an embedded database."""
-    return sorted(store.path.parent.glob(f"{store.path.name}.*.backup")) if store.is_embedded else ()
+    return list_copies(store.path) if store.is_embedded else ()
 
 
 async def _key_ids(store: Store, settings: Settings, person: Person) -> list[str]:

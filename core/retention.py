@@ -4,9 +4,11 @@ A reservation in the database decides which process works until the next sweep. 
 the next one continues.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
@@ -16,6 +18,7 @@ from core.services import Services
 from core.settings import Settings
 from core.store.claims import has_open_turns
 from core.store.erasure import finish_erasures, has_traces, remove_traces
+from core.store.migrate import delete_copies
 from core.store.retention import (
     Time,
     delete_access_requests,
@@ -37,6 +40,8 @@ DAY_SECONDS = 86_400
 RESERVATION = "retention"
 REQUEST_DAYS = 7
 """For which a stranger's request to use the bot waits for a decision. Then they may ask again."""
+COPY_DAYS = 14
+"""For which a copy of the database from before an update is kept."""
 DECISION_DAYS = 90
 """For which a stranger who was refused, or lost access, cannot ask again."""
 
@@ -67,11 +72,22 @@ async def _sweep(services: Services) -> None:
             await clock.sleep(timings.retention_pause)  # others have to write, too
     if rows:
         log.info("retention.finished", rows=rows)
+    if services.store.is_embedded:
+        await _delete_copies(services.store.path, clock.time() - COPY_DAYS * DAY_SECONDS)
     await services.store.write(finish_erasures)
     if await services.store.read(has_traces):
         await _wait_until_idle(services)
         await remove_traces(services.store)
         log.info("retention.compacted")
+
+
+async def _delete_copies(database: Path, before: float) -> None:
+    """Those that updates have made: they contain people who have deleted their data since."""
+    try:
+        if deleted := await asyncio.to_thread(delete_copies, database, before):
+            log.info("retention.copies_deleted", copies=deleted)
+    except OSError as error:
+        log.error("retention.failed", error=str(error))
 
 
 async def _wait_until_idle(services: Services) -> None:

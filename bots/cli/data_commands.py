@@ -94,7 +94,8 @@ def forget(
     """Erase everything that is stored about a person, even while the bot runs. This cannot be undone.
 
     In shared conversations, their questions, the answers to them, and their notes and files are erased. They lose the
-    permission to use the bot; a ban stays. Earlier backups still contain the person.
+    permission to use the bot; a ban stays. Earlier backups still contain the person, and log files may contain their
+    ID: see --log.
     """
     from core.log_files import blank_lines, check_log_file
     from core.personal_data import erase_subject, find_copies
@@ -122,6 +123,13 @@ def forget(
             )
         for path in log or []:
             console.print(f"{path}: {blank_lines(path, person):,} lines blanked.", highlight=False)
+        if not log:
+            console.print(
+                "Log files and the journal may still contain the person's ID, in lines such as access.denied. To blank "
+                f"these lines in a file: parley forget {person} --log FILE",
+                highlight=False,
+                soft_wrap=True,
+            )
         for path in copies:
             console.print(f"This copy from before an update still contains the person: {path}", highlight=False)
 

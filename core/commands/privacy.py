@@ -1,5 +1,6 @@
 """/privacy: what is stored about the person, with buttons to export and to delete it in private chats."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 import structlog
@@ -10,6 +11,7 @@ from core.conversation.ledger import key_id_of
 from core.i18n.translation import gettext
 from core.port import Button, File, SupportsUploads
 from core.store.erasure import erase_person
+from core.store.migrate import list_copies
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.store.personal_keys import get_encrypted_key
@@ -69,7 +71,8 @@ async def erasure_reply(request: CommandRequest, _press: ButtonPress) -> Reply:
     person, store = _person(request), request.services.store
     key_ids = await _key_ids(request, person)
     erased = await store.write(erase_person, person, key_ids=key_ids, keeps_access=True, except_turn=request.turn_id)
-    log.info("person.erased", turn=request.turn_id, messages=erased.messages, entries=erased.entries)
+    copies = [path.name for path in await asyncio.to_thread(list_copies, store.path)] if store.is_embedded else []
+    log.info("person.erased", turn=request.turn_id, messages=erased.messages, entries=erased.entries, copies=copies)
     return Reply(gettext(texts.ERASED))
 
 

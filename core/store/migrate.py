@@ -136,9 +136,22 @@ def back_up(path: Path) -> None:
         raise ConfigurationError(f"The database {path} cannot be backed up: {error}") from error
     if integrity != "ok":
         raise ConfigurationError(f"The backup before the migration is damaged: {integrity}")
-    backups = sorted(path.parent.glob(f"{path.name}.*.backup"), key=lambda p: p.stat().st_mtime)
+    backups = sorted(list_copies(path), key=lambda p: p.stat().st_mtime)
     for old in backups[:-MAX_BACKUPS]:
         old.unlink()
+
+
+def list_copies(path: Path) -> list[Path]:
+    """The copies of the database that `back_up` has made, by name."""
+    return sorted(path.parent.glob(f"{path.name}.*.backup"))
+
+
+def delete_copies(path: Path, before: float) -> int:
+    """Delete the copies made before a time, in seconds since 1970. Returns how many. Raises `OSError`."""
+    old = [copy for copy in list_copies(path) if copy.stat().st_mtime < before]
+    for copy in old:
+        copy.unlink(missing_ok=True)
+    return len(old)
 
 
 def _read_revision_of(database: sqlite3.Connection) -> str | None:

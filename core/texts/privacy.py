@@ -43,6 +43,12 @@ def privacy_page(settings: Settings, service: str) -> str:
         )
     blocks.append(gettext("I don't store pictures or recordings."))
     blocks.append(
+        gettext(
+            "My log may contain your account's ID, but no texts and no names. My operator decides how long it is kept, "
+            "also after you delete your data."
+        )
+    )
+    blocks.append(
         gettext("Your questions go to the model service {service}, which has rules of its own.").format(
             service=code_span(service)
         )

@@ -1,6 +1,7 @@
 """The background task that deletes what has been kept long enough, and what people see of it."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -233,6 +234,23 @@ async def has_turns(store: Store, number: int) -> bool:
 
 
 @pytest.mark.slow
+async def test_copies_from_before_an_update_are_deleted_after_two_weeks(tmp_path: Path, model: ModelStandIn) -> None:
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    clock = FakeClock(EPOCH)
+    async with open_services(settings, timings=Timings(clock=clock)) as services:
+        database = services.store.path
+        old, new, foreign = (
+            database.with_name(f"{name}.backup") for name in (f"{database.name}.0022", f"{database.name}.0023", "mine")
+        )
+        for path, days in ((old, 14.1), (new, 13.9), (foreign, 99.0)):
+            path.write_bytes(b"a copy")
+            os.utime(path, (EPOCH - days * DAY_SECONDS,) * 2)
+        sweep = asyncio.create_task(sweep_periodically(services))
+        await clock.wait_for_timer()  # until the next deletion
+        sweep.cancel()
+        assert sorted(tmp_path.glob("*.backup")) == sorted([new, foreign])
+
+
 async def test_old_button_says_what_happened(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, timings=Timings(retention_pause=0)) as chat:
         await chat.ask("repeat: one")

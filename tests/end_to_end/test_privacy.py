@@ -1,6 +1,7 @@
 """A person's data is exported and erased, from the command line and in the chat."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.end_to_end.command_line import parley
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 from tests.end_to_end.test_transfer import files_in
 from tests.postgresql import empty_postgresql_url
+from tests.waiting import wait_until
 
 SECRETS = ("heron-4711", "walrus-note", "gannet-in-group", "puffin-note", "Annabella")
 """What Ann writes, and her name."""
@@ -101,6 +103,37 @@ async def test_forgotten_person_leaves_no_trace(
         await friends.say(friends.ann, friends.ann_chat, "repeat: a new beginning", "a new beginning")
 
 
+async def test_lines_of_log_files_stay_until_they_are_blanked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_harness(tmp_path) as harness:
+        await harness.start(access="pairing")
+        telegram = harness.telegram
+        ann, bob = telegram.create_user("Annabella", id=712_345_678_901), telegram.create_user("Bob")
+        log = tmp_path / "bot.log"
+        log.touch()
+
+        def is_logged(person: User) -> bool:
+            with log.open("a") as file:
+                file.write(capsys.readouterr().out)
+            return f"telegram:person:{person.id}" in log.read_text()
+
+        for person in (ann, bob):
+            await telegram.send_message(person, telegram.open_private_chat(person), "heron-4711")
+            await wait_until(partial(is_logged, person), 30)
+        assert "access.denied" in log.read_text()
+        assert "heron-4711" not in log.read_text()
+
+        url, subject = f"sqlite:///{tmp_path / 'parley.sqlite3'}", f"telegram:person:{ann.id}"
+        hint = f"parley forget {subject} --log FILE"
+        assert hint in await parley("forget", subject, DATABASE_URL=url)
+        assert str(ann.id) in log.read_text()
+        said = await parley("forget", subject, "--log", str(log), DATABASE_URL=url)
+        assert hint not in said
+        assert str(ann.id) not in log.read_text()
+        assert f"telegram:person:{bob.id}" in log.read_text()
+
+
 @pytest.fixture
 def harness_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
@@ -115,7 +148,8 @@ async def test_person_exports_and_deletes_their_data(harness: Harness, tmp_path:
     await other.ask("repeat: bob stays", "bob stays")
     await chat.ask("repeat: heron-4711", "heron-4711")
     await chat.ask("/remember the walrus-note", ".*number 1.*")
-    await chat.ask("/privacy", r"\*?\*?What I store about you.*until you delete them.*")
+    stored, logged = r"\*?\*?What I store about you.*until you delete them", "My operator decides how long it is kept"
+    await chat.ask("/privacy", f"{stored}.*{logged}.*")
     assert set(chat.buttons()) == {"Export my data", "Delete my data"}
     await chat.press("Export my data")
     await chat.server.wait_for(lambda: files_in(chat), 30)
