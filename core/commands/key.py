@@ -7,6 +7,7 @@ from core.commands.request import CommandRequest, Reply
 from core.errors import ModelError, ModelFailure
 from core.i18n.translation import gettext
 from core.texts import commands as texts
+from core.texts.formatting import join_sentences
 
 INCONCLUSIVE_FAILURES = (
     ModelFailure.REGION,
@@ -65,4 +66,4 @@ def _refuse(request: CommandRequest, reason: str) -> Reply:
     """Others may have read a key that came in a message; nobody else sees a slash command, except in a foreign chat."""
     is_in_message = request.incoming.message_id is not None or request.incoming.place.is_foreign
     was_exposed = bool(request.argument) and is_in_message
-    return Reply(f"{gettext(reason)} {gettext(texts.KEY_EXPOSED)}" if was_exposed else gettext(reason))
+    return Reply(join_sentences(gettext(reason), gettext(texts.KEY_EXPOSED) if was_exposed else ""))

@@ -9,7 +9,7 @@ from core.conversation.context_window import PromptTooLongError
 from core.conversation.ledger import Allowance, QuotaWarning
 from core.errors import ModelError, ModelFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
-from core.texts.formatting import format_duration, format_number, format_seconds, isolate, join_all
+from core.texts.formatting import format_duration, format_number, format_seconds, isolate, join_all, join_sentences
 
 STOP_BUTTON = gettext_noop("Stop")
 COPY_CODE_BUTTON = gettext_noop("Copy code")
@@ -180,7 +180,7 @@ MODEL_UNAVAILABLE = gettext_noop("{model} is unavailable")
 
 def too_fast(seconds: float) -> str:
     wait = gettext("Try again in {duration}.").format(duration=format_duration(seconds))
-    return f"{gettext(TOO_FAST)} {wait}"
+    return join_sentences(gettext(TOO_FAST), wait)
 
 
 def thinking_progress(seconds: int, tokens: int) -> str:
@@ -206,7 +206,7 @@ def model_failed(error: ModelError, turn_id: int, *, is_personal_key: bool = Fal
     text = FAILURE_TEXTS[error.failure]
     if is_personal_key:
         text = PERSONAL_KEY_FAILURE_TEXTS.get(error.failure, text)
-    return f"{gettext(text)} {_what_to_do(error)}".strip() + f" [{turn_id}]"
+    return join_sentences(gettext(text), _what_to_do(error)) + f" [{turn_id}]"
 
 
 def _what_to_do(error: ModelError) -> str:
@@ -286,7 +286,7 @@ def file_limit_reached(max_files: int) -> str:
 
 def messages_dropped(number: int) -> str:
     dropped = ngettext("{count} waiting message dropped.", "{count} waiting messages dropped.", number)
-    return f"{gettext(STOPPED)} {dropped.format(count=format_number(number))}"
+    return join_sentences(gettext(STOPPED), dropped.format(count=format_number(number)))
 
 
 def count_tokens(number: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from core.conversation.context_window import PromptTooLongError
 from core.i18n.translation import gettext, gettext_noop, ngettext
-from core.texts.formatting import count_entries, format_number, markdown_name
+from core.texts.formatting import count_entries, format_number, join_sentences, markdown_name
 
 EXAMPLE_QUESTIONS = (
     gettext_noop("Explain black holes to a child"),
@@ -63,7 +63,7 @@ def added_greeting(model: str, *, receives_mentions: bool) -> str:
         else gettext(MUTED_GROUP_HINT)
     )
     what_else = gettext("Everyone has their own conversation with me. See /help for the rest.")
-    return f"{hello} {how_to_ask} {what_else}"
+    return join_sentences(hello, how_to_ask, what_else)
 
 
 def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, receives_mentions: bool = True) -> str:
@@ -75,11 +75,11 @@ def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, 
         if receives_mentions
         else gettext("Use /ask or reply to me, and **{model}** will answer.")
     ).format(model=markdown_name(model))
-    operator = [gettext("You are now an operator of this bot.")] if is_new_operator else []
+    operator = gettext("You are now an operator of this bot.") if is_new_operator else ""
     what_else = gettext(
         "Choose another model with /model, start a new conversation with /new, and see everything else with /help."
     )
-    return " ".join([hello, *operator, how_to_ask, what_else])
+    return join_sentences(hello, operator, how_to_ask, what_else)
 
 
 def help_page(

@@ -24,6 +24,8 @@ UNITS = {"s": "duration-second", "min": "duration-minute", "h": "duration-hour"}
 """By their symbol, the units as the Unicode CLDR names them."""
 DIRECTION_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+SPACELESS_ENDS = ("。", "！", "？")
+"""Full-width punctuation, which no space follows."""
 FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 
 
@@ -64,6 +66,18 @@ def code_span(text: str) -> str:
 def quote(text: str) -> str:
     """What a person typed, shortened, in quotation marks, as Markdown."""
     return gettext("“{text}”").format(text=markdown_name(text[:MAX_QUOTE_CHARS]))
+
+
+def join_sentences(*sentences: str) -> str:
+    """The sentences that are not empty, as one text, with a space between them where the language has one.
+
+    A command always has a space before it: Telegram does not recognise it otherwise.
+    """
+    text = ""
+    for sentence in filter(None, sentences):
+        is_spaceless = not text or (text.endswith(SPACELESS_ENDS) and not sentence.startswith("/"))
+        text += sentence if is_spaceless else f" {sentence}"
+    return text
 
 
 def count(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from core.errors import DeliveryFailure, DocumentError, DocumentFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.images import MAX_PIXELS
-from core.texts.formatting import format_number, isolate
+from core.texts.formatting import format_number, isolate, join_sentences
 from core.texts.memory import CONNECTION_FAILED, FETCH_FAILURE_TEXTS, document_failed
 
 OPENING = gettext_noop("Opening the picture…")
@@ -33,7 +33,7 @@ def image_failed(name: str, error: DocumentError) -> str:
 
 def image_not_fetched(failure: DeliveryFailure, turn_id: int) -> str:
     text = gettext("I couldn't download the picture.")
-    return f"{text} {gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))} [{turn_id}]"
+    return join_sentences(text, gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))) + f" [{turn_id}]"
 
 
 def vision_offered(model: str, vision_model: str) -> str:

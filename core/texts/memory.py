@@ -9,7 +9,15 @@ from core.memory.file_document import MAX_FILE_BYTES, MAX_PAGES, MAX_TEXT_CHARS
 from core.memory.recall import RecalledContext
 from core.memory.service import MAX_NOTE_CHARS, StoredEntry
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
-from core.texts.formatting import count_entries, format_date, format_number, isolate, join_all, markdown_name
+from core.texts.formatting import (
+    count_entries,
+    format_date,
+    format_number,
+    isolate,
+    join_all,
+    join_sentences,
+    markdown_name,
+)
 
 MAX_ENTRY_CHARS = 120
 """How much of a note the list shows."""
@@ -108,19 +116,19 @@ def file_stored(name: str, file: StoredEntry) -> str:
             "{count} of its {pages} pages have no text.",
             file.blank_page_count,
         ).format(count=format_number(file.blank_page_count), pages=format_number(file.page_count))
-        text = f"{text} {blank}"
-    return f"{text} {_found_by_words(file.failure)}" if file.failure else text
+        text = join_sentences(text, blank)
+    return join_sentences(text, _found_by_words(file.failure)) if file.failure else text
 
 
 def file_not_fetched(name: str, failure: DeliveryFailure, turn_id: int) -> str:
     """With the number that stands beside the platform's own words in the log."""
     text = gettext("I couldn't download {name}.").format(name=isolate(name))
-    return f"{text} {gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))} [{turn_id}]"
+    return join_sentences(text, gettext(FETCH_FAILURE_TEXTS.get(failure, CONNECTION_FAILED))) + f" [{turn_id}]"
 
 
 def note_stored(number: int, failure: ModelFailure | None = None) -> str:
     text = gettext("Remembered as number {number}. See all with /memory.").format(number=number)
-    return f"{text} {_found_by_words(failure)}" if failure else text
+    return join_sentences(text, _found_by_words(failure)) if failure else text
 
 
 def memory_list(entries: Sequence[MemoryEntry], statistics: MemoryStatistics) -> str:
@@ -130,7 +138,7 @@ def memory_list(entries: Sequence[MemoryEntry], statistics: MemoryStatistics) ->
         else gettext("No notes or files yet.")
     )
     status = gettext(RECALL_STATUS[statistics.recall_mode])
-    return "\n".join([f"{head} {status}", "", *map(_entry_line, entries), "", gettext(HOW_TO_CHANGE)])
+    return "\n".join([join_sentences(head, status), "", *map(_entry_line, entries), "", gettext(HOW_TO_CHANGE)])
 
 
 def which_entry(entries: Sequence[MemoryEntry]) -> str:

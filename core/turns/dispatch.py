@@ -17,6 +17,7 @@ from core.store.claims import CancelResult
 from core.store.turns import LostLeaseError, Refusal, TurnState, replace_event_text
 from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
+from core.texts.formatting import join_sentences
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.foreign_questions import question_heading
@@ -108,7 +109,7 @@ class Dispatcher:
         incoming = claimed.turn.incoming
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
-            reply = replace(reply, text=f"{reply.text} {gettext(KEY_MESSAGE_REMAINS)}")
+            reply = replace(reply, text=join_sentences(reply.text, gettext(KEY_MESSAGE_REMAINS)))
         claimed.outbox.is_ephemeral = not reply.is_public and is_ephemeral(incoming.command)
         await claimed.reply_and_finish(reply)
 

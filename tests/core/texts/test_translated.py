@@ -15,6 +15,7 @@ from core.texts.formatting import (
     format_duration,
     format_number,
     isolate,
+    join_sentences,
     markdown_name,
 )
 
@@ -64,6 +65,27 @@ def test_plural_fits_the_number(language: str, number: int, text: str) -> None:
 def test_sentence_agrees_with_its_number(language: str, text: str) -> None:
     with speaking_language(language):
         assert messages_dropped(2) == text
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("ja", "停止しました。待機中のメッセージを 2 件破棄しました。"),
+        ("zh", "已停止。已丢弃 2 条等待中的消息。"),
+        ("de", "Gestoppt. 2 wartende Nachrichten verworfen."),
+    ],
+)
+def test_no_space_follows_full_width_punctuation(language: str, text: str) -> None:
+    with speaking_language(language):
+        assert messages_dropped(2) == text
+
+
+def test_space_stands_before_a_command() -> None:
+    """Telegram recognises no command without one."""
+    assert (
+        join_sentences("不明です。", "/help をご覧ください。", "", "では。")
+        == "不明です。 /help をご覧ください。では。"
+    )
 
 
 @pytest.mark.parametrize(
