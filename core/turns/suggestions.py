@@ -65,9 +65,9 @@ class Suggester:
 
 
 async def _shared_answer(dialect: Dialect, answer: OwnAnswer) -> Suggestion:
-    description = _first_line(answer.text, MAX_DESCRIPTION_CHARS)
-    title = _first_line(answer.question or answer.text, MAX_TITLE_CHARS)
-    return Suggestion(title, description, await _one_part(dialect, answer.text))
+    part = await _one_part(dialect, answer.text)
+    title = _first_line(answer.question or part.text, MAX_TITLE_CHARS)
+    return Suggestion(title, _first_line(part.text, MAX_DESCRIPTION_CHARS), part)
 
 
 async def _one_part(dialect: Dialect, text: str) -> Part:

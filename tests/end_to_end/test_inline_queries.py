@@ -126,7 +126,7 @@ async def test_empty_query_offers_the_private_chat(harness: Harness) -> None:
 async def test_own_answers_can_be_shared(harness: Harness, tmp_path: Path) -> None:
     ann, bob = InlinePerson(harness), InlinePerson(harness, "Bob")
     await ann.ask_in_private("repeat: herons eat fish", "herons eat fish")
-    await ann.ask_in_private("repeat: owls eat mice", "owls eat mice")
+    await ann.ask_in_private("repeat: **owls** eat `mice`", "owls eat mice")
     assert [result["description"] for result in (await ann.type("")).results] == ["owls eat mice", "herons eat fish"]
     offer = await ann.type("FISH heron")
     assert [result["title"] for result in offer.results][1:] == ["repeat: herons eat fish"]
