@@ -24,6 +24,7 @@ class World:
     discord_people: list[DiscordUser] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.telegram.privacy_mode = False  # so that it receives mentions in groups
         telegram_people, discord_people = self.telegram_people, self.discord_people
         telegram_people += [
             self.telegram.create_user(name, language=language, username=name.lower()) for name, language in PEOPLE

@@ -1,6 +1,7 @@
 // What the bot offers while a person types a question after its name, in any chat.
 //
-//     "@parley_bot why"    asks the bot, once the person pauses, what "why" could become; a result is sent when chosen
+//     "@parley_sandbox_bot why"    asks the bot, once the person pauses, what "why" could become; a result is sent when
+//     chosen
 
 import { h } from "../dom.js";
 
