@@ -18,11 +18,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 BOT: Json = {"id": "1", "global_name": "Parley", "bot": True}
 ANN: Json = {"id": "1001", "global_name": "Ann", "bot": False}
 CHANNEL: Json = {"id": "50", "name": "general"}
-CHAT_INPUT, STRING, ATTACHMENT = 1, 3, 11
+CHAT_INPUT, STRING, BOOLEAN, ATTACHMENT = 1, 3, 5, 11
 PLACE = {"person": "1001", "channel": "50"}
 FILE: FilePayload = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"some notes"}
 COMMANDS: list[Json] = [
-    {"name": "ask", "description": "Ask", "options": [{"name": "question", "description": "What", "type": STRING}]},
+    {
+        "name": "ask",
+        "description": "Ask",
+        "options": [
+            {"name": "question", "description": "What", "type": STRING},
+            {"name": "private", "description": "Only for you", "type": BOOLEAN},
+        ],
+    },
     {
         "name": "model",
         "description": "Choose a model",
@@ -112,6 +119,17 @@ async def test_options_are_completed_while_typing(client: Client) -> None:
     while action["action"] != "discord.command":
         action = await client.next_action()
     assert (action["name"], action["options"]) == ("model", {"name": "microsoft/phi-4"})
+
+
+async def test_truth_value_is_sent_as_one(client: Client) -> None:
+    """The bot takes no number for one: a private question would be public."""
+    await client.field.fill("/ask")
+    await client.field.press("Tab")
+    await client.pane.get_by_label("private: Only for you").select_option("True")
+    await client.pane.get_by_role("button", name="Run command").click()
+    action = await client.next_action()
+    assert action["options"] == {"private": True}
+    assert action["options"]["private"] is True
 
 
 async def test_file_is_sent(client: Client) -> None:

@@ -68,6 +68,7 @@ TelegramText = Annotated[str, Meta(max_length=4096)]
 DiscordText = Annotated[str, Meta(max_length=2000)]
 FieldText = Annotated[str, Meta(max_length=4000)]
 Snowflake = Annotated[str, Meta(pattern=r"^\d{1,20}$")]
+OptionValue = FieldText | bool | int | float
 UploadId = Annotated[str, Meta(max_length=64)]
 
 
@@ -207,7 +208,7 @@ class DiscordCommand(Action, frozen=True, kw_only=True, tag="discord.command"):
     person: Snowflake
     channel: Snowflake
     name: Name
-    options: dict[Name, FieldText | int | float] = {}
+    options: dict[Name, OptionValue] = {}
 
 
 class DiscordMessageCommand(Action, frozen=True, kw_only=True, tag="discord.message_command"):
@@ -227,7 +228,7 @@ class DiscordAutocomplete(Action, frozen=True, kw_only=True, tag="discord.autoco
     name: Name
     option: Name
     current: FieldText
-    options: dict[Name, FieldText | int | float] = {}
+    options: dict[Name, OptionValue] = {}
 
 
 class DiscordPress(Action, frozen=True, kw_only=True, tag="discord.press"):

@@ -34,7 +34,7 @@ export async function runCommand(command, { values }, { send, setUi, person, cha
 
 function typed(option, value) {
   if (option.type === INTEGER || option.type === NUMBER) return Number(value);
-  if (option.type === BOOLEAN) return value === "true" ? 1 : 0;
+  if (option.type === BOOLEAN) return value === "true";
   return value;
 }
 

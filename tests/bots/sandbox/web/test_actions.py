@@ -104,7 +104,7 @@ async def test_unknown_people_and_messages_are_refused(sandbox: Sandbox) -> None
 
 
 async def test_option_cannot_replace_an_argument(sandbox: Sandbox) -> None:
-    options: dict[str, str | int | float] = {"is_user_installed": "yes"}
+    options: dict[str, protocol.OptionValue] = {"is_user_installed": "yes"}
     with pytest.raises(ValueError, match="no such option"):
         await sandbox.perform(
             protocol.DiscordCommand(
