@@ -10,10 +10,6 @@ from tests.core.commands.capable_adapter import CapableAdapter
 from tests.core.turns.fake_adapter import running_engine
 
 pytestmark = pytest.mark.slow
-NOT_ALLOWED = (
-    "I'm not allowed to create threads here. Somebody who manages the server can allow it: the permission is "
-    "Create Public Threads."
-)
 
 
 async def test_thread_needs_a_channel_and_permission(tmp_path: Path, model: ModelStandIn) -> None:
