@@ -215,7 +215,7 @@ def _accept_comparison(
     )
     first = with_compared_model(incoming, incoming.key, comparison.question, comparison.first.id)
     accepted = accept(first, limits=limits_of_first)
-    if accepted is AcceptResult.NEW:
+    if accepted in (AcceptResult.NEW, AcceptResult.WAITING):
         second = with_compared_model(incoming, f"{incoming.key}#2", comparison.question, comparison.second.id)
         accept(second, limits=InboundLimits(), is_companion=True)  # the first one has left room for it
     return accepted

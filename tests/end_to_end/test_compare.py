@@ -54,6 +54,26 @@ def conversation_of(request: object) -> list[str]:
 
 
 @PLATFORMS
+async def test_two_models_answer_after_the_answer_that_is_being_written(harness: Harness, platform: str) -> None:
+    answer_by_model(harness)
+    harness.model.tokens_per_second = 5
+    chat = ChatWithButtons(harness, platform)
+    await chat.write("Who was that?")
+    await harness.model.wait_for(lambda: harness.model.requests)
+    harness.model.tokens_per_second = 2000
+    if chat.is_telegram:
+        await chat.write(f"/compare {FIRST} {SECOND} Who are you?")
+    else:
+        options = {"first": FIRST, "second": SECOND, "question": "Who are you?"}
+        await chat.server.use_command(chat.person, chat.chat, "compare", **options)
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns) > 1")
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert len(harness.model.requests) == 3
+    for model in FIRST, SECOND:
+        assert any(re.fullmatch(rf"\W*{model}\W+I am {model}", answer) for answer in chat.answers)
+
+
+@PLATFORMS
 async def test_chosen_model_answers_from_then_on(harness: Harness, platform: str) -> None:
     answer_by_model(harness)
     chat = ChatWithButtons(harness, platform)
