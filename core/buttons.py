@@ -57,6 +57,25 @@ class ButtonAction(StrEnum):
     """Argument: the position of one of `core.texts.commands.EXAMPLE_QUESTIONS`."""
 
 
+TURN_ARGUMENT_ACTIONS = frozenset(
+    {
+        ButtonAction.STOP,
+        ButtonAction.RETRY,
+        ButtonAction.CONTINUE,
+        ButtonAction.SEND_AGAIN,
+        ButtonAction.SHOW_REASONING,
+        ButtonAction.SEND_FILES,
+        ButtonAction.SHOW_VARIANT,
+        ButtonAction.CHOOSE_RETRY_MODEL,
+        ButtonAction.USE_MODEL,
+        ButtonAction.EDIT_QUESTION,
+        ButtonAction.IMPORT,
+        ButtonAction.RETRY_WITH,
+    }
+)
+"""The actions whose argument is a turn, or begins with one. The numbers of the others are pages and positions."""
+
+
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
     action: ButtonAction
@@ -64,6 +83,9 @@ class ButtonPress:
 
     @property
     def turn_id(self) -> int | None:
+        """The turn that the action is for; None for an action that is for none, or an invalid argument."""
+        if self.action not in TURN_ARGUMENT_ACTIONS:
+            return None
         turn = self.argument.partition(":")[0] if self.action is ButtonAction.RETRY_WITH else self.argument
         return int(turn) if re.fullmatch(r"[0-9]{1,18}", turn) else None
 

@@ -48,3 +48,17 @@ def test_buttons_of_old_messages_still_work(text: str, press: ButtonPress | None
 @pytest.mark.parametrize("argument", ["", "x", "-1", "1:2", "９", "1" * 19])
 def test_invalid_turn_is_none(argument: str) -> None:
     assert ButtonPress(ButtonAction.STOP, argument).turn_id is None
+
+
+@pytest.mark.parametrize("text", ["mp:2", "mf:2", "ml:2:llama", "try:1", "m:1", "p:1", "s:1"])
+def test_pages_positions_and_names_are_no_turns(text: str) -> None:
+    press = parse_action(text)
+    assert press is not None
+    assert press.turn_id is None
+
+
+@pytest.mark.parametrize("text", ["stop:2", "v:2", "import:2", "with:2:0123456789ab"])
+def test_turn_is_read(text: str) -> None:
+    press = parse_action(text)
+    assert press is not None
+    assert press.turn_id == 2

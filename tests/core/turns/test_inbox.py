@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from bots.sandbox.model import ModelStandIn
 from core.errors import AccessDeniedError
 from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.store.incoming_codec import decode_incoming
 from core.store.schema import turns
 from core.texts import answers as texts
 from core.texts import commands as command_texts
@@ -114,3 +115,17 @@ async def test_person_without_access_is_not_stored(tmp_path: Path, model: ModelS
             await chat.say("hello")
         (notice,) = await chat.store.read(stored_events)
         assert "hello" not in notice, "only who asked for access, and where"
+
+
+@pytest.mark.parametrize(("action", "is_confidential"), [("think:1", True), ("mp:1", False), ("try:1", False)])
+async def test_press_is_confidential_only_on_a_confidential_answer(
+    tmp_path: Path, model: ModelStandIn, action: str, *, is_confidential: bool
+) -> None:
+    group = replace(PLACE, chat="-7", is_private=False)
+    async with running_engine(tmp_path, model) as chat:
+        await chat.inbox(replace(MESSAGE, place=group, is_confidential=True))
+        await chat.wait_for_states("done")
+        await chat.inbox(replace(PRESS, place=group, key="e2", text=action))
+        _, press = map(decode_incoming, await chat.store.read(stored_events))
+        assert press is not None
+        assert press.is_confidential is is_confidential
