@@ -38,9 +38,11 @@ async def export_reply(request: CommandRequest) -> Reply:
 
 async def private_export_reply(request: CommandRequest) -> Reply | None:
     """The files of an `/export` in a group, in the private chat; None for a person who types this command."""
-    turn_id = int(request.argument) if request.argument.isdecimal() else 0
-    adapter, turn = request.adapter, await request.services.store.read(get_turn, turn_id)
-    if turn is None or request.incoming.key != _private_key(turn_id) or not isinstance(adapter, SupportsUploads):
+    adapter = request.adapter
+    if request.incoming.key != _private_key(request.argument) or not isinstance(adapter, SupportsUploads):
+        return None
+    turn = await request.services.store.read(get_turn, int(request.argument))
+    if turn is None:
         return None
     return await _export(request, turn.conversation_id, adapter.upload_limits.max_bytes)
 
@@ -60,7 +62,7 @@ async def _export_in_private(request: CommandRequest) -> Reply:
     return Reply(gettext(texts.EXPORTED_IN_PRIVATE))
 
 
-def _private_key(turn_id: int) -> str:
+def _private_key(turn_id: int | str) -> str:
     """The key of an event that only the bot can cause."""
     return f"export {turn_id}"
 

@@ -57,6 +57,14 @@ async def test_huge_number_is_refused(adapter: FakeAdapter) -> None:
     assert reply == "Length must be 16-100,000."
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 18, "9" * 20, "1" + "0" * 5000], ids=len)
+async def test_huge_number_of_a_turn_fails_no_turn(adapter: FakeAdapter, number: str) -> None:
+    """Nobody has to type this command, but everybody can."""
+    await adapter.say(f"/private_export {number}")
+    await adapter.wait_for_states("done")
+    assert adapter.texts == []
+
+
 @pytest.mark.parametrize(
     ("argument", "stored"),
     [("temperature -0", "0"), ("temperature -0.0", "0"), ("length 00512", "512")],
