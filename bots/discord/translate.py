@@ -324,7 +324,8 @@ def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) 
     original = replied_message(message)
     if original is not None:
         return original.author.id == bot_id
-    return _is_in_own_thread(message, bot_id) and not message.mentions
+    is_to_others = message.mentions or message.role_mentions or message.mention_everyone
+    return _is_in_own_thread(message, bot_id) and not is_to_others
 
 
 def _is_in_own_thread(message: discord.Message, bot_id: int) -> bool:

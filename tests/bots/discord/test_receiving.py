@@ -61,6 +61,17 @@ async def test_unaddressed_and_everyone_messages_are_ignored(harness: AdapterHar
     assert (await harness.inbox.next()).text == "the next one"
 
 
+async def test_messages_to_others_in_the_bots_thread_are_ignored(harness: AdapterHarness) -> None:
+    role = harness.discord.create_role(harness.guild, harness.owner)
+    thread = harness.discord.create_thread(harness.channel, "trip", owner=harness.discord.bot)
+    await harness.start(message_content=True)
+    await harness.say(f"<@{harness.owner.id}> one", thread)
+    await harness.say_raw(f"<@&{role}> two", thread, mention_roles=[str(role)])
+    await harness.say("@everyone three", thread)
+    await harness.say("for the bot", thread)
+    assert (await harness.inbox.next()).text == "for the bot"
+
+
 async def test_message_of_another_bot_is_ignored(harness: AdapterHarness) -> None:
     await harness.start()
     robot = harness.discord.create_user("Robot")
