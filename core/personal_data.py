@@ -36,7 +36,7 @@ async def export_subject(store: Store, subject: str) -> bytes:
 async def erase_subject(store: Store, settings: Settings, subject: str) -> SubjectErasure:
     """Erase the person, and the traces of deleted rows in the database's file. Raises `StoreError`.
 
-    While the bot serves from an SQLite file, the bot removes the traces, with its next hourly deletion.
+    While the bot serves from an SQLite file, the bot removes the traces, some minutes later.
     """
     person = _person(subject)
     is_banned = (await store.read(roles_by_subject)).get(subject) is Role.BANNED

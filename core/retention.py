@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 DAY_SECONDS = 86_400
 RESERVATION = "retention"
+TRACES_RESERVATION = "traces"
 REQUEST_DAYS = 7
 """For which a stranger's request to use the bot waits for a decision. Then they may ask again."""
 COPY_DAYS = 14
@@ -51,14 +52,19 @@ BatchDeletion = Callable[[Connection], int]
 
 async def sweep_periodically(services: Services) -> None:
     """Delete until cancelled. While the database is unavailable, nothing is deleted."""
-    interval = services.timings.retention_interval
+    timings, clock = services.timings, services.timings.clock
+    next_sweep = clock.monotonic()
     while True:
         try:
-            if await services.leases.try_reserve(RESERVATION, interval):
-                await _sweep(services)
+            if clock.monotonic() >= next_sweep:
+                next_sweep = clock.monotonic() + timings.retention_interval
+                if await services.leases.try_reserve(RESERVATION, timings.retention_interval):
+                    await _sweep(services)
+            if await services.store.read(has_traces):
+                await _remove_traces(services)
         except StoreError as error:
             log.error("retention.failed", error=str(error))
-        await services.timings.clock.sleep(interval)
+        await clock.sleep(timings.trace_search_interval)
 
 
 async def _sweep(services: Services) -> None:
@@ -75,7 +81,11 @@ async def _sweep(services: Services) -> None:
     if services.store.is_embedded:
         await _delete_copies(services.store.path, clock.time() - COPY_DAYS * DAY_SECONDS)
     await services.store.write(finish_erasures)
-    if await services.store.read(has_traces):
+
+
+async def _remove_traces(services: Services) -> None:
+    """Remove what erased rows have left in the database's files."""
+    if await services.leases.try_reserve(TRACES_RESERVATION, services.timings.trace_search_interval):
         await _wait_until_idle(services)
         await remove_traces(services.store)
         log.info("retention.compacted")

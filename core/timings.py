@@ -155,6 +155,8 @@ class Timings:
     # Storage
     retention_interval: float = 3600.0
     """Between two searches for rows that have been kept long enough."""
+    trace_search_interval: float = 60.0
+    """Between two looks whether erased rows have left traces in the database's files."""
     retention_pause: float = 0.2
     """Between two batches of rows that are deleted."""
     max_compaction_delay: float = 300.0

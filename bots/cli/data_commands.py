@@ -118,7 +118,7 @@ def forget(
         if erased.remaining_traces:
             console.print(
                 f"The database's file still has traces of deleted rows: {erased.remaining_traces}. "
-                "The bot removes them within an hour, or repeat this command.",
+                "The bot removes them within minutes, or repeat this command.",
                 highlight=False,
             )
         for path in log or []:
