@@ -41,6 +41,8 @@ class EphemeralMessages:
         self._has_succeeded = False
         self._refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
         """By chat, by `Clock.monotonic`, until the chat accepts one."""
+        self._files_refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
+        """The same for files alone: a chat that refuses files may accept text."""
 
     def is_supported(self, place: Place) -> bool:
         """Whether the chat accepts them, as far as is known."""
@@ -51,7 +53,8 @@ class EphemeralMessages:
 
         A server that ignores the parameter would show it to everybody, so a message of text must have succeeded before.
         """
-        return self._has_succeeded and self.is_supported(place)
+        is_refused = self._is_refused(self._files_refused_until, place)
+        return self._has_succeeded and not is_refused and self.is_supported(place)
 
     def observe(self, place: Place, message_id: str | None) -> None:
         """Somebody has pressed a button of a message."""
@@ -74,7 +77,7 @@ class EphemeralMessages:
                 raise
             log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
             message = await self._send(parameters)
-            self._note_refusal(place, error)  # the message itself was accepted
+            self._note_refusal(self._refused_until, place, error)  # the message itself was accepted
             return str(message["message_id"])
         return self._read_id(place, person, message)
 
@@ -91,18 +94,20 @@ class EphemeralMessages:
             message = await send({"ephemeral_message_parameters": {"receiver_user_id": int(person)}})
         except BadRequest as error:
             log.info("telegram.ephemeral_refused", chat=place.chat, error=error.message)
-            self._note_refusal(place, error)
+            self._note_refusal(self._files_refused_until, place, error)
             raise
         return message_key(message, int(person))
 
-    def _note_refusal(self, place: Place, error: BadRequest) -> None:
+    def _note_refusal(self, refused_until: BoundedDict[str, float], place: Place, error: BadRequest) -> None:
         if not any(text in error.message.lower() for text in RECEIVER_TEXTS):
-            self._refused_until[place.chat] = self._clock.monotonic() + REFUSED_SECONDS
+            refused_until[place.chat] = self._clock.monotonic() + REFUSED_SECONDS
+
+    def _is_refused(self, refused_until: BoundedDict[str, float], place: Place) -> bool:
+        return self._clock.monotonic() < refused_until.get(place.chat, 0.0)
 
     def _may_send(self, place: Place, person: str) -> bool:
-        is_refused = self._clock.monotonic() < self._refused_until.get(place.chat, 0.0)
         # Somebody who writes as the group cannot get such a message.
-        return self._server_supports and person.isdecimal() and not is_refused
+        return self._server_supports and person.isdecimal() and not self._is_refused(self._refused_until, place)
 
     def _read_id(self, place: Place, person: str, message: Mapping[str, Any]) -> str:
         ephemeral_id = message.get("ephemeral_message_id")

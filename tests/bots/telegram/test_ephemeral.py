@@ -1,11 +1,14 @@
 """Messages for one person in a group, where Telegram does not always send them."""
 
+import pytest
+
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.ephemeral import REFUSED_SECONDS
 from bots.telegram.message_ids import is_ephemeral_key
 from bots.telegram.timings import TelegramTimings
-from core.port import Part
+from core.errors import DeliveryError
+from core.port import File, Part
 from tests.bots.telegram.conftest import GROUP_PLACE, RunAdapter
 from tests.bots.telegram.payloads import ADA
 from tests.clock import FakeClock
@@ -44,3 +47,19 @@ async def test_group_that_accepted_them_may_refuse_them(bot_api: TelegramStandIn
         assert not await sends_ephemeral(adapter)
         assert not await sends_ephemeral(adapter)
         assert not has_ephemeral_messages(adapter)
+
+
+async def test_refused_file_says_nothing_about_text(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
+    clock = FakeClock()
+    async with run_adapter(timings=TelegramTimings(clock=clock)) as adapter:
+        assert await sends_ephemeral(adapter)
+        assert adapter.capabilities(GROUP_PLACE).has_ephemeral_files
+        bot_api.script.add("sendDocument", REFUSAL)
+        part = Part("", file=File("a.txt", b"content"))
+        with pytest.raises(DeliveryError):
+            await adapter.send(GROUP_PLACE, part, key="file", person=str(ADA["id"]), ephemeral=True)
+        assert has_ephemeral_messages(adapter)
+        assert await sends_ephemeral(adapter)
+        assert not adapter.capabilities(GROUP_PLACE).has_ephemeral_files, "the next one goes to the private chat"
+        await clock.advance(REFUSED_SECONDS)
+        assert adapter.capabilities(GROUP_PLACE).has_ephemeral_files
