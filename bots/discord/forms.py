@@ -46,7 +46,7 @@ ReadQuestion = Callable[[Incoming], Awaitable[str | None]]
 
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
 MAX_RETURNED_CHARS = 1800
-"""Of what the person wrote about a message that is gone."""
+"""How much of their own words a person gets back when the message they were about is gone."""
 FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
 MAX_OPEN_FORMS = 1000
 

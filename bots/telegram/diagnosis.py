@@ -20,7 +20,7 @@ from core.store.database import Store
 MAX_PENDING_UPDATES = 100
 """With a webhook, Telegram delivers updates at once."""
 MAX_GROUPS = 20
-"""Of which Telegram is asked whether the bot is an administrator there."""
+"""The number of groups about which Telegram is asked whether the bot is an administrator there."""
 GROUP_ID = re.compile(r"-\d+")
 ERROR_MEMORY_SECONDS = 3600.0
 """Telegram reports the last failed delivery for ever."""

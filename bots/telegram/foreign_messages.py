@@ -28,7 +28,7 @@ INLINE, GUEST = "inline", "guest"
 MAX_ID_CHARS = 100
 MAX_UNCONFIRMED = 1_000
 UNKNOWN_ID = "unknown"
-"""Of a message that shows the answer and cannot be edited."""
+"""The ID of a message that shows the answer and cannot be edited."""
 NO_LINK_PREVIEW = {"is_disabled": True}
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 HEIF = "HEIF"
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-"""Of AVIF and HEIC."""
+"""The brands of AVIF and HEIC, which follow `ftyp`."""
 MAX_BRAND_BYTES = 128
 MAX_PIXELS = 60_000_000
 """The largest picture that is scaled down."""
