@@ -5,7 +5,6 @@ body of one transaction. `Turn.owner` identifies a process, and `Turn.attempt` o
 than the current owner raises `LostLeaseError` and changes nothing.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -117,12 +116,12 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
     return None if turn_id is None else get_turn(connection, turn_id)
 
 
-def last_answering_model(connection: Connection, turn: Turn, models: Collection[str]) -> str | None:
-    """Which of `models` was the last to answer in the conversation before `turn`; None if none was."""
+def last_answering_model(connection: Connection, turn: Turn) -> str | None:
+    """The model that was last asked in the conversation before `turn`; None if none was."""
     model: str | None = connection.scalar(
         select(turns.c.model)
-        .where(turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq, turns.c.model.in_(models))
-        .order_by(turns.c.seq.desc())
+        .where(turns.c.conversation_id == turn.conversation_id, turns.c.id < turn.id, turns.c.model.is_not(None))
+        .order_by(turns.c.id.desc())
         .limit(1)
     )
     return model

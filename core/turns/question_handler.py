@@ -76,9 +76,10 @@ class QuestionHandler:
         if prompt is None:
             return
         notes = list(prompt.notes)
-        preferences = await self._replace_retired_model(turn, preferences, notes)
         if prompt.model:
             preferences = with_model(preferences, prompt.model)
+        else:
+            preferences = await self._replace_retired_model(turn, preferences, notes)
         if prompt.is_compared:
             claimed.heading = compared_heading(prompt.model)
         has_vision = self._services.models.has_vision(preferences.model)
@@ -325,9 +326,8 @@ class QuestionHandler:
             choice = Preference(model.value, model.set_by, model.set_by_key)
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             is_news = True
-        else:  # the operator's default: the first answer of the successor in this conversation says so
-            both = (model.unavailable_model, model.value)
-            is_news = await self._store.read(last_answering_model, turn, both) == model.unavailable_model
+        else:  # the operator's default: the next answer in this conversation says so, whichever model gives it
+            is_news = await self._store.read(last_answering_model, turn) == model.unavailable_model
         if is_news:
             notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
         return available
