@@ -20,6 +20,7 @@ from core.conversation.failover import can_fail_over, fallback_models
 from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.i18n.translation import gettext
+from core.markdown.open_marks import close_open_marks
 from core.port import Button, EventKind
 from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
 from core.store.conversations import mark_truncation_notified
@@ -85,6 +86,9 @@ class AnswerPipeline:
     async def _run(self) -> None:
         async with self._claimed.previewing() as preview:
             outcome = await self._ask_with_failover(preview)
+        answer = self._caller.answer
+        if self._claimed.stop_requested.is_set() or self._is_incomplete(outcome):
+            answer.text = close_open_marks(answer.text)
         variants = await self._load_variants(outcome.model)
         note = "\n".join(await self._collect_notes(outcome))
         buttons = (*self._answer_buttons(outcome, variants), *await self._question_buttons())
@@ -213,7 +217,7 @@ class AnswerPipeline:
     def _answer_buttons(self, outcome: ModelOutcome, variants: Sequence[Variant]) -> tuple[Button, ...]:
         turn, answer = self._claimed.turn, self._caller.answer
         buttons = []
-        if answer.reached_token_limit or answer.reached_char_limit or (outcome.failure_notes and answer.text):
+        if self._is_incomplete(outcome):
             buttons.append(Button(gettext(texts.CONTINUE_BUTTON), encode_action(ButtonAction.CONTINUE, turn.id)))
         shown = [variant.turn_id for variant in variants if not variant.is_excluded]
         if self._is_compared:
@@ -225,6 +229,11 @@ class AnswerPipeline:
         if answer.reasoning.strip() and self._preferences.shows_reasoning:
             buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn.id)))
         return (*buttons, *self._buttons)
+
+    def _is_incomplete(self, outcome: ModelOutcome) -> bool:
+        """Whether the answer could be continued, because something else than the person ended it."""
+        answer = self._caller.answer
+        return answer.reached_token_limit or answer.reached_char_limit or bool(outcome.failure_notes and answer.text)
 
     async def _question_buttons(self) -> list[Button]:
         """What can be changed for this question."""

@@ -212,6 +212,20 @@ async def test_answer_at_its_maximum_length_can_be_continued(tmp_path: Path, mod
         assert chat.buttons == [texts.CONTINUE_BUTTON, texts.RETRY_BUTTON]
 
 
+async def test_cut_answer_leaves_no_open_marks(tmp_path: Path, model: ModelStandIn) -> None:
+    model.answer = lambda _body: f"It is **{'very ' * 100}long**"
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/settings length 20")
+        answer, _, _ = (await chat.ask("hello")).partition("\n\n")
+        assert answer.startswith("It is **very very ")
+        assert answer.endswith("very**")
+
+
+async def test_whole_answer_keeps_its_marks(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        assert (await chat.ask("repeat: 2 **hello")).count("*") == 2
+
+
 @pytest.mark.parametrize("is_shown", [True, False])
 async def test_reasoning_has_a_button_unless_it_is_hidden(tmp_path: Path, model: ModelStandIn, is_shown: bool) -> None:
     async with running_engine(tmp_path, model, PartsAdapter()) as chat:
