@@ -55,7 +55,16 @@ def merge_into_batch(
         return False
     if len(merged.text) > max_chars:
         return False
+    if first.incoming.compared_model:
+        _merge_into_companions(connection, first.id, incoming, timings)
     return restart_turn(connection, first.id, merged, wait_seconds=timings.batch_window)
+
+
+def _merge_into_companions(connection: Connection, turn_id: int, incoming: Incoming, timings: Timings) -> None:
+    """Merge `incoming` into the question for the other model of a comparison."""
+    for row in connection.execute(SELECT_COMPANIONS, {"turn_id": turn_id}).all():
+        if (companion := decode_incoming(row.incoming_json)) is not None:
+            restart_turn(connection, row.id, _merge(companion, incoming), wait_seconds=timings.batch_window)
 
 
 def join_waiting(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:
@@ -127,6 +136,12 @@ SELECT_OPEN_QUESTION = (
     )
     .order_by(turns.c.id.desc())
     .limit(1)
+)
+THIS_TURN = turns.alias()
+SELECT_COMPANIONS = (
+    select(turns.c.id, turns.c.incoming_json)
+    .join(THIS_TURN, (turns.c.conversation_id == THIS_TURN.c.conversation_id) & (turns.c.seq == THIS_TURN.c.seq))
+    .where(THIS_TURN.c.id == bindparam("turn_id"), turns.c.id != THIS_TURN.c.id, IS_OPEN)
 )
 SELECT_LAST_TURN = (
     select(

@@ -51,7 +51,7 @@ def compared_model(incoming: Incoming) -> str:
 
 def with_compared_model(incoming: Incoming, key: str, question: str, model: str) -> StoredIncoming:
     """The question for one of the models of a comparison. `key` is the event's key."""
-    return as_stored(incoming, key=key, text=question, batch=None, compared_model=model)
+    return as_stored(incoming, key=key, text=question, compared_model=model)
 
 
 def encode_incoming(incoming: Incoming) -> str:

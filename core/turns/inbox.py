@@ -36,6 +36,7 @@ from core.store.turns import get_turn
 from core.suggestions import Suggestions
 from core.texts import answers as texts
 from core.texts.access import ACCESS_REQUESTED
+from core.timings import Timings
 from core.turns.access_control import Access, AccessControl
 from core.turns.access_requests import AccessRequests
 from core.turns.foreign_questions import press_on_own_answer
@@ -179,7 +180,7 @@ class EventInbox:
         if incoming.kind is EventKind.EDIT:
             return accept_edit(connection, incoming, conversation_key=key, person_key=person, limits=limits)
         if (comparison := self._find_comparison(incoming)) is not None:
-            return _accept_comparison(connection, incoming, comparison, key, limits)
+            return _accept_comparison(connection, incoming, comparison, key, limits, self.services.timings)
         return accept_event(
             connection,
             incoming,
@@ -200,7 +201,12 @@ class EventInbox:
 
 
 def _accept_comparison(
-    connection: Connection, incoming: Incoming, comparison: Comparison, conversation_key: str, limits: InboundLimits
+    connection: Connection,
+    incoming: Incoming,
+    comparison: Comparison,
+    conversation_key: str,
+    limits: InboundLimits,
+    timings: Timings,
 ) -> AcceptResult:
     """Store a turn for each of the two models, which run at the same time; if the limits allow only one, none."""
     limits_of_first = InboundLimits(
@@ -212,6 +218,7 @@ def _accept_comparison(
         conversation_key=conversation_key,
         person_key=person_key(incoming.sender),
         ordered=True,
+        timings=timings,
     )
     first = with_compared_model(incoming, incoming.key, comparison.question, comparison.first.id)
     accepted = accept(first, limits=limits_of_first)

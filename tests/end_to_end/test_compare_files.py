@@ -56,6 +56,15 @@ async def test_both_models_see_the_photo(chat: ChatWithButtons) -> None:
     assert download_count(chat) == 1
 
 
+async def test_both_models_see_all_pictures_of_an_album(chat: ChatWithButtons) -> None:
+    caption = f"/compare {VISION} {OTHER_VISION} repeat: A garden."
+    await chat.server.send_album(chat.person, chat.chat, [PHOTO, PHOTO, PHOTO], caption=caption)
+    await wait_for_answers(chat, 2)
+    assert models_asked(chat.harness) == {VISION, OTHER_VISION}
+    assert all("I see 3 pictures" in answer and "A garden." in answer for answer in chat.answers)
+    assert len(chat.harness.model.requests) == 2
+
+
 async def test_photo_alone_is_the_question(chat: ChatWithButtons) -> None:
     await chat.ask("repeat: Something else.", "Something else.")
     await chat.server.send_photo(chat.person, chat.chat, PHOTO, caption=f"/compare {VISION} {OTHER_VISION}")
