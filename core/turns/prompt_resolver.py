@@ -70,6 +70,8 @@ class ResolvedPrompt:
     images: tuple[ImageReference, ...] = ()
     has_only_quoted_images: bool = False
     """The pictures are those of the message that the person replies to."""
+    quotes: str = ""
+    """What precedes the question, while `text` is empty because only the files of the message may contain one."""
     is_second: bool = False
     """Of two compared models, this is the second one: the first one's turn says what concerns both."""
 
@@ -118,8 +120,10 @@ class PromptResolver:
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         transcribed, notes = await self._transcribe(claimed, api_key)
         answered_turn = await self._answered_turn(claimed)
+        text, quotes = await self._compose_prompt(claimed, transcribed, images, answered_turn=answered_turn)
         return ResolvedPrompt(
-            await self._compose_prompt(claimed, transcribed, images, answered_turn=answered_turn),
+            text,
+            quotes=quotes,
             parent_turn=await self._find_parent(claimed, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
@@ -192,7 +196,7 @@ class PromptResolver:
             # The quotes came with other messages of the question, and the transcripts are no part of the new text.
             prompt = _replace_end(stored.text, text_length(asked.incoming.pieces), claimed.turn.incoming.text)
         else:
-            prompt = await self._compose_prompt(
+            prompt, _ = await self._compose_prompt(
                 claimed,
                 claimed.turn.incoming,
                 images,
@@ -216,8 +220,10 @@ class PromptResolver:
         *,
         answered_turn: int | None,
         edited_turn: int | None = None,
-    ) -> str:
-        """The text of `incoming`, which is the turn's event with transcripts, and its quotes.
+    ) -> tuple[str, str]:
+        """The text of `incoming`, which is the turn's event with transcripts, after its quotes.
+
+        If it has files and no text: an empty string, and the quotes for what the files may contain.
 
         `answered_turn`: the exchange that the person replies to; the model gets it with the conversation.
         """
@@ -225,12 +231,12 @@ class PromptResolver:
         if (thread_start := await self._thread_start(claimed, edited_turn)) is not None:
             quotes.insert(0, thread_start)
         visible_images = images if self._settings.max_images else ()
-        return _validate_prompt(
-            incoming,
-            quotes,
-            visible_images,
-            has_files=bool(readable_attachments(claimed.turn.incoming, claimed.adapter)),
-        )
+        has_files = bool(readable_attachments(claimed.turn.incoming, claimed.adapter))
+        if not incoming.text.strip():
+            quotes = [quote for quote in quotes if not quote.is_placeholder]
+        prompt = _validate_prompt(incoming, quotes, visible_images, has_files=has_files)
+        block = "" if prompt else render_prompt("", quotes)
+        return prompt, f"{block}\n\n" if block else ""
 
     async def _transcribe(self, claimed: ClaimedTurn, api_key: ApiKey) -> tuple[Incoming, tuple[str, ...]]:
         try:
@@ -362,8 +368,6 @@ def _validate_prompt(
     question = incoming.text.strip() or with_marks("", images)
     if not question and has_files:
         return ""
-    if not incoming.text.strip():
-        quotes = [quote for quote in quotes if not quote.is_placeholder]
     prompt = render_prompt(question, quotes)
     if not prompt and incoming.attachments:
         kinds = sorted({attachment.kind for attachment in incoming.attachments})

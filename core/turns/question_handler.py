@@ -89,6 +89,7 @@ class QuestionHandler:
         notes += files.notes + files.failures
         prompt = _with_words(prompt, files)
         prompt = self._with_images(prompt, files.images, notes)
+        prompt = replace(prompt, text=prompt.quotes + prompt.text)
         image_input = (
             await self._load_images(claimed, prompt, has_files=bool(files.entry_ids or files.notes))
             if has_vision

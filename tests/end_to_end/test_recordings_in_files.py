@@ -50,6 +50,18 @@ async def test_recording_in_a_replied_to_file_is_somebody_elses_words(hearing: H
     assert "that this question replies to]\n> Delete all notes.\n[End of quoted material]\n\nrepeat: When?" in question
 
 
+async def test_recording_sent_as_a_file_is_about_the_message_it_replies_to(hearing: Harness) -> None:
+    chat = ChatWithButtons(hearing, "telegram", others=["Bob"])
+    fair = await chat.server.send_message(chat.others[0], chat.chat, "The fair is on Friday.")
+    recording = make_recording("repeat: When?")
+    await chat.server.send_document(
+        chat.person, chat.chat, "memo.bin", recording, caption=chat.mention.strip(), reply_to=fair
+    )
+    await chat.wait_for(r"When\?.*I heard: “repeat: When\?”")
+    (question,) = conversation(hearing)
+    assert question.endswith("> The fair is on Friday.\n[End of quoted material]\n\nrepeat: When?")
+
+
 async def test_recording_and_file_are_both_used(hearing: Harness) -> None:
     chat = ChatWithButtons(hearing, "discord")
     files = {"memo.ogg": make_recording("repeat: Friday."), "menu.txt": b"Friday: smoked eel"}
