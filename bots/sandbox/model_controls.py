@@ -106,10 +106,11 @@ def _repair_command(service: ModelStandIn, forget_day: Callable[[], Awaitable[No
         service.overflow_response = original_overflow_response
         service.tokens_per_second = original_speed
         await forget_day()
-        notice = "The service works as at the beginning."
+        notice = "The service works again as it did at the start."
         if returning:
+            models = ", ".join(returning)
             notice += (
-                f" It offers {', '.join(returning)} again: chats that went on to another model choose it with /model."
+                f" It offers {models} again: chats that switched to another model can choose it again with /model."
             )
         return notice
 
@@ -157,7 +158,7 @@ def _answer_commands(service: ModelStandIn) -> list[ShellCommand]:
 
     async def set_overflow(name: str) -> str:
         service.overflow_response = OVERFLOW_RESPONSES[_choose(name, tuple(OVERFLOW_RESPONSES))]
-        return f"Requests that are too long are refused in the words of: {name}."
+        return f"Requests that are too long now get the error text of {name}."
 
     return [
         ShellCommand(":overflow WORDS", "Refuse what exceeds a context window in other words", set_overflow),

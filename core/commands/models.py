@@ -133,7 +133,7 @@ def linked_models_reply(registry: ModelRegistry, payload: str) -> Reply | None:
     best = sorted(matches, key=lambda model: len(model.name))[:MAX_LINKED_MODELS]
     menu = tuple(MenuItem(model.name, choice_action(model), ", ".join(texts.model_features(model))) for model in best)
     if len(matches) == len(best):
-        return Reply(gettext(texts.MODEL_LINKED), menu=menu)
+        return Reply(gettext(texts.MODEL_LINKED if len(best) == 1 else texts.MODELS_LINKED), menu=menu)
     search = " ".join(re.findall(r"[^\W_]+", payload.removeprefix(LINK_PREFIX)))
     return Reply(texts.many_models_linked(search), menu=menu)
 

@@ -41,11 +41,11 @@ MAX_LENGTH_REACHED = gettext_noop("The answer reached its maximum length.")
 LONG_ANSWER = gettext_noop("The answer is long. This file has all of it.")
 LONG_ANSWER_ABOVE = gettext_noop("The answer is long. The file under its first message has all of it.")
 NO_MORE_MESSAGES = gettext_noop(
-    "The answer ends here, because I may send no more messages in this chat. Ask me in a direct message to get all of "
-    "it."
+    "The answer ends here because I can't send any more messages in this chat. Ask me in a direct message to get all "
+    "of it."
 )
 ANSWER_CUT = gettext_noop("The answer is too long for one message. Ask me in our private chat to get all of it.")
-GUEST_ANSWER_MOVED = gettext_noop("I could not complete my answer in the chat where you mentioned me. Here it is:")
+GUEST_ANSWER_MOVED = gettext_noop("I couldn't complete my answer in the chat where you mentioned me. Here it is:")
 DELIVERY_UNCERTAIN = gettext_noop("The connection dropped while I was sending this. Parts of it may be missing.")
 PREVIEW_ORPHANED = gettext_noop("I was restarted while I was writing this. See the messages below for the answer.")
 ANSWER_REFUSED = gettext_noop(

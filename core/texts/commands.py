@@ -113,7 +113,7 @@ def unknown_command(closest: str | None) -> str:
 
 
 def history_reset(model: str) -> str:
-    return gettext("New conversation with **{model}**. It does not see earlier messages.").format(
+    return gettext("New conversation with **{model}**. The model does not see earlier messages.").format(
         model=markdown_name(model)
     )
 

@@ -24,6 +24,9 @@ COMPARISON_USAGE = gettext_noop(
     "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
 )
 MODEL_LINKED = gettext_noop("The link that brought you here suggests a model. Press its button to use it in this chat.")
+MODELS_LINKED = gettext_noop(
+    "The link that brought you here matches several models. Press a button to use one in this chat."
+)
 LINKED_MODEL_MISSING = gettext_noop(
     "The link that brought you here suggests a model that is not offered here. See /models for the others."
 )
@@ -113,7 +116,7 @@ def several_models(query: str, candidates: Iterable[Model]) -> str:
 def many_models_linked(search: str) -> str:
     """Above a menu of the best matches of a link."""
     return gettext(
-        "The link that brought you here fits several models. Press a button to use one in this chat, or see all of "
+        "The link that brought you here matches several models. Press a button to use one in this chat, or see all of "
         "them with `/models {search}`."
     ).format(search=search)
 

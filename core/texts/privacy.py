@@ -44,8 +44,8 @@ def privacy_page(settings: Settings, service: str) -> str:
     blocks.append(gettext("I don't store pictures or recordings."))
     blocks.append(
         gettext(
-            "My log may contain your account's ID, but no texts and no names. My operator decides how long it is kept, "
-            "also after you delete your data."
+            "My log may contain the ID of your account, but no messages and no names. My operator decides how long the "
+            "log is kept, even after you delete your data."
         )
     )
     blocks.append(

@@ -34,7 +34,7 @@ def transcript_note(transcript: str) -> str:
 
 def recording_limit_reached(max_recordings: int) -> str:
     return ngettext(
-        "I listened to only the first {count} recording.",
+        "I listened to only {count} recording, the first.",
         "I listened to only the first {count} recordings.",
         max_recordings,
     ).format(count=format_number(max_recordings))

@@ -9,8 +9,8 @@ EXPORTED = gettext_noop("Your conversation: one file to read, and one for /impor
 NOTHING_TO_EXPORT = gettext_noop("This conversation has no messages yet.")
 NO_UPLOADS = gettext_noop("I can't send files here.")
 EXPORTED_IN_PRIVATE = gettext_noop(
-    "Everybody here would see the files, so I send them to your private chat with me. If nothing arrives there, open "
-    "it, press Start, and send /export here again."
+    "Everyone here would see the files, so I'm sending them to your private chat with me. If nothing arrives there, "
+    "open it, press Start, and send /export here again."
 )
 EXPORT_TOO_LARGE = gettext_noop("This conversation is too long for a file. Start a new one with /new.")
 

@@ -150,7 +150,7 @@ async def test_person_exports_and_deletes_their_data(harness: Harness, tmp_path:
     await other.ask("repeat: bob stays", "bob stays")
     await chat.ask("repeat: heron-4711", "heron-4711")
     await chat.ask("/remember the walrus-note", ".*number 1.*")
-    stored, logged = r"\*?\*?What I store about you.*until you delete them", "My operator decides how long it is kept"
+    stored, logged = r"\*?\*?What I store about you.*until you delete them", "My operator decides how long the log"
     await chat.ask("/privacy", f"{stored}.*{logged}.*")
     assert set(chat.buttons()) == {"Export my data", "Delete my data"}
     await chat.press("Export my data")

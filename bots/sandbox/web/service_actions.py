@@ -80,7 +80,9 @@ class ServiceActions:
         for faults in self.faults.values():
             faults.inject(None, 0.0, 0)
         repair_model = self._commands.get(":repair")
-        result = "The platforms work as at the beginning." if repair_model is None else await repair_model("")
+        result = (
+            "The platforms work again as they did at the start." if repair_model is None else await repair_model("")
+        )
         self.announce()
         return result
 

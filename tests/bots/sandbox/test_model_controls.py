@@ -74,12 +74,12 @@ async def test_repair_brings_a_model_back_and_says_how_to_choose_it() -> None:
     service = ModelStandIn()
     commands = {command.name: command for command in model_commands(service)}
     models = dict(service.models)
-    assert await commands[":repair"].run("") == "The service works as at the beginning."
+    assert await commands[":repair"].run("") == "The service works again as it did at the start."
     await commands[":gone"].run("phi-4")
     assert service.models != models
     notice = await commands[":repair"].run("")
     assert notice is not None
-    assert "It offers phi-4 again: chats that went on to another model choose it with /model." in notice
+    assert "It offers phi-4 again: chats that switched to another model can choose it again with /model." in notice
     assert service.models == models
 
 

@@ -66,11 +66,18 @@ async def test_link_suggests_a_model_and_a_press_chooses_it(tmp_path: Path, mode
         assert model.requests[-1].body["model"] == "microsoft/phi-4"
 
 
+async def test_link_that_matches_a_few_models_offers_them(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
+        assert isinstance(chat, ButtonAdapter)
+        assert "matches several models. Press a button" in await chat.ask("/start model_llama")
+        assert len(chat.menu) in range(2, 6)
+
+
 async def test_link_that_fits_many_models_offers_the_best_matches(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
         assert isinstance(chat, ButtonAdapter)
         text = await chat.ask("/start model_a")
-        assert "fits several models" in text
+        assert "matches several models" in text
         assert "/models a" in text
         assert len(chat.menu) == 5
         assert "Llama" in await chat.ask("/models a")

@@ -92,7 +92,9 @@ def test_example_questions_are_offered() -> None:
 
 
 def test_new_conversation_names_the_model() -> None:
-    assert commands.history_reset("phi_4") == ("New conversation with **phi\\_4**. It does not see earlier messages.")
+    assert commands.history_reset("phi_4") == (
+        "New conversation with **phi\\_4**. The model does not see earlier messages."
+    )
 
 
 def test_context_window_is_described() -> None:

@@ -50,7 +50,7 @@ def test_limit_of_pictures_agrees_with_its_number() -> None:
 
 
 def test_limit_of_recordings_agrees_with_its_number() -> None:
-    assert speech.recording_limit_reached(1) == "I listened to only the first 1 recording."
+    assert speech.recording_limit_reached(1) == "I listened to only 1 recording, the first."
     assert speech.recording_limit_reached(3) == "I listened to only the first 3 recordings."
 
 

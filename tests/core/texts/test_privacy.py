@@ -17,8 +17,8 @@ def test_every_period_stands_with_what_it_is_for() -> None:
         "- how many tokens you used, for 1,000 days\n\n"
         "A conversation without new messages is deleted after 90 days.\n\n"
         "I don't store pictures or recordings.\n\n"
-        "My log may contain your account's ID, but no texts and no names. My operator decides how long it is kept, "
-        "also after you delete your data.\n\n"
+        "My log may contain the ID of your account, but no messages and no names. My operator decides how long the log "
+        "is kept, even after you delete your data.\n\n"
         "Your questions go to the model service `api.example.org`, which has rules of its own."
     )
 

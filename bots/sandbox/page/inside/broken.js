@@ -58,7 +58,7 @@ function brokenInModel(model) {
     ...model.exhausted.map((id) => `Today's quota of ${shortName(id)} is used up`),
     ...model.removed.map((id) => `${shortName(id)} is not offered`),
     ...model.shrunk.map((one) => `The window of ${shortName(one.id)} has ${one.context_window} tokens`),
-    model.overflow !== ORIGINAL_OVERFLOW && `Too long requests are refused in the words of ${model.overflow}`,
+    model.overflow !== ORIGINAL_OVERFLOW && `Context-window errors are worded like those of ${model.overflow}`,
     model.shape !== ORIGINAL_SHAPE && `Answers come as ${model.shape}`,
     model.reasoning !== ORIGINAL_REASONING && `Reasoning comes as ${model.reasoning}`,
     model.rejects_system_role && "The system role is rejected",

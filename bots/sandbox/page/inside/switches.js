@@ -102,7 +102,7 @@ function model(service, { state, ui, setUi, send, toast }) {
     ),
     choice("Shrink the window of", modelOptions, "", (id) => id && command(":window", `${id} ${window}`)),
     choice(
-      "Too long requests: words of",
+      "Context-window errors worded like",
       service.overflows.map((name) => [name, name]),
       service.overflow,
       (value) => command(":overflow", value),
