@@ -115,8 +115,8 @@ class Settings(SettingsSection):
     answer_messages: int = setting(
         "PARLEY_ANSWER_MESSAGES",
         4,
-        "Messages that an answer may take: fewer if they are rich messages, which are longer. A file with the first of "
-        "them (Telegram: below them) contains the whole of a longer answer",
+        "Messages that an answer may take: fewer if they are rich messages, which are longer. A file contains the "
+        "whole of a longer answer",
         ge=1,
         le=50,
     )

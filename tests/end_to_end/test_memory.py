@@ -138,7 +138,7 @@ async def test_long_document_on_telegram(harness: Harness, kind: str) -> None:
     await telegram.wait_for(lambda: any("Ask me about it" in t for t in bot_texts(telegram.messages(chat))), 60)
     assert re.fullmatch(rf"Read report\.{kind}: \d+ sections\. Ask me about it\.", last_text(telegram, chat))
     seen = [draft.text for draft in telegram.draft_log]
-    assert any(re.search(rf"Reading report\.{kind}: \d+ %", text) for text in seen)
+    assert any(re.search(rf"Reading report\.{kind}: \d+%", text) for text in seen)
     for page, (fact, question) in FACTS.items():
         before = len(bot_texts(telegram.messages(chat)))
         await telegram.send_message(ann, chat, question)

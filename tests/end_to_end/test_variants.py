@@ -126,12 +126,12 @@ async def test_failed_retry_leaves_the_answer(harness: Harness, platform: str) -
 async def test_long_and_short_answers_take_turns(harness: Harness, platform: str, rich: str) -> None:
     await harness.stop()
     await harness.start(telegram_rich=rich)
-    long_answer = "\n\n".join(f"Paragraph {number}. " + "Many words. " * 40 for number in range(20))
+    long_answer = "\n\n".join(f"Paragraph {number}. " + "Many words. " * 40 for number in range(13))
     chat = ChatWithButtons(harness, platform)
     texts = iter([long_answer, "short"])
     harness.model.answer = lambda _body: next(texts)
     await chat.write("hello")
-    await chat.server.wait_for(lambda: "Paragraph 19" in "".join(chat.answers), 20)
+    await chat.server.wait_for(lambda: "Paragraph 12" in "".join(chat.answers), 20)
     await harness.wait_until_stored(NO_OPEN_TURN)
     message_count = len(chat.answers)
     assert message_count > 1 or rich == "auto"
@@ -139,10 +139,10 @@ async def test_long_and_short_answers_take_turns(harness: Harness, platform: str
     await chat.wait_for("short")
     assert len(chat.answers) == 1
     await chat.press("▶")
-    await chat.server.wait_for(lambda: "Paragraph 19" in "".join(chat.answers), 20)
+    await chat.server.wait_for(lambda: "Paragraph 12" in "".join(chat.answers), 20)
     await harness.wait_until_stored(NO_OPEN_TURN)
     assert len(chat.answers) >= message_count
-    assert all(f"Paragraph {number}. " in "".join(chat.answers) for number in range(20))
+    assert all(f"Paragraph {number}. " in "".join(chat.answers) for number in range(13))
     await chat.press("▶")
     await chat.wait_for("short")
     assert len(chat.answers) == 1
