@@ -55,12 +55,12 @@ class FaultInjector:
         return {chat for chat, _, _ in self._limits}
 
     def early_sends(self) -> list[str]:
-        """Requests that were sent to a chat before its `retry_after` had passed."""
+        """Requests that were sent before the `retry_after` of their route had passed."""
         return [
-            f"{chat}: sent {sent - refused:.2f} s after a retry_after of {seconds:.2f} s"
-            for chat, refused, seconds in self._limits
+            f"{route}: sent {sent - refused:.2f} s after a retry_after of {seconds:.2f} s"
+            for route, refused, seconds in self._limits
             for to, sent in self._sent
-            if to == chat and refused + self.in_flight_seconds < sent < refused + seconds
+            if to == route and refused + self.in_flight_seconds < sent < refused + seconds
         ]
 
     def _telegram_fault(self, call: telegram.Call) -> Fault | None:
@@ -71,11 +71,15 @@ class FaultInjector:
     def _discord_fault(self, call: discord.Call) -> Fault | None:
         match = CHANNEL_PATH.match(call.path)
         chat = match[1] if match and call.method != "GET" else ""
-        return self._pick(chat, call.time, whole_seconds=False)
+        # Discord limits reactions by themselves: messages need not wait for a refused one.
+        route = f"{chat}: reactions" if "/reactions/" in call.path else chat
+        return self._pick(chat, call.time, whole_seconds=False, route=route)
 
-    def _pick(self, chat: str, now: float, *, whole_seconds: bool) -> Fault | None:
+    def _pick(self, chat: str, now: float, *, whole_seconds: bool, route: str | None = None) -> Fault | None:
+        """`route`: what a refusal makes wait, if not the whole chat."""
+        route = chat if route is None else route
         if chat:
-            self._sent.append((chat, now))
+            self._sent.append((route, now))
         if self.chats is not None and chat not in self.chats:
             return None
         drawn = self.rng.random()
@@ -88,5 +92,5 @@ class FaultInjector:
             seconds = self.rng.uniform(*self.retry_after_range)
             seconds = float(max(1, round(seconds))) if whole_seconds else round(seconds, 3)
             if chat:
-                self._limits.append((chat, now, seconds))
+                self._limits.append((route, now, seconds))
         return Fault(kind, seconds)
