@@ -144,6 +144,5 @@ async def _check_speech(settings: Settings, timings: Timings) -> list[Finding]:
 
 
 def _address(url: str) -> str:
-    """Without user and password."""
     parts = urlsplit(url)
-    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.netloc}{parts.path}"

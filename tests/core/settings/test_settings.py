@@ -118,6 +118,8 @@ def test_listen_address_is_accepted(listen: str, monkeypatch: pytest.MonkeyPatch
         ("DISCORD_MESSAGE_CONTENT", "perhaps", "true or false"),
         ("IOINTELLIGENCE_BASE_URL", "api.example.org", "begins with https://"),
         ("IOINTELLIGENCE_BASE_URL", "https://api.example.org:99999", "begins with https://"),
+        ("IOINTELLIGENCE_BASE_URL", "https://me:secret@api.example.org", "must not contain a user name"),
+        ("PARLEY_SPEECH_URL", "https://me@speech.example.org/v1", "must not contain a user name"),
         ("DISCORD_GATEWAY_URL", "https://x", "wss://"),
         ("DATABASE_URL", "mysql://x", "sqlite:///"),
         ("DATABASE_URL", "sqlite:///", "a file"),
