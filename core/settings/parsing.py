@@ -50,7 +50,7 @@ def parse_url(value: str, *schemes: str) -> str:
         is_valid = False
     if not is_valid or re.search(r"\s", value):
         raise ValueError(f"must be a URL that begins with {' or '.join(f'{s}://' for s in schemes)} and names a host")
-    if "@" in url.netloc:  # the key is sent in the same header
+    if "@" in urlsplit(value).netloc:  # the key is sent in the same header
         raise ValueError("must not contain a user name or a password")
     return value
 
