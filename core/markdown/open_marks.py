@@ -13,6 +13,8 @@ from core.markdown.plain_text import to_plain_text
 
 MAX_CHARS = 20_000
 """Longer texts stay as they are: parsing them would delay other answers."""
+MAX_LAST_CHARS = 2_000
+"""The same for the last block, which is parsed once for each mark that may be missing."""
 MARKS = ("`", "***", "**", "__", "~~", "||", "==", "*", "_")
 MAX_OPEN_MARKS = 4
 UNFINISHED_LINK_PATTERN = re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,2000}\Z")
@@ -31,6 +33,8 @@ def close_open_marks(text: str) -> str:
     first_line = blocks[-1].line
     last = UNFINISHED_LINK_PATTERN.sub(r"\1", "\n".join(lines[first_line:]))
     last = LONE_MARK_PATTERN.sub("", last).rstrip()
+    if len(last) > MAX_LAST_CHARS:
+        return text
     for _ in range(MAX_OPEN_MARKS):
         shown = _shown(last)
         closed = (last + mark for mark in MARKS if _shown(last + mark) == _without_last(shown, mark))

@@ -6,6 +6,7 @@
 A turn that is claimed again in `delivering` asks no model: its answer is stored.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ class AnswerPipeline:
             outcome = await self._ask_with_failover(preview)
         answer = self._caller.answer
         if self._claimed.stop_requested.is_set() or self._is_incomplete(outcome):
-            answer.text = close_open_marks(answer.text)
+            answer.text = await asyncio.to_thread(close_open_marks, answer.text)
         variants = await self._load_variants(outcome.model)
         note = "\n".join(await self._collect_notes(outcome))
         buttons = (*self._answer_buttons(outcome, variants), *await self._question_buttons())

@@ -1,6 +1,6 @@
 import pytest
 
-from core.markdown.open_marks import MAX_CHARS, close_open_marks
+from core.markdown.open_marks import MAX_CHARS, MAX_LAST_CHARS, close_open_marks
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def test_open_mark_is_closed(text: str, closed: str) -> None:
         "an array [1, 2",
         "[a link](https://x.y)",
         "a **" + "b" * MAX_CHARS,
+        "a **" + "b" * MAX_LAST_CHARS,
     ],
 )
 def test_nothing_else_is_changed(text: str) -> None:
