@@ -53,15 +53,18 @@ BatchDeletion = Callable[[Connection], int]
 async def sweep_periodically(services: Services) -> None:
     """Delete until cancelled. While the database is unavailable, nothing is deleted."""
     timings, clock = services.timings, services.timings.clock
-    next_sweep = clock.monotonic()
+    next_sweep = next_rewrite = clock.monotonic()
     while True:
         try:
             if clock.monotonic() >= next_sweep:
                 next_sweep = clock.monotonic() + timings.retention_interval
                 if await services.leases.try_reserve(RESERVATION, timings.retention_interval):
                     await _sweep(services)
-            if await services.store.read(has_traces):
+            if clock.monotonic() >= next_rewrite and await services.store.read(has_traces):
+                # If it fails, not again each minute: writes wait for it, and the disk may be full.
+                next_rewrite = clock.monotonic() + timings.retention_interval
                 await _remove_traces(services)
+                next_rewrite = clock.monotonic()
         except StoreError as error:
             log.error("retention.failed", error=str(error))
         await clock.sleep(timings.trace_search_interval)
