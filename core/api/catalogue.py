@@ -8,6 +8,7 @@ their models in different formats and omit much. Missing values come from the pu
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -191,6 +192,31 @@ def merge_models(
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class _SearchedModel:
+    """What queries are compared with; without what is between the words, and in lower case."""
+
+    name: str
+    id: str
+    word_starts: tuple[int, ...]
+    """In `id`."""
+    parts: str
+    """All of the ID, each after a space."""
+
+
+@lru_cache(maxsize=4 * MAX_MODELS)
+def _searched(model_id: str) -> _SearchedModel:
+    """Cached, because each key that a person presses may search for a model."""
+    folded = model_id.casefold()
+    words = _words(folded)
+    return _SearchedModel(
+        name="".join(_words(Model(model_id).name.casefold())),
+        id="".join(words),
+        word_starts=tuple(accumulate(map(len, words[:-1]), initial=0)),
+        parts="".join(f" {part}" for part in PART_PATTERN.findall(folded)),
+    )
+
+
 def find_model(models: Sequence[Model], query: str) -> ModelMatch:
     """Find the model a person means.
 
@@ -202,32 +228,28 @@ def find_model(models: Sequence[Model], query: str) -> ModelMatch:
     joined, parts = "".join(_words(query)), PART_PATTERN.findall(query)[:MAX_QUERY_PARTS]
     if not joined:
         return ModelMatch()
-    tests: tuple[Callable[[str], bool], ...] = (
-        lambda name: "".join(_words(name)) == joined,
-        lambda name: "".join(_words(name)).startswith(joined),
-        lambda name: _contains_at_word(_words(name), joined),
-        lambda name: all(any(_begins(word, part) for word in PART_PATTERN.findall(name)) for part in parts),
+    part_patterns = [_part_pattern(part) for part in parts]
+    tests: tuple[Callable[[_SearchedModel], bool], ...] = (
+        lambda model: joined in (model.id, model.name),
+        lambda model: model.id.startswith(joined) or model.name.startswith(joined),
+        lambda model: joined in model.id and any(model.id.startswith(joined, start) for start in model.word_starts),
+        lambda model: all(pattern.search(model.parts) for pattern in part_patterns),
     )
+    searched_models = [(model, _searched(model.id)) for model in models]
     for is_match in tests:
-        matches = [m for m in models if is_match(m.id.casefold()) or is_match(m.name.casefold())]
+        matches = [model for model, searched in searched_models if is_match(searched)]
         if len(matches) == 1:
             return ModelMatch(matches[0])
         if matches:
             ranked = sorted(matches, key=lambda model: (len(model.name), model.name))
             return ModelMatch(candidates=tuple(ranked[:MAX_CANDIDATES]))
-    models_by_name = {"".join(_words(model.name.casefold())): model for model in models}
+    models_by_name = {searched.name: model for model, searched in searched_models}
     return ModelMatch(similar=next((models_by_name[name] for name in similar_names(joined, models_by_name, 1)), None))
 
 
-def _contains_at_word(words: Sequence[str], text: str) -> bool:
-    joined = "".join(words)
-    return any(joined.startswith(text, start) for start in accumulate(map(len, words), initial=0))
-
-
-def _begins(word: str, part: str) -> bool:
-    """Whether `word` begins with `part`. A number must not go on: "7b" does not begin "70b", nor "5" "50"."""
-    following = word[len(part) : len(part) + 1]
-    return word.startswith(part) and not (part[-1].isdigit() and following.isdigit())
+def _part_pattern(part: str) -> re.Pattern[str]:
+    """Finds a part that begins with `part`. A number must not go on: "7b" does not begin "70b", nor "5" "50"."""
+    return re.compile(f" {re.escape(part)}" + (r"(?!\d)" if part[-1].isdigit() else ""))
 
 
 def similar_names(query: str, names: Iterable[str], limit: int) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 
 from core.api.catalogue import Model, find_model, merge_models, parse_models, size_in_billions
 from core.api.model_data import BUILTIN_MODELS, DEFAULT_EMBEDDING_MODEL
+from tests.counting import count_calls
 
 
 def parse_model(model_id: str = "lab/some-model", **fields: Any) -> Model:
@@ -146,6 +147,15 @@ def test_model_is_found_by_words_of_its_name(query: str, name: str | None) -> No
     match = find_model(MODELS, query)
     assert (match.model.name if match.model else None) == name
     assert bool(match.candidates) is (query == "phi"), "no match means no match"
+
+
+@pytest.mark.parametrize("id_", ["a1" * 100, "10-" * 66])
+@pytest.mark.parametrize("query", ["1z", "a1" * 99 + "z", "z", "10 1 0 1 0 z"])
+def test_search_among_hostile_names_is_cheap(id_: str, query: str) -> None:
+    """Names of hundreds of words: each key press in Discord searches all of them."""
+    models = [Model(f"{id_[:190]}/{number}") for number in range(100)]
+    find_model(models, query)
+    assert count_calls(lambda text: find_model(models, text), query) < 20 * len(models)  # without a cache: 28 to 95
 
 
 @pytest.mark.parametrize(

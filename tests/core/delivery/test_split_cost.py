@@ -1,9 +1,5 @@
 """The work for splitting a text is proportional to its length, whatever the text is."""
 
-import sys
-from collections.abc import Callable
-from types import FrameType
-
 import pytest
 
 from bots.discord.dialect import DiscordDialect
@@ -16,6 +12,7 @@ from core.markdown.plain_text import to_plain_text
 from core.port import Dialect, Part
 from tests.core.delivery.test_splitter import LONG
 from tests.core.markdown.samples import ANSWER
+from tests.counting import count_calls
 from tests.fuzz.texts import UNITS, generate_texts, repeat
 
 pytestmark = pytest.mark.timeout(900)
@@ -53,22 +50,6 @@ HOSTILE_UNITS = {
     "table, columns": "|a" * 64 + "\n" + "|-" * 64 + "\n",
     "table, too many columns": "|a" * 65 + "\n" + "|-" * 65 + "\n",
 }
-
-
-def count_calls(function: Callable[[str], object], text: str) -> int:
-    """How many functions were called."""
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event.endswith("call")
-
-    sys.setprofile(count)
-    try:
-        function(text)
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 def max_work(text: str) -> int:
