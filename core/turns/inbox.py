@@ -87,7 +87,8 @@ class EventInbox:
         incoming = _without_roles(incoming)
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)
-        accepted = await self.services.store.write_with_priority(self._accept, incoming)
+        comparison = self._find_comparison(incoming)  # before the transaction: it searches all models
+        accepted = await self.services.store.write_with_priority(self._accept, incoming, comparison)
         for forward in forwards:
             self.recent_forwards.remove(forward)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
@@ -158,7 +159,9 @@ class EventInbox:
         self.access_control.invalidate()
         log.info("app.chat_moved", platform=place.platform)
 
-    def _accept(self, connection: Connection, incoming: Incoming) -> AcceptResult:
+    def _accept(
+        self, connection: Connection, incoming: Incoming, comparison: Comparison | None = None
+    ) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
         settings = self.services.settings
         preferences = load_preferences(connection, incoming, settings)
@@ -179,7 +182,7 @@ class EventInbox:
             return accept_forward(connection, incoming, conversation_key=key, person_key=person, timings=timings)
         if incoming.kind is EventKind.EDIT:
             return accept_edit(connection, incoming, conversation_key=key, person_key=person, limits=limits)
-        if (comparison := self._find_comparison(incoming)) is not None:
+        if comparison is not None:
             return _accept_comparison(connection, incoming, comparison, key, limits, self.services.timings)
         return accept_event(
             connection,

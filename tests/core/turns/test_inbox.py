@@ -1,13 +1,16 @@
 """What the inbox makes of an event before it stores it, and who may send how many."""
 
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from sqlalchemy import Connection, select
 
 from bots.sandbox.model import ModelStandIn
+from core.api.catalogue import Model
 from core.errors import AccessDeniedError
 from core.port import Attachment, EventKind, Incoming, Place, Sender
 from core.store.incoming_codec import decode_incoming
@@ -129,3 +132,24 @@ async def test_press_is_confidential_only_on_a_confidential_answer(
         _, press = map(decode_incoming, await chat.store.read(stored_events))
         assert press is not None
         assert press.is_confidential is is_confidential
+
+
+class WatchedModel(Model):
+    """Records the threads that read its name."""
+
+    threads: ClassVar[set[int]] = set()
+
+    @property
+    def name(self) -> str:
+        self.threads.add(threading.get_ident())
+        return super().name
+
+
+async def test_models_to_compare_are_searched_before_the_transaction(tmp_path: Path, model: ModelStandIn) -> None:
+    """A search takes milliseconds, and the database has one writer."""
+    async with running_engine(tmp_path, model) as chat:
+        chat.models.set_models([WatchedModel("lab/one"), WatchedModel("lab/two")])
+        WatchedModel.threads.clear()
+        await chat.say("/compare one two Why?")
+        await chat.wait_until(lambda: len(chat.messages) == 2)
+        assert WatchedModel.threads == {threading.get_ident()}
