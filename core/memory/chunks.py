@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import regex
+from msgspec.structs import replace
 
 from core.conversation.tokens import CHARACTER_CLASSES, TOKENS_PER_OTHER_CHAR, TOKENS_PER_WORD
 from core.memory.file_document import Chunk, FileDocument, Section
@@ -88,7 +89,12 @@ def split_in_half(chunk: Chunk) -> list[Chunk]:
         halves = _join_words(words[:middle]), _join_words(words[middle:])
     else:
         halves = chunk.text[: len(chunk.text) // 2], chunk.text[len(chunk.text) // 2 :]
-    return [Chunk(chunk.label, text.strip(), chunk.heading) for text in halves if text.strip()]
+    return [_make_chunk(chunk.label, text.strip(), chunk.heading) for text in halves if text.strip()]
+
+
+def _make_chunk(label: str, text: str, heading: str) -> Chunk:
+    chunk = Chunk(label, text, heading)
+    return replace(chunk, tokens=estimate_tokens(chunk.embedding_text))
 
 
 def truncate(text: str, max_tokens: float = CHUNK_TOKENS) -> str:
@@ -108,7 +114,7 @@ def _split_section(section: Section, max_tokens: float) -> Iterator[Chunk]:
         text = _join_words(words[:end]).strip("\n").rstrip()
         if text.strip():
             label = section.label or _line_label(section, words[0], words[end - 1])
-            yield Chunk(label, f"{header}\n{text}" if header else text, heading)
+            yield _make_chunk(label, f"{header}\n{text}" if header else text, heading)
         if end == len(words):
             return
         words = words[end if header else _next_start(words, token_sums, end, text_tokens) :]

@@ -61,6 +61,8 @@ class Chunk(msgspec.Struct, frozen=True):
     text: str
     heading: str = ""
     """The headings above the text, embedded with it because they name its subject."""
+    tokens: float = 0.0
+    """Estimated, of what is embedded."""
 
     @property
     def embedding_text(self) -> str:

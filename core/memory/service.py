@@ -170,7 +170,7 @@ class MemoryService:
         if not await self._store.read(memories.has_room, conversation_key, len(chunks), self._limits):
             raise full_error
         failure, vectors = None, np.empty((len(chunks), 0), np.float32)
-        is_small_file = kind != NOTE_KIND and sum(estimate_tokens(chunk.text) for chunk in chunks) <= SMALL_FILE_TOKENS
+        is_small_file = kind != NOTE_KIND and sum(chunk.tokens for chunk in chunks) <= SMALL_FILE_TOKENS
         try:
             if not is_small_file:
                 chunks, vectors = await self._embed_within_quota(account, chunks, on_progress)
@@ -202,7 +202,7 @@ class MemoryService:
         self, account: ApiKey, chunks: list[Chunk], on_progress: ProgressCallback | None
     ) -> tuple[list[Chunk], Vectors]:
         """Embed chunks, or spend no token if the quota does not suffice for all. Raises `ModelError`."""
-        expected_tokens = round(sum(estimate_tokens(chunk.embedding_text) for chunk in chunks))
+        expected_tokens = round(sum(chunk.tokens for chunk in chunks))
         await self._require_quota(account, expected_tokens)
         async with self._ledger.charge(account.subjects, expected_tokens, embedding_model=self._model) as charge:
             return await self._embed_chunks(account, chunks, on_progress, charge)
@@ -226,10 +226,13 @@ class MemoryService:
         while remaining:
             batch = remaining[:EMBEDDING_BATCH_SIZE]
             try:
-                result = await self._embed(account, [chunk.embedding_text for chunk in batch], charge)
+                texts, tokens = [chunk.embedding_text for chunk in batch], sum(chunk.tokens for chunk in batch)
+                result = await self._embed(account, texts, round(tokens), charge)
             except ModelError as error:
-                halves = [half for chunk in remaining for half in split_in_half(chunk)]
-                if error.failure is not ModelFailure.OVERFLOW or len(halves) == len(remaining):
+                if error.failure is not ModelFailure.OVERFLOW:
+                    raise
+                halves = await asyncio.to_thread(_split_in_halves, remaining)
+                if len(halves) == len(remaining):
                     raise
                 log.info("memory.chunks_halved", chunks=len(remaining), model=self._model)
                 remaining = halves
@@ -244,15 +247,20 @@ class MemoryService:
         return embedded, np.concatenate(vectors)
 
     async def _embed(
-        self, account: ApiKey, texts: Sequence[str], charge: Charge, *, within_quota: bool = False
+        self,
+        account: ApiKey,
+        texts: Sequence[str],
+        expected_tokens: int,
+        charge: Charge,
+        *,
+        within_quota: bool = False,
     ) -> EmbeddingResult:
         """Send one request; the ledger reserves its tokens before and books them after, also for `charge`."""
-        key_id, model, estimated_tokens = account.key_id, self._model, round(sum(map(estimate_tokens, texts)))
         async with self._ledger.reserve(
-            key_id, model, estimated_tokens, kind=UsageKind.EMBEDDINGS, within_quota=within_quota
+            account.key_id, self._model, expected_tokens, kind=UsageKind.EMBEDDINGS, within_quota=within_quota
         ) as booking:
             charge.reservations.append(booking)
-            result = await account.api.embed(texts, model)
+            result = await account.api.embed(texts, self._model)
             booking.reported_tokens = result.tokens
         return result
 
@@ -340,7 +348,7 @@ class MemoryService:
                 async with self._ledger.charge(
                     account.subjects, expected_tokens, embedding_model=shared_model
                 ) as charge:
-                    result = await self._embed(account, texts, charge, within_quota=True)
+                    result = await self._embed(account, texts, expected_tokens, charge, within_quota=True)
             except ModelError as error:
                 if chunks and error.failure in QUOTA_FAILURES:
                     chunks = ()
@@ -358,6 +366,10 @@ class MemoryService:
             if chunks:
                 await self._store.write(memories.index_chunks, self._model, chunks, result.vectors[1 + len(messages) :])
             return vector
+
+
+def _split_in_halves(chunks: Sequence[Chunk]) -> list[Chunk]:
+    return [half for chunk in chunks for half in split_in_half(chunk)]
 
 
 def safe_filename(name: str) -> str:

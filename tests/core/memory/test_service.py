@@ -15,8 +15,9 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
-from core.memory.chunks import estimate_tokens, split_document
+from core.memory.chunks import estimate_tokens, split_document, split_in_half
 from core.memory.file_document import FileDocument, FileKind, Section
+from core.memory.ranking import rank
 from core.memory.recall import RecalledContext
 from core.memory.service import EMBEDDING_BATCH_SIZE, MAX_NOTE_CHARS, MemoryService, safe_filename
 from core.settings import Settings
@@ -28,6 +29,7 @@ from core.store.token_usage import TokenUsage, UsageKind, get_daily_usage
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
 from tests.core.memory.sample_files import make_pdf
+from tests.counting import calls_in_this_thread
 from tests.sqlite import sqlite_url
 
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
@@ -248,6 +250,24 @@ async def test_oversized_chunks_are_halved(env: Environment) -> None:
     assert halved.entry.chunk_count >= 2 * usual.entry.chunk_count
     recalled = await env.recall(BOB, "fact17")
     assert "fact17" in recalled.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("context_tokens", [512, 150])
+async def test_tokens_of_a_file_are_estimated_elsewhere(env: Environment, context_tokens: int) -> None:
+    """The event loop must not wait for the estimates of a file with a million characters, nor for its halves."""
+    env.limit_context(context_tokens)
+    text = "word after word, line after line.\n" * 1000
+    with calls_in_this_thread(estimate_tokens, split_in_half) as calls:
+        stored = await env.memory.add_file(env.account, ANN, "a.txt", text.encode(), env.on_progress)
+    assert (stored.failure, calls) == (None, [])
+
+
+async def test_matches_are_ranked_in_a_thread(env: Environment) -> None:
+    await env.memory.add_note(env.account, ANN, NOTE)
+    with calls_in_this_thread(rank) as calls:
+        assert (await env.memory.search(env.account, ANN, QUESTION)).matches
+    assert calls == []
 
 
 async def test_oversized_query_is_shortened(env: Environment) -> None:
