@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType, FunctionType
+from types import FrameType
 
 
 def count_calls(function: Callable[[str], object], text: str) -> int:
@@ -23,7 +23,7 @@ def count_calls(function: Callable[[str], object], text: str) -> int:
 
 
 @contextmanager
-def calls_in_this_thread(*functions: FunctionType) -> Iterator[list[str]]:
+def calls_in_this_thread(*functions: Callable[..., object]) -> Iterator[list[str]]:
     """The names of these functions, once for each call."""
     codes = {function.__code__ for function in functions}
     calls: list[str] = []

@@ -48,7 +48,7 @@ class AcceptResult(StrEnum):
     """This person sent too many events within a minute; stored as a refused turn."""
     IGNORED = "ignored"
     """An edit that changes no question without an answer, and not the last one, or a forwarded message that was not
-    sent with a question; not stored."""
+    sent with a question, or one too many of these within a minute; not stored."""
     DROPPED = "dropped"
     """Like `RATE_LIMITED`, but the person was just notified; not stored."""
 

@@ -43,6 +43,7 @@ from core.turns.access_requests import AccessRequests
 from core.turns.button_actions import target_turn
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.dispatch import Dispatcher
+from core.turns.ignored_events import IgnoredEvents
 from core.turns.inbox import EventInbox, is_question, is_stop_request
 from core.turns.recent_forwards import RecentForwards
 from core.turns.shared_rate_limits import SharedRateLimits, SharedState
@@ -103,7 +104,8 @@ class Engine:
             access_control,
             self._access_requests,
             self._on_event_stored,
-            RecentForwards(services.timings),
+            RecentForwards(timings),
+            IgnoredEvents(services.settings.messages_a_minute, timings),
             Suggester(services, adapters, access_control),
         )
         self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, timings)

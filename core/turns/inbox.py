@@ -40,6 +40,7 @@ from core.timings import Timings
 from core.turns.access_control import Access, AccessControl
 from core.turns.access_requests import AccessRequests
 from core.turns.foreign_questions import press_on_own_answer
+from core.turns.ignored_events import IgnoredEvents
 from core.turns.recent_forwards import RecentForwards
 from core.turns.suggestions import Suggester
 
@@ -61,6 +62,7 @@ class EventInbox:
     access_requests: AccessRequests
     on_stored: Callable[[Incoming, AcceptResult], object]
     recent_forwards: RecentForwards
+    ignored_events: IgnoredEvents
     suggester: Suggester
 
     async def suggest(self, query: Incoming) -> Suggestions | None:
@@ -88,7 +90,7 @@ class EventInbox:
         forwards = self.recent_forwards.find(incoming) if _may_have_forwards(incoming) else []
         incoming = _with_forwards(incoming, forwards)
         comparison = self._find_comparison(incoming)  # before the transaction: it searches all models
-        accepted = await self.services.store.write_with_priority(self._accept, incoming, comparison)
+        accepted = await self._store(incoming, comparison)
         for forward in forwards:
             self.recent_forwards.remove(forward)
         log.debug("turn.accepted", key=incoming.key, kind=incoming.kind, accepted=accepted)
@@ -147,7 +149,7 @@ class EventInbox:
         if not (incoming.quotes or incoming.attachments) or not await self.access_control.allows(incoming):
             return
         incoming = _without_roles(incoming)
-        accepted = await self.services.store.write_with_priority(self._accept, incoming)
+        accepted = await self._store(incoming)
         if accepted is AcceptResult.IGNORED:
             self.recent_forwards.add(incoming)
         else:
@@ -159,9 +161,17 @@ class EventInbox:
         self.access_control.invalidate()
         log.info("app.chat_moved", platform=place.platform)
 
-    def _accept(
-        self, connection: Connection, incoming: Incoming, comparison: Comparison | None = None
-    ) -> AcceptResult:
+    async def _store(self, incoming: Incoming, comparison: Comparison | None = None) -> AcceptResult:
+        may_be_ignored = incoming.kind in (EventKind.EDIT, EventKind.FORWARD)
+        person = person_key(incoming.sender)
+        if may_be_ignored and self.ignored_events.is_limit_reached(person):
+            return AcceptResult.IGNORED
+        accepted = await self.services.store.write_with_priority(self._accept, incoming, comparison)
+        if may_be_ignored and accepted in (AcceptResult.IGNORED, AcceptResult.DROPPED):
+            self.ignored_events.add(person)
+        return accepted
+
+    def _accept(self, connection: Connection, incoming: Incoming, comparison: Comparison | None = None) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
         settings = self.services.settings
         preferences = load_preferences(connection, incoming, settings)

@@ -12,12 +12,15 @@ from sqlalchemy import Connection, select
 from bots.sandbox.model import ModelStandIn
 from core.api.catalogue import Model
 from core.errors import AccessDeniedError
-from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.port import Attachment, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 from core.store.incoming_codec import decode_incoming
 from core.store.schema import turns
 from core.texts import answers as texts
 from core.texts import commands as command_texts
+from core.timings import Timings
+from core.turns.ignored_events import IgnoredEvents
 from core.turns.inbox import is_question, is_stop_request
+from tests.clock import FakeClock
 from tests.core.turns.fake_adapter import running_engine
 
 pytestmark = pytest.mark.slow
@@ -153,3 +156,28 @@ async def test_models_to_compare_are_searched_before_the_transaction(tmp_path: P
         await chat.say("/compare one two Why?")
         await chat.wait_until(lambda: len(chat.messages) == 2)
         assert WatchedModel.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace(MESSAGE, kind=EventKind.EDIT, message_id="unknown"),
+        replace(MESSAGE, kind=EventKind.FORWARD, quotes=(Quote(QuoteKind.FORWARD, "forwarded"),)),
+    ],
+    ids=["edits", "forwarded messages"],
+)
+async def test_events_that_change_nothing_are_limited(tmp_path: Path, model: ModelStandIn, event: Incoming) -> None:
+    """Each costs a transaction ahead of all others."""
+    clock = FakeClock()
+    async with running_engine(tmp_path, model, messages_a_minute=3) as chat:
+        inbox = replace(chat.engine.inbox, ignored_events=IgnoredEvents(3, Timings(clock=clock)))
+        await chat.ask("hello")
+        before = chat.store.writes["_accept"]
+        for number in range(10):
+            await inbox(replace(event, key=f"event {number}"))
+        assert chat.store.writes["_accept"] - before == 3
+        await inbox(replace(event, key="of another person", sender=replace(event.sender, user="6")))
+        assert chat.store.writes["_accept"] - before == 4
+        clock.now += 61
+        await inbox(replace(event, key="later"))
+        assert chat.store.writes["_accept"] - before == 5
