@@ -67,7 +67,7 @@ def check_cost(dialect: Dialect, text: str) -> tuple[Part, ...]:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: type(dialect).__name__)
-@pytest.mark.parametrize("unit", ["*", "_", "![", "\\(", "[", "](", "~~", "||"])
+@pytest.mark.parametrize("unit", ["*", "_", "![", "![[", "\\(", "[", "](", "~~", "||"])
 def test_repeated_mark_is_cheap(dialect: Dialect, unit: str) -> None:
     text = repeat(unit, 4000)
     splitter = Splitter(dialect)
@@ -93,6 +93,13 @@ def test_work_for_1000_repeated_characters_is_bounded(unit: str) -> None:
 @pytest.mark.parametrize("unit", WORST_UNITS)
 def test_work_for_10000_repeated_characters_is_bounded(unit: str) -> None:
     check_cost(DIALECTS[WORST_UNITS.index(unit) % 2], repeat(unit, 10_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: type(dialect).__name__)
+@pytest.mark.parametrize("unit", ["_", "![["])
+def test_work_for_20000_repeated_characters_is_bounded(dialect: Dialect, unit: str) -> None:
+    check_cost(dialect, repeat(unit, 20_000))
 
 
 @pytest.mark.slow
