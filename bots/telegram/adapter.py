@@ -213,7 +213,7 @@ class TelegramAdapter:
             me = await self._connect()
             menus = CommandMenus(self._bot, self._commands, self._state, self._timings)
             self._start_background(menus.publish())
-            self._start_background(publish_profile(self._bot, self._profile))
+            self._start_background(publish_profile(self._bot, self._profile, self._timings))
             if isinstance(inbox, SupportsSuggestions):
                 self._inline_queries = InlineQueries(self._bot, me, inbox, self._timings)
             receiver = UpdateReceiver(

@@ -114,3 +114,11 @@ def test_reaction_must_be_one_of_telegrams() -> None:
     assert TelegramSettings(seen_reaction="👀").seen_reaction == "👀"
     with pytest.raises(ValueError, match="not an emoji that Telegram allows"):
         TelegramSettings(seen_reaction="🦥")
+
+
+async def test_profile_is_published_after_failed_requests(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
+    for method in ("getMyDescription", "setMyDescription", "getMyShortDescription", "setMyShortDescription"):
+        bot_api.script.add(method, ScriptedReply.error(502, "Bad Gateway"))
+    async with run_adapter(profile=PROFILE):
+        await bot_api.wait_for(lambda: bot_api.profile.get("short_description") == "An assistant")
+    assert bot_api.profile["description"] == "Ask me anything."
