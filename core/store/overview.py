@@ -20,7 +20,7 @@ class OpenTurn:
     model: str
     age_seconds: float
     reason: str = ""
-    """The first line of what a failed turn told the person."""
+    """The first line of why a failed turn failed."""
 
 
 @dataclass(frozen=True, slots=True)

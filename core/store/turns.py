@@ -147,13 +147,16 @@ def find_shown_press(
     return None
 
 
-def finish_turn(connection: Connection, turn: Turn, state: TurnState) -> None:
-    """Finish the turn and erase what only its processing needed. Raises `LostLeaseError`."""
+def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: str = "") -> None:
+    """Finish the turn and erase what only its processing needed. Raises `LostLeaseError`.
+
+    `reason`: why it failed, for `parley top`.
+    """
     # Not the event that was claimed: a chat migration changes the stored one.
     stored = connection.scalar(SELECT_OWNED_EVENT, _ownership(turn))
     if stored is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
-    outcome = {"new_state": state, "erased_json": erase_content(stored)}
+    outcome = {"new_state": state, "erased_json": erase_content(stored), "new_note": reason or None}
     connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
 
 
@@ -202,7 +205,7 @@ FINISH_TURN = (
         state=bindparam("new_state"),
         finished_at=database_now(),
         incoming_json=bindparam("erased_json"),
-        note=None,
+        note=bindparam("new_note"),
         buttons_json=None,
     )
 )

@@ -100,7 +100,8 @@ class AnswerPipeline:
         # The transaction itself finds out whether another process has the turn. Its lease need not be trusted: the
         # database may have been slow just now, and the answer is paid for.
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
-        await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state)
+        reason = "\n".join(outcome.failure_notes) if final_state is TurnState.FAILED else ""
+        await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state, reason)
 
     # Asking
 
@@ -307,7 +308,12 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
 
 
 async def _deliver_answer(
-    claimed: ClaimedTurn, text: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
+    claimed: ClaimedTurn,
+    text: str,
+    note: str,
+    buttons: tuple[Button, ...],
+    final_state: TurnState,
+    reason: str = "",
 ) -> None:
     replaced = await _find_replaced_answer(claimed) if not text and claimed.outbox.has_taken_over else None
     if not text:
@@ -324,15 +330,19 @@ async def _deliver_answer(
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:
             await _deliver_refusal_notice(claimed)
-        await _finish(claimed, TurnState.FAILED)
+        await _finish(claimed, TurnState.FAILED, not_delivered(error))
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
-    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state)
+    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state, reason)
 
 
-async def _finish(claimed: ClaimedTurn, state: TurnState) -> None:
+async def _finish(claimed: ClaimedTurn, state: TurnState, reason: str) -> None:
     claimed.times.answered(state)
-    await claimed.finish(state)
+    await claimed.finish(state, reason)
+
+
+def not_delivered(error: DeliveryError) -> str:
+    return f"not delivered: {error.failure.name.lower()}"
 
 
 async def _find_replaced_answer(claimed: ClaimedTurn) -> Variant | None:

@@ -376,8 +376,9 @@ class ClaimedTurn:
                 raise
             await self._send_parts([part])
 
-    async def finish(self, state: TurnState) -> None:
-        await self.store.write(finish_turn, self.turn, state)
+    async def finish(self, state: TurnState, reason: str = "") -> None:
+        """`reason`: why the turn failed, for `parley top`."""
+        await self.store.write(finish_turn, self.turn, state, reason)
 
 
 def _answer_file(text: str) -> File:

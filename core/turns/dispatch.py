@@ -18,6 +18,7 @@ from core.store.turns import LostLeaseError, Refusal, TurnState, replace_event_t
 from core.texts import answers as texts
 from core.texts.commands import KEY_MESSAGE_REMAINS
 from core.texts.formatting import join_sentences
+from core.turns.answer import not_delivered
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.foreign_questions import question_heading
@@ -46,7 +47,7 @@ class Dispatcher:
                 await self._dispatch(claimed, preferences)
         except DeliveryError as error:
             log.warning("turn.not_delivered", turn=turn.id, failure=error.failure, error=str(error))
-            await claimed.finish(TurnState.FAILED)
+            await claimed.finish(TurnState.FAILED, not_delivered(error))
 
     async def _dispatch(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         turn, incoming = claimed.turn, claimed.turn.incoming
@@ -76,7 +77,7 @@ class Dispatcher:
         except Exception:
             # What broke every attempt may break this one, too. An open turn would block its conversation.
             log.exception("turn.notice_failed", turn=turn.id)
-        await claimed.finish(TurnState.FAILED)
+        await claimed.finish(TurnState.FAILED, "its processes have ended one after another")
 
     async def _report_failure(self, claimed: ClaimedTurn) -> None:
         await claimed.outbox.load()

@@ -169,7 +169,7 @@ class QuestionHandler:
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()
         await claimed.deliver("", note=note, buttons=buttons)
-        await claimed.finish(TurnState.FAILED)
+        await claimed.finish(TurnState.FAILED, note)
 
     async def _store_question(
         self,
@@ -311,7 +311,7 @@ class QuestionHandler:
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()
         await claimed.deliver("", note=note, buttons=buttons)
-        await claimed.finish(TurnState.FAILED)
+        await claimed.finish(TurnState.FAILED, note)
         return None
 
     # The model

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert
 
 from bots.maintenance.top import share_lines, show_top
 from core.clock import SystemClock
@@ -19,10 +19,11 @@ from core.errors import ConfigurationError, ModelError, ModelFailure, StoreError
 from core.settings import Settings
 from core.store.database import Store
 from core.store.model_pauses import save_pause
-from core.store.schema import database_now, rate_limits, turns
+from core.store.schema import database_now, rate_limits
+from core.store.turns import TurnState, finish_turn
 from tests.clock import FakeClock
 from tests.core.store import sample_database
-from tests.core.store.turn_helpers import accept
+from tests.core.store.turn_helpers import accept, claim
 from tests.sqlite import sqlite_url
 
 
@@ -94,12 +95,17 @@ async def store(tmp_path: Path) -> AsyncIterator[UnreliableStore]:
     await store.close()
 
 
-def fail_and_wait(connection: Connection) -> None:
-    """Three turns fail, one of them in silence, and a platform makes the bot wait."""
-    for number in range(3):
-        note = "The model is overloaded.\n[7]" if number else None
-        failed = {"state": "failed", "finished_at": database_now(), "note": note}
-        connection.execute(update(turns).where(turns.c.event_key == f"telegram:1:busy{number}").values(**failed))
+async def fail(store: Store, *reasons: str) -> None:
+    """As many turns fail."""
+    await claim(store)  # what is there already
+    for number, reason in enumerate(reasons):
+        await accept(store, f"failing{number}", conversation=f"failing{number}")
+        (turn,) = await claim(store)
+        await store.write(finish_turn, turn, TurnState.FAILED, reason)
+
+
+def wait(connection: Connection) -> None:
+    """A platform makes the bot wait."""
     wait = {"account_key": "telegram:777", "chat": "", "blocked_until": database_now() + 600}
     connection.execute(insert(rate_limits).values(**wait))
 
@@ -108,11 +114,12 @@ async def test_small_screen_shows_failures_with_reasons_waits_quotas_and_pauses_
     store: UnreliableStore,
 ) -> None:
     settings = Settings()
+    await fail(store, "", "The model is overloaded.\n[7]", "The model is overloaded.")
     for number in range(33):
         await accept(store, f"busy{number}", conversation=f"busy{number}")
     failure = ModelError("The service is down", ModelFailure.UNAVAILABLE)
     await store.write(save_pause, service_name(settings.base_url), key_id_of(""), "some/model", failure, 600)
-    await store.write(fail_and_wait)
+    await store.write(wait)
     top = LiveTop(store)
     lines = await top.lines()
     await top.close()

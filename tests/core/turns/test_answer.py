@@ -15,6 +15,7 @@ from core.errors import DeliveryError, DeliveryFailure, ModelFailure
 from core.port import Part, RateWindow
 from core.scopes import ScopeKind, grant_subject
 from core.store.grants import Role, grant
+from core.store.overview import read_overview
 from core.store.schema import messages, turns
 from core.texts import answers as texts
 from core.timings import Timings
@@ -288,6 +289,17 @@ async def test_answer_that_nobody_can_see_ends_the_turn(
         await chat.wait_for_states("failed")
         assert await chat.store.read(stored_roles) == ["user", "assistant"]
         assert chat.messages == {}
+        (failed,) = (await chat.store.read(read_overview)).failed
+        assert failed.reason == f"not delivered: {failure.name.lower()}"
+
+
+async def test_reason_of_a_failure_stays_for_the_operator(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, dict.fromkeys((LLAMA, PHI, GEMMA), http_error(503)))
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        await chat.ask("repeat: hello")
+        await chat.wait_for_states("failed")
+        (failed,) = (await chat.store.read(read_overview)).failed
+        assert failed.reason.startswith("The model service is unavailable.")
 
 
 async def test_stalled_model_is_replaced(tmp_path: Path, model: ModelStandIn) -> None:
