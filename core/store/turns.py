@@ -116,11 +116,18 @@ def find_turn_of_message(connection: Connection, conversation_key_prefix: str, m
     return None if turn_id is None else get_turn(connection, turn_id)
 
 
+def is_stopped(connection: Connection, turn_id: int) -> bool:
+    """Whether a person has stopped the turn, even if it has not ended yet."""
+    was_asked_to = turns.c.cancel_requested | (turns.c.state == TurnState.STOPPED)
+    return connection.scalar(select(turns.c.id).where(turns.c.id == turn_id, was_asked_to)) is not None
+
+
 def last_answering_model(connection: Connection, turn: Turn) -> str | None:
-    """The model that was last asked in the conversation before `turn`; None if none was."""
+    """The model that last answered in the conversation before `turn`; None if none did."""
     model: str | None = connection.scalar(
         select(turns.c.model)
         .where(turns.c.conversation_id == turn.conversation_id, turns.c.id < turn.id, turns.c.model.is_not(None))
+        .where(turns.c.state != TurnState.FAILED)
         .order_by(turns.c.id.desc())
         .limit(1)
     )

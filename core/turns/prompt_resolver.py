@@ -28,7 +28,7 @@ from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
-from core.store.turns import Turn, get_turn
+from core.store.turns import Turn, get_turn, is_stopped
 from core.texts import answers as texts
 from core.texts.commands import example_questions
 from core.texts.formatting import escape_markdown
@@ -149,8 +149,10 @@ class PromptResolver:
             await self._check_allowances(api_key)
             prompt = await self._resolve_compared(claimed, api_key)
         except QuestionRefused:
-            # If the other model answers, nobody has said yet why this one does not.
+            # If the other model answers or is stopped, nobody has said yet why this one does not answer.
             if turn.id == first_turn or await self._store.read(get_question, first_turn) is not None:
+                raise
+            if await self._store.read(is_stopped, first_turn):
                 raise
             return None
         return replace(

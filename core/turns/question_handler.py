@@ -24,7 +24,7 @@ from core.store.answers import get_answer, list_companions, store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import Preference, PreferenceName, set_preference
-from core.store.turns import Turn, TurnState, last_answering_model
+from core.store.turns import Turn, TurnState, is_stopped, last_answering_model
 from core.texts import answers as texts
 from core.texts import images as image_texts
 from core.texts import speech as speech_texts
@@ -66,10 +66,16 @@ class QuestionHandler:
 
     async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
         """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
-        turn = claimed.turn
-        if turn.state is TurnState.DELIVERING:
+        if claimed.turn.state is TurnState.DELIVERING:
             await deliver_stored_answer(claimed)
             return
+        try:
+            await self._answer(claimed, preferences)
+        finally:
+            self._reads.discard(claimed.turn)
+
+    async def _answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
+        turn = claimed.turn
         await claimed.outbox.load()
         api_key = await self._services.api_keys.for_sender(turn.incoming)
         prompt = await self._resolve(claimed, api_key, preferences)
@@ -79,7 +85,7 @@ class QuestionHandler:
         if prompt.model:
             preferences = with_model(preferences, prompt.model)
         else:
-            preferences = await self._replace_retired_model(turn, preferences, notes)
+            preferences = with_available_model(preferences, self._services.models)
         if prompt.is_compared:
             claimed.heading = compared_heading(prompt.model)
         has_vision = self._services.models.has_vision(preferences.model)
@@ -100,6 +106,8 @@ class QuestionHandler:
         if prompt.first_turn is not None and not prompt.is_compared:
             # Only now: if a picture cannot be opened any more, the earlier answer stays as it is.
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
+        if not prompt.model:
+            notes = [*await self._replace_retired_model(turn, preferences), *notes]
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(
             claimed,
@@ -151,7 +159,7 @@ class QuestionHandler:
             await _refuse(claimed, str(refusal))
         else:
             if prompt is None or (is_too_old and prompt.is_compared and await self._is_deferred_beside(claimed.turn)):
-                await claimed.finish(TurnState.MERGED)
+                await _merge(claimed)
             elif is_too_old:
                 await self._defer(claimed, preferences, prompt)
         return None if is_too_old else prompt
@@ -160,6 +168,10 @@ class QuestionHandler:
         """Whether the turn of another model says that the question is too old: the first one, if it has no answer."""
         first_turn = min(await self._store.read(list_companions, turn))
         return turn.id != first_turn and not await self._store.read(get_answer, first_turn)
+
+    async def _is_first_stopped(self, turn: Turn) -> bool:
+        """Whether the turn of the first model says that it was stopped, instead of what concerns both."""
+        return await self._store.read(is_stopped, min(await self._store.read(list_companions, turn)))
 
     async def _defer(self, claimed: ClaimedTurn, preferences: Preferences, prompt: ResolvedPrompt) -> None:
         """Store a question that is too old, so that `/retry` answers it, and say so."""
@@ -232,8 +244,8 @@ class QuestionHandler:
         is_about_files = any(not file.is_quoted for file in attachments)
         if (prompt.text or files.has_question) and (is_any_read or not is_about_files):
             return files
-        if prompt.is_second:
-            await claimed.finish(TurnState.MERGED)
+        if prompt.is_second and not await self._is_first_stopped(claimed.turn):
+            await _merge(claimed)
         else:
             await claimed.reply_and_finish(Reply(escape_markdown("\n".join(files.reports + files.failures))))
         return None
@@ -316,22 +328,18 @@ class QuestionHandler:
 
     # The model
 
-    async def _replace_retired_model(self, turn: Turn, preferences: Preferences, notes: list[str]) -> Preferences:
-        """If the model is no longer offered, let its successor answer, and add a note about it, once."""
-        models = self._services.models
-        available = with_available_model(preferences, models)
-        model = available.values[PreferenceName.MODEL]
+    async def _replace_retired_model(self, turn: Turn, preferences: Preferences) -> list[str]:
+        """If the model is no longer offered, choose its successor. Returns what the person is told about it, once."""
+        models, model = self._services.models, preferences.values[PreferenceName.MODEL]
         if not model.unavailable_model:
-            return available
+            return []
         if model.scope is not None:
             choice = Preference(model.value, model.set_by, model.set_by_key)
             await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
             is_news = True
         else:  # the operator's default: the next answer in this conversation says so, whichever model gives it
             is_news = await self._store.read(last_answering_model, turn) == model.unavailable_model
-        if is_news:
-            notes.append(texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value))))
-        return available
+        return [texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value)))] * is_news
 
 
 def _retry_button(turn_id: int) -> Button:
@@ -352,6 +360,12 @@ def _has_recordings(claimed: ClaimedTurn) -> bool:
 
 def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
+
+
+async def _merge(claimed: ClaimedTurn) -> None:
+    """Finish a turn about which another one tells the person."""
+    await claimed.outbox.drop_after(-1)  # what it was doing
+    await claimed.finish(TurnState.MERGED)
 
 
 async def _refuse(claimed: ClaimedTurn, text: str) -> None:

@@ -119,10 +119,19 @@ class Recordings:
         return transcript
 
     async def _transcribe_all(self, files: Sequence[Attachment]) -> str:
-        transcripts = [
-            await self.reads.share(self.claimed.turn, file.file_id, partial(self._transcribe, file)) for file in files
-        ]
+        transcripts = []
+        for file in files:
+            outcome = await self.reads.share(self.claimed.turn, file.file_id, partial(self._attempt, file))
+            if isinstance(outcome, RecordingError):
+                raise outcome
+            transcripts.append(outcome)
         return "\n".join(filter(None, transcripts))
+
+    async def _attempt(self, file: Attachment) -> str | RecordingError:
+        try:
+            return await self._transcribe(file)
+        except RecordingError as error:
+            return error
 
     async def _transcribe(self, file: Attachment) -> str:
         turn_id = self.claimed.turn.id

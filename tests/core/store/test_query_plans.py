@@ -298,6 +298,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
     run(turns.last_answering_model, turn)
+    run(turns.is_stopped, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
     run(own_answers.find_own_answers, PERSON, "telegram:1:5", ["a"], 3)
     run(suggested_questions.save_suggested_question, "token", PERSON, "why?")

@@ -18,6 +18,7 @@ from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
 from core.port import (
     AccountKey,
+    Attachment,
     Capabilities,
     EventKind,
     File,
@@ -271,6 +272,19 @@ class UploadingAdapter(FakeAdapter):
         super()._show(message_id, part)
         self.buttons[message_id] = [button.label for button in part.buttons]
         self.shown_counts.append(len(self.messages))
+
+
+class FilesAdapter(FakeAdapter):
+    """Downloads files: their content is their ID."""
+
+    def __init__(self, capabilities: Capabilities = TYPING) -> None:
+        super().__init__(capabilities)
+        self.fetched: list[str] = []
+
+    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
+        self.fetched.append(attachment.name)
+        await self._call("fetch")
+        return attachment.file_id.encode()
 
 
 def turn_states(connection: Connection) -> list[str]:

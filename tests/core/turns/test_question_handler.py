@@ -24,7 +24,7 @@ from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
 from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
 from core.turns.prompt_resolver import CONTINUE_PROMPT, MAX_PROMPT_CHARS
-from tests.core.turns.fake_adapter import EDITING, FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import EDITING, FakeAdapter, FilesAdapter, running_engine
 from tests.sqlite import sqlite_url
 
 pytestmark = pytest.mark.slow
@@ -33,19 +33,6 @@ PLACE = Place("fake", "1", "5", is_private=True)
 ANN = Sender("fake", "5", "Ann")
 RECORDING = Attachment("voice message", "a.ogg", 10, file_id="recording", is_audio=True)
 PATIENT = Timings(first_fetch_retry_delay=0.01, max_fetch_retry_delay=0.05)
-
-
-class FilesAdapter(FakeAdapter):
-    """Downloads files: their content is their ID."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-
-    async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
-        self.fetched.append(attachment.name)
-        await self._call("fetch")
-        return attachment.file_id.encode()
 
 
 def text_file(name: str, content: str = "Rent is due on the 3rd.") -> Attachment:

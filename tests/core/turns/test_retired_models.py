@@ -4,27 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model import VISION_MODEL, ModelStandIn
 from bots.sandbox.model.faults import http_error
 from core.app import open_services
 from core.buttons import ButtonAction, encode_action, short_digest
+from core.port import Attachment, EventKind, Incoming, Place, Sender
 from core.settings import Settings
 from core.timings import Timings
-from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import FakeAdapter, FilesAdapter, running_engine, turn_states
 from tests.sqlite import sqlite_url
 
 pytestmark = pytest.mark.slow
 
 LLAMA, PHI, GEMMA = "meta-llama/Llama-3.3-70B-Instruct", "microsoft/phi-4", "google/gemma-2-9b-it"
 TIMINGS = Timings(model_retry_delay=0.001, max_model_retry_delay=0.002)
+PLACE, ANN = Place("fake", "1", "5", is_private=True), Sender("fake", "5", "Ann")
+BROKEN_FILE = Attachment("file", "a.zip", 10, file_id="PK\x03\x04\0\0", is_document=True)
+PICTURE = Attachment("photo", file_id="1", is_image=True)
 NOTICE = "Llama-3.3-70B-Instruct is no longer available. phi-4 answers here from now on."
 
 
-async def answer_with_default(folder: Path, model: ModelStandIn, chat: FakeAdapter) -> None:
-    """Have the default model answer in the chat; then the service drops it."""
+async def answer_with_default(folder: Path, model: ModelStandIn, chat: FakeAdapter, *, is_chosen: bool = False) -> None:
+    """Have the default model answer in the chat; then the service drops it. `is_chosen`: the chat has chosen it."""
     async with running_engine(folder, model, chat):
+        if is_chosen:
+            await chat.ask(f"/model {LLAMA}")
         assert await chat.ask("repeat: one") == "one"
-        await chat.wait_for_states("done")
+        await chat.wait_for_states("done", *["done"] * is_chosen)
     model.models.pop(LLAMA)
     settings = {"api_key": model.api_key, "base_url": model.base_url, "database_url": sqlite_url(folder)}
     async with open_services(Settings(**settings)) as services:  # type: ignore[arg-type]
@@ -62,3 +68,19 @@ async def test_compared_answers_name_no_successor(tmp_path: Path, model: ModelSt
         await chat.say("/compare gemma-2-9b-it phi-4 repeat: two")
         await chat.wait_until(lambda: sum("two" in text for text in chat.texts) == 2)
         assert "from now on" not in "".join(chat.texts)
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+async def test_notice_waits_for_the_next_answer(tmp_path: Path, model: ModelStandIn, is_chosen: bool) -> None:
+    """A file that cannot be read and a picture that the model cannot see get no answer."""
+    chat = FilesAdapter()
+    model.add_model(VISION_MODEL)
+    await answer_with_default(tmp_path, model, chat, is_chosen=is_chosen)
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS) as engine:
+        states = await chat.store.read(turn_states)
+        for key, file, state in ("k1", BROKEN_FILE, "done"), ("k2", PICTURE, "failed"):
+            states.append(state)
+            await chat.inbox(Incoming(EventKind.PROMPT, key, PLACE, ANN, "", attachments=(file,)))
+            await chat.wait_for_states(*states)
+        assert NOTICE not in "".join(chat.texts)
+        assert NOTICE in await engine.ask("repeat: two")
