@@ -54,6 +54,12 @@ def example_questions() -> list[str]:
     return [gettext(question) for question in EXAMPLE_QUESTIONS]
 
 
+def example_question(position: str) -> str | None:
+    """The question of a button, by its argument; None if there is no such question."""
+    questions = {str(number): question for number, question in enumerate(example_questions())}
+    return questions.get(position)
+
+
 def added_greeting(model: str, *, receives_mentions: bool) -> str:
     """For everybody in a group or on a server to which the bot was added."""
     hello = gettext("Hello! Ask me anything, and **{model}** will answer.").format(model=markdown_name(model))

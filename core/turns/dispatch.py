@@ -21,9 +21,9 @@ from core.texts.formatting import join_sentences
 from core.turns.answer import not_delivered
 from core.turns.button_actions import run_button, stop_draft
 from core.turns.claimed_turn import ClaimedTurn
-from core.turns.foreign_questions import question_heading
 from core.turns.inbox import is_question, too_fast_notice
 from core.turns.question_handler import QuestionHandler
+from core.turns.question_heading import question_heading
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +41,9 @@ class Dispatcher:
         store, settings = self._services.store, self._services.settings
         preferences = await store.read(load_preferences, incoming, settings)
         claimed.rich_mode = preferences.rich_mode
-        claimed.heading = await question_heading(claimed)
         try:
             with speaking(await load_catalogue(preferences.language)):
+                claimed.heading = await question_heading(claimed)
                 await self._dispatch(claimed, preferences)
         except DeliveryError as error:
             log.warning("turn.not_delivered", turn=turn.id, failure=error.failure, error=str(error))
@@ -67,8 +67,8 @@ class Dispatcher:
         turn = claimed.turn
         try:
             preferences = await self._services.store.read(load_preferences, turn.incoming, self._services.settings)
-            claimed.heading = await question_heading(claimed)
             with speaking(await load_catalogue(preferences.language)):
+                claimed.heading = await question_heading(claimed)
                 await self._report_failure(claimed)
         except DeliveryError as error:
             log.warning("turn.notice_not_delivered", turn=turn.id, failure=error.failure)

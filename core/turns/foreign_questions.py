@@ -7,13 +7,10 @@ the person who presses; anything else has no effect, because the reply would tak
 from dataclasses import replace
 
 from core.buttons import ButtonAction, parse_action
-from core.port import Button, EventKind, Incoming
+from core.port import Button, Incoming
 from core.store.answer_parts import list_sent_parts
-from core.store.answers import get_question
 from core.store.database import Store
 from core.store.turns import get_turn
-from core.texts.formatting import escape_markdown
-from core.turns.claimed_turn import ClaimedTurn
 
 ACTIONS = (ButtonAction.STOP, ButtonAction.RETRY, ButtonAction.RETRY_WITH)
 
@@ -42,23 +39,3 @@ async def press_on_own_answer(store: Store, incoming: Incoming) -> Incoming | No
 def _is_by_same_person(question: Incoming, press: Incoming) -> bool:
     is_same_account = question.place.account_key == press.place.account_key
     return question.place.is_foreign and is_same_account and question.sender.user == press.sender.user
-
-
-async def question_heading(claimed: ClaimedTurn) -> str:
-    """Markdown above everything in the message of a foreign chat: the question, if no other message there shows it."""
-    incoming, store = claimed.turn.incoming, claimed.store
-    if not incoming.place.is_foreign:
-        return ""
-    if incoming.kind is EventKind.PROMPT:
-        return as_heading(incoming.text) if incoming.message_id is None else ""
-    press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
-    if press is None or not press.is_retry or press.turn_id is None:
-        return ""
-    question = await store.read(get_question, press.turn_id)
-    first = await store.read(get_turn, question.first_turn) if question is not None else None
-    is_shown = first is None or first.incoming.message_id is not None
-    return "" if question is None or is_shown else as_heading(question.text)
-
-
-def as_heading(question: str) -> str:
-    return f"**{escape_markdown(' '.join(question.split()))}**\n\n"

@@ -30,7 +30,7 @@ from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
 from core.store.turns import Turn, get_turn, is_stopped
 from core.texts import answers as texts
-from core.texts.commands import example_questions
+from core.texts.commands import example_question
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_RETIRED
 from core.turns.attachment_reader import readable_attachments
@@ -382,7 +382,7 @@ def _validate_prompt(
 
 
 def _example_prompt(press: ButtonPress) -> ResolvedPrompt:
-    questions = example_questions()
-    if press.argument not in map(str, range(len(questions))):
+    question = example_question(press.argument)
+    if question is None:
         raise QuestionRefused(gettext(texts.OUTDATED_BUTTON))
-    return ResolvedPrompt(questions[int(press.argument)])
+    return ResolvedPrompt(question)

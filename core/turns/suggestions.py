@@ -16,7 +16,7 @@ from core.store.suggested_questions import save_suggested_question
 from core.suggestions import Suggestion, Suggestions
 from core.texts import suggestions as texts
 from core.turns.access_control import Access, AccessControl
-from core.turns.foreign_questions import as_heading
+from core.turns.question_heading import as_heading
 
 MAX_ANSWERS = 3
 MAX_TITLE_CHARS = 60

@@ -37,6 +37,30 @@ async def test_press_on_an_example_asks_it(tmp_path: Path, model: ModelStandIn, 
         assert model.requests[-1].body["messages"][-1]["content"] == EXAMPLE_QUESTIONS[1]
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+async def test_answers_to_examples_show_their_questions(tmp_path: Path, model: ModelStandIn, language: str) -> None:
+    model.answer = lambda _body: "an answer"
+    async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
+        assert isinstance(chat, ButtonAdapter)
+        await chat.ask(f"/language {language}")
+        await chat.ask("/start")
+        examples, message_id = chat.buttons[:2], list(chat.messages)[-1]
+        for number, example in enumerate(examples):
+            await chat.press(example.action, message_id)
+            await chat.wait_until(lambda count=3 + number: len(chat.messages) == count)
+            assert chat.texts[-1] == f"**{example.label}**\n\nan answer"
+        answer_id = list(chat.messages)[-1]
+        model.answer = lambda _body: "another answer"
+        (retry,) = [button.action for button in chat.buttons if button.action.startswith("retry")]
+        await chat.press(retry, answer_id)
+        await chat.wait_for_text("another answer")
+        assert chat.texts[-1] == f"**{examples[1].label}**\n\nanother answer"
+        (other,) = [button.action for button in chat.buttons if button.label == "▶"]
+        await chat.press(other, answer_id)
+        await chat.wait_until(lambda: "another" not in chat.texts[-1])
+        assert chat.texts[-1] == f"**{examples[1].label}**\n\nan answer"
+
+
 async def test_groups_get_no_examples(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
         assert isinstance(chat, ButtonAdapter)
