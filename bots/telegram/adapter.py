@@ -144,7 +144,7 @@ class TelegramAdapter:
         self._drafts = DraftSender(self._bot, self._rich_messages)
         self._profile = profile
         self._reactions = Reactions(self._bot, seen_reaction, timings.clock)
-        self._topics = TopicTitles(self._bot)
+        self._topics = TopicTitles(self._bot, state, timings.clock)
         self._inline_queries: InlineQueries | None = None
         self._transport: Poller | WebhookServer | None = None
         self._connected = asyncio.Event()
@@ -254,8 +254,8 @@ class TelegramAdapter:
         )
         return me
 
-    def _observe(self, update: Update) -> None:
-        self._topics.observe(update)
+    async def _observe(self, update: Update) -> None:
+        await self._topics.observe(update)
         if update.my_chat_member is not None:
             self._managers.pop((str(update.my_chat_member.chat.id), self.account), None)
 
@@ -267,8 +267,8 @@ class TelegramAdapter:
                 return
             self._ephemeral.observe(incoming.place, incoming.message_id)
             await inbox(incoming)
-            if title := self._topics.title_of(incoming):
-                self._start_background(self._topics.rename(incoming, title))
+            if self._topics.may_name(incoming):
+                self._start_background(self._topics.name(incoming))
             if self._reactions.marks_seen(incoming):
                 self._start_background(self._reactions.mark_seen(incoming))
 

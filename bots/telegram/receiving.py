@@ -5,7 +5,7 @@ stored, or need not be. All other updates are delivered again.
 """
 
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,6 +27,9 @@ MAX_TRACKED_UPDATES = 1000
 log = structlog.get_logger(__name__)
 
 
+async def _observe_nothing(_update: Update) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateReceiver:
     """Translates updates and hands them to the inbox.
@@ -41,7 +44,7 @@ class UpdateReceiver:
     answer_callback_query: Callable[[str, str], None]
     """Ends the client's spinner after a press; called with the query's ID and what to tell the person, or nothing."""
     throttled_log: ThrottledLog
-    observe: Callable[[Update], object] = lambda _update: None
+    observe: Callable[[Update], Awaitable[None]] = _observe_nothing
     """Called with every update before it is translated."""
     inline_queries: InlineQueries | None = None
     """None: the bot has none."""
@@ -72,7 +75,7 @@ class UpdateReceiver:
             self._failed_attempts.pop(update.update_id, None)
 
     async def _handle_update(self, update: Update) -> None:
-        self.observe(update)
+        await self.observe(update)
         query = update.callback_query
         if query is not None and query.inline_message_id is None:
             self.answer_callback_query(query.id, "")

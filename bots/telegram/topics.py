@@ -1,57 +1,100 @@
 """Names the topics of private chats after their first questions.
 
 A person who writes outside of any topic opens one. Telegram gives it a name of its own, which the bot should replace.
+Telegram may deliver the topic and its first question to different processes, or one of them after a restart: the
+stored state has the topics that wait for a question.
 """
 
+import asyncio
+import hashlib
+
+import msgspec
 import structlog
 from telegram import Bot, Message, Update
 from telegram.error import TelegramError
 
-from core.bounded_dict import BoundedDict
+from core.clock import Clock
 from core.conversation.redaction import find_api_key
-from core.port import EventKind, Incoming
+from core.errors import StoreError
+from core.port import EventKind, Incoming, StateStore
 
 MAX_TITLE_CHARS = 48
-MAX_PENDING_TOPICS = 1_000
+MAX_PENDING_TOPICS = 200
+MAX_PENDING_SECONDS = 24 * 3600.0
+QUESTION_COMMANDS = ("ask", "new")
 
 log = structlog.get_logger(__name__)
 
 
 class TopicTitles:
-    def __init__(self, bot: Bot) -> None:
+    """`state`: None, if nothing can be stored; then the topics that wait are known to this process alone."""
+
+    def __init__(self, bot: Bot, state: StateStore | None, clock: Clock) -> None:
         self._bot = bot
-        self._unnamed: BoundedDict[tuple[str, str], bool] = BoundedDict(MAX_PENDING_TOPICS)
-        """Chats and topics that wait for a question."""
+        self._state = state
+        self._clock = clock
+        self._pending_json: str | None = None
+        """In place of the stored state."""
+        self._lock = asyncio.Lock()
 
-    def observe(self, update: Update) -> None:
-        """Notice a topic that needs a name, or that its owner named it."""
+    async def observe(self, update: Update) -> None:
+        """Notice a topic that needs a name, or that its owner named it. Raises `StoreError`."""
         message = update.message
-        if message is None or message.message_thread_id is None:
+        if message is None or message.message_thread_id is None or message.chat.type != message.chat.PRIVATE:
             return
-        topic = str(message.chat.id), str(message.message_thread_id)
+        topic = _topic_key(str(message.chat.id), str(message.message_thread_id))
         if _needs_name(message):
-            self._unnamed[topic] = True
+            async with self._lock:
+                await self._save({**await self._load(), topic: self._clock.time()})
         elif message.forum_topic_edited is not None:
-            self._unnamed.pop(topic, None)
+            await self._remove(topic)
 
-    def title_of(self, incoming: Incoming) -> str:
-        """The title for the topic of a stored question; empty if it needs none."""
-        place = incoming.place
-        topic = place.chat, place.thread or ""
-        if topic not in self._unnamed or incoming.kind is not EventKind.PROMPT or not incoming.text.strip():
-            return ""
-        if find_api_key(incoming.text):
-            return ""  # the bot deletes this message
-        self._unnamed.pop(topic, None)
-        return make_title(incoming.text)
+    def may_name(self, incoming: Incoming) -> bool:
+        """Whether a stored event is a question in a topic that may need a name."""
+        is_question = incoming.kind is EventKind.PROMPT or incoming.command in QUESTION_COMMANDS
+        # The bot deletes a message with an API key.
+        has_title = bool(incoming.text.strip()) and not find_api_key(incoming.text)
+        return incoming.place.is_private and incoming.place.thread is not None and is_question and has_title
 
-    async def rename(self, incoming: Incoming, title: str) -> None:
-        """Best effort: never repeated."""
+    async def name(self, incoming: Incoming) -> None:
+        """Name the topic of a question, if it waits for one. Best effort: never repeated."""
         place = incoming.place
         try:
-            await self._bot.edit_forum_topic(int(place.chat), int(place.thread or 0), name=title)
-        except TelegramError as error:
+            if await self._remove(_topic_key(place.chat, place.thread or "")):
+                title = make_title(incoming.text)
+                await self._bot.edit_forum_topic(int(place.chat), int(place.thread or 0), name=title)
+        except (StoreError, TelegramError) as error:
             log.info("telegram.topic_not_named", error=type(error).__name__)
+
+    async def _remove(self, topic: str) -> bool:
+        """Returns whether the topic waited for a name."""
+        async with self._lock:
+            pending = await self._load()
+            if pending.pop(topic, None) is None:
+                return False
+            await self._save(pending)
+            return True
+
+    async def _load(self) -> dict[str, float]:
+        """The topics that wait for a question, and since when."""
+        text = self._pending_json if self._state is None else await self._state.load_state(self._state_name)
+        try:
+            pending = msgspec.json.decode(text, type=dict[str, float]) if text else {}
+        except msgspec.DecodeError:
+            pending = {}
+        oldest = self._clock.time() - MAX_PENDING_SECONDS
+        return {topic: since for topic, since in pending.items() if since > oldest}
+
+    async def _save(self, pending: dict[str, float]) -> None:
+        text = msgspec.json.encode(dict(list(pending.items())[-MAX_PENDING_TOPICS:])).decode()
+        if self._state is None:
+            self._pending_json = text
+        else:
+            await self._state.save_state(self._state_name, text)
+
+    @property
+    def _state_name(self) -> str:
+        return f"telegram.topics.{self._bot.id}"
 
 
 def make_title(text: str) -> str:
@@ -64,4 +107,9 @@ def make_title(text: str) -> str:
 
 def _needs_name(message: Message) -> bool:
     created = message.forum_topic_created
-    return message.chat.type == message.chat.PRIVATE and created is not None and bool(created.is_name_implicit)
+    return created is not None and bool(created.is_name_implicit)
+
+
+def _topic_key(chat: str, thread: str) -> str:
+    """The state must not say who writes to the bot: the ID of a private chat is its person's."""
+    return hashlib.blake2b(f"{chat} {thread}".encode(), digest_size=12).hexdigest()

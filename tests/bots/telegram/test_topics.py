@@ -1,11 +1,18 @@
 """Topics of private chats are conversations of their own, named after their first questions."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.topics import make_title
+from core.commands.declarations import COMMANDS
 from core.errors import AccessDeniedError
 from tests.bots.telegram.conftest import FakeInbox, RunAdapter, params_of, wait_for_calls
+from tests.state_store import MemoryState
+
+STATE = "telegram.topics.123456"
 
 
 async def test_topic_without_a_name_gets_one_from_its_first_question(
@@ -31,6 +38,53 @@ async def test_api_key_names_no_topic(bot_api: TelegramStandIn, run_adapter: Run
         await wait_for_calls(bot_api, "editForumTopic")
         await inbox.wait_for_events(2)
     assert [params["name"] for params in params_of(bot_api, "editForumTopic")] == ["How do bees find home?"]
+
+
+async def test_first_question_after_a_restart_names_the_topic(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox
+) -> None:
+    """Or one that another process receives."""
+    ada, chat, state = bot_api.users[42], bot_api.chats[42], MemoryState()
+    async with run_adapter(state=state):
+        topic = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        renamed = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        bot_api.rename_topic(chat, renamed, "Wasps")
+        await bot_api.wait_for(lambda: not bot_api.updates.pending)
+    async with run_adapter(state=state):
+        await bot_api.send_message(ada, chat, "Hello", thread=renamed)
+        await bot_api.send_message(ada, chat, "How do bees find home?", thread=topic)
+        await wait_for_calls(bot_api, "editForumTopic")
+        await inbox.wait_for_events(2)
+    assert (chat.topics[topic], chat.topics[renamed]) == ("How do bees find home?", "Wasps")
+    assert str(ada.id) not in state.values[STATE], "who writes to the bot"
+
+
+@pytest.mark.parametrize("command", ["/ask", "/new"])
+async def test_question_in_a_command_names_the_topic(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox, command: str
+) -> None:
+    ada, chat = bot_api.users[42], bot_api.chats[42]
+    async with run_adapter(commands=COMMANDS):
+        topic = bot_api.create_topic(chat, "New topic", is_name_implicit=True)
+        for text in ("/model llama", command, f"{command} How do bees find home?"):
+            await bot_api.send_message(ada, chat, text, thread=topic)
+        await inbox.wait_for_events(3)
+        await wait_for_calls(bot_api, "editForumTopic")
+    assert chat.topics[topic] == "How do bees find home?"
+
+
+@pytest.mark.parametrize("stored", ['{"an old topic": 0.0}', "unreadable"])
+async def test_topics_that_get_no_question_are_forgotten(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, stored: str
+) -> None:
+    state = MemoryState()
+    state.values[STATE] = stored
+    async with run_adapter(state=state):
+        bot_api.create_topic(bot_api.chats[42], "New topic", is_name_implicit=True)
+        async with asyncio.timeout(10):
+            await state.saved.wait()
+    assert "an old topic" not in state.values[STATE]
+    assert len(msgspec.json.decode(state.values[STATE])) == 1
 
 
 async def test_other_topics_keep_their_names(

@@ -25,15 +25,20 @@ class ButtonAdapter(FakeAdapter):
         self.buttons, self.menu = part.buttons, part.menu
 
 
+async def press_and_wait(chat: ButtonAdapter, action: str, message_id: str) -> None:
+    """Press a button that leads to a new message."""
+    count = len(chat.messages)
+    await chat.press(action, message_id)
+    await chat.wait_until(lambda: len(chat.messages) > count)
+
+
 @pytest.mark.parametrize("command", ["/start", "/help"])
 async def test_press_on_an_example_asks_it(tmp_path: Path, model: ModelStandIn, command: str) -> None:
     async with running_engine(tmp_path, model, ButtonAdapter()) as chat:
         assert isinstance(chat, ButtonAdapter)
         await chat.ask(command)
         assert [button.label for button in chat.buttons] == list(EXAMPLE_QUESTIONS)
-        count = len(chat.messages)
-        await chat.press(chat.buttons[1].action, list(chat.messages)[-1])
-        await chat.wait_until(lambda: len(chat.messages) > count)
+        await press_and_wait(chat, chat.buttons[1].action, list(chat.messages)[-1])
         assert model.requests[-1].body["messages"][-1]["content"] == EXAMPLE_QUESTIONS[1]
 
 
@@ -45,9 +50,8 @@ async def test_answers_to_examples_show_their_questions(tmp_path: Path, model: M
         await chat.ask(f"/language {language}")
         await chat.ask("/start")
         examples, message_id = chat.buttons[:2], list(chat.messages)[-1]
-        for number, example in enumerate(examples):
-            await chat.press(example.action, message_id)
-            await chat.wait_until(lambda count=3 + number: len(chat.messages) == count)
+        for example in examples:
+            await press_and_wait(chat, example.action, message_id)
             assert chat.texts[-1] == f"**{example.label}**\n\nan answer"
         answer_id = list(chat.messages)[-1]
         model.answer = lambda _body: "another answer"
