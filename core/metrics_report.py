@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from core.conversation.model_quotas import quotas_by_model
 from core.errors import StoreError
 from core.health import Health
 from core.port import Adapter, SupportsLiveness
@@ -56,9 +57,10 @@ class MetricsReport:
 
     async def _measure_quotas(self) -> None:
         services = self._services
-        models = [model.id for model in services.models.chat_models() if services.ledger.daily_limit(model.id)]
-        quotas = await services.ledger.get_quotas(services.api_keys.bot_key.key_id, models) if models else {}
+        models = [*services.models.chat_models(), *services.models.embedding_models()]
+        quotas = await quotas_by_model(services.ledger, services.api_keys.bot_key.key_id, models)
         self._metrics.quota_remaining.clear()
         for model, quota in quotas.items():
-            if (label := self._metrics.model_label(model)) == model:
-                self._metrics.quota_remaining.labels(label).set(quota.remaining or 0)
+            # A model without a known quota has one for today once the service refuses requests because of it.
+            if quota.remaining is not None and (label := self._metrics.model_label(model)) == model:
+                self._metrics.quota_remaining.labels(label).set(quota.remaining)

@@ -114,7 +114,8 @@ class PrometheusMetrics(Metrics):
         )
         self.quota_remaining = self._gauge(
             "parley_model_quota_remaining_tokens",
-            "Tokens that are left of today's quota of the bot's key, for models with a quota; of the whole database",
+            "Tokens that are left of today's quota of the bot's key, for models with a quota and those that the "
+            "service refuses for today; of the whole database",
             ("model",),
         )
         self.refusals = self._counter(

@@ -5,14 +5,19 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from core.api.catalogue import Model
+from core.errors import ModelError, ModelFailure
 from core.health import Health
 from core.metrics_report import MetricsReport
 from core.port import ConnectionState
 from core.prometheus_metrics import PrometheusMetrics
 from core.settings.model import DEFAULT_MODEL
+from core.store.token_usage import UsageKind
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
 
 pytestmark = pytest.mark.slow
+
+REMAINING = "parley_model_quota_remaining_tokens"
 
 
 class LivelyAdapter(FakeAdapter):
@@ -45,7 +50,7 @@ async def test_state_of_platform_and_database(tmp_path: Path, model: ModelStandI
         assert (values["parley_database_up"], values["parley_queue_turns"]) == (1, 0)
         assert values["parley_outbox_turns"] == 0
         assert values["parley_database_size_bytes"] >= 100_000
-        assert values[f'parley_model_quota_remaining_tokens{{model="{DEFAULT_MODEL}"}}'] == 1_000
+        assert values[f'{REMAINING}{{model="{DEFAULT_MODEL}"}}'] == 1_000
         chat.last_activity = chat.services.timings.clock.monotonic() - 5
         chat.connection_state = ConnectionState.CONNECTING
         values = await report.values()
@@ -66,3 +71,21 @@ async def test_answer_that_is_not_delivered_waits_in_the_outbox(tmp_path: Path, 
         chat.gates["send"].set()
         await chat.wait_for_states("done")
         assert (await Report(chat).values())["parley_outbox_turns"] == 0
+
+
+async def test_quotas_of_all_models_are_reported(tmp_path: Path, model: ModelStandIn) -> None:
+    embedding_model, refused_model = "mixedbread-ai/mxbai-embed-large-v1", "some/model-without-a-quota"
+    model.add_model(Model(refused_model, 8_000))
+    async with running_engine(tmp_path, model, quotas={embedding_model: 500}) as chat:
+        await chat.services.models.refresh()
+        report, ledger = Report(chat), chat.services.ledger
+        key_id = chat.services.api_keys.bot_key.key_id
+        assert ledger.daily_limit(refused_model) is None
+        async with ledger.reserve(key_id, embedding_model, 100, kind=UsageKind.EMBEDDINGS) as reservation:
+            reservation.reported_tokens = 100
+        values = await report.values()
+        assert values[f'{REMAINING}{{model="{embedding_model}"}}'] == 400
+        assert f'{REMAINING}{{model="{refused_model}"}}' not in values
+        refusal = ModelError("Daily quota exceeded", ModelFailure.QUOTA, status=429, retry_after=40_000)
+        await ledger.record_refusal(key_id, refused_model, refusal)
+        assert (await report.values())[f'{REMAINING}{{model="{refused_model}"}}'] == 0
