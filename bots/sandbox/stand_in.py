@@ -102,10 +102,10 @@ class StandIn:
         server = self._runner.server if self._runner is not None else None
         return server.connections if server is not None else []
 
-    async def wait_for(self, condition: Callable[[], T], timeout: float = 10) -> T:
+    async def wait_for(self, condition: Callable[[], T], timeout: float | None = 10) -> T:
         """The first true result of `condition`, which is evaluated after every change.
 
-        Raises `TimeoutError`, with the transcripts of the chats, after `timeout` seconds.
+        Raises `TimeoutError`, with the transcripts of the chats, after `timeout` seconds (None: never).
         """
         try:
             async with asyncio.timeout(timeout):

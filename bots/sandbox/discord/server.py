@@ -45,7 +45,7 @@ class DiscordStandIn(ClientBackend):
             "DISCORD_GATEWAY_URL": self.gateway_url,
         }
 
-    async def wait_until_ready(self, timeout: float = 10) -> None:
+    async def wait_until_ready(self, timeout: float | None = 10) -> None:
         """Wait until a session of the bot is connected."""
         await self.wait_for(lambda: self.gateway.connected_sessions, timeout)
 

@@ -1,7 +1,6 @@
 """The page with everything behind it: what happens in the stand-ins becomes events; actions are carried out there."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,6 @@ from bots.sandbox.web.telegram_feed import TelegramFeed
 from bots.sandbox.web.turn_feed import TurnFeed
 from bots.sandbox.web.world import World
 from core.clock import Clock, SystemClock
-
-CONNECT_TIMEOUT_SECONDS = 60.0
 
 
 class SandboxPage:
@@ -71,9 +68,7 @@ class SandboxPage:
         await self._turn_feed.close()
         if self._model_feed is not None:
             await self._model_feed.close()
-        if self._waiter is not None:
-            self._waiter.cancel()
-            await asyncio.gather(self._waiter, return_exceptions=True)
+        await self._cancel_waiter()
 
     def attach_bot(self, bot: BotProcess) -> None:
         self._bot = bot
@@ -95,19 +90,24 @@ class SandboxPage:
         """Start the bot, and show when it is connected."""
         if self._bot is None:
             return
-        polls = sum(call.method.lower() == "getupdates" for call in self._world.telegram.calls)
+        started_at = self._world.telegram.clock.monotonic()
         await self._bot.start()
-        self._waiter = asyncio.create_task(self._wait_until_connected(polls))
+        await self._cancel_waiter()
+        self._waiter = asyncio.create_task(self._wait_until_connected(self._bot, started_at))
 
-    async def _wait_until_connected(self, earlier_polls: int) -> None:
+    async def _wait_until_connected(self, bot: BotProcess, started_at: float) -> None:
+        """However long that takes: a process that cannot connect ends, and the page shows that."""
         telegram, discord = self._world.telegram, self._world.discord
-        with contextlib.suppress(TimeoutError):
-            await telegram.wait_for(
-                lambda: len(telegram.calls_to("getUpdates")) > earlier_polls, CONNECT_TIMEOUT_SECONDS
-            )
-            await discord.wait_until_ready(CONNECT_TIMEOUT_SECONDS)
-            if self._bot is not None:
-                self._bot.set_running()
+        await telegram.wait_for(
+            lambda: any(call.time >= started_at for call in telegram.calls_to("getUpdates")), timeout=None
+        )
+        await discord.wait_until_ready(timeout=None)
+        bot.set_running()
+
+    async def _cancel_waiter(self) -> None:
+        if self._waiter is not None:
+            self._waiter.cancel()
+            await asyncio.gather(self._waiter, return_exceptions=True)
 
     async def _kill_bot(self) -> None:
         if self._bot is not None:
