@@ -8,6 +8,9 @@ WORKERS ?= 4
 PAGE_TESTS := tests/browser tests/end_to_end/test_sandbox_page.py
 OTHER_TESTS := $(addprefix tests/,benchmarks bots contract core deploy end_to_end faults fuzz) $(addprefix --ignore=,$(PAGE_TESTS))
 INSTALLED := $(VENV)/.installed
+# Parley without the development tools, which are many times its size.
+RUNNABLE := $(VENV)/.runnable
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Hundreds of processes that the tests start would compile these again, where Python is told not to write bytecode.
 COMPILE := $(BIN)/python -m compileall -q core bots
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,tests.benchmarks.%,$(wildcard tests/benchmarks/bench_*.py))
@@ -19,10 +22,14 @@ help: ## list the targets
 
 install: $(INSTALLED) ## create .venv with everything that development needs
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(RUNNABLE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group dev -e .
+	$(PIP) -c constraints.txt -e .
+	touch $@
+
+$(INSTALLED): $(RUNNABLE)
+	$(PIP) --upgrade "pip>=25.1"
+	$(PIP) -c constraints.txt --group dev -e .
 	touch $@
 
 # $(call step,NAME,COMMAND,FIX) runs one step of `make check`. If it fails, it says which and how to fix it.
@@ -79,7 +86,7 @@ fuzz: install ## hostile texts, events and responses (FUZZ_TEXTS, FUZZ_EVENTS, F
 	FUZZ_EVENTS=$${FUZZ_EVENTS:-10000} FUZZ_RESPONSES=$${FUZZ_RESPONSES:-20000} \
 		$(BIN)/pytest tests/fuzz -s --timeout=0
 
-sandbox: install ## try Parley without an account
+sandbox: $(RUNNABLE) ## try Parley without an account
 	$(BIN)/parley sandbox
 
 bench: install ## benchmarks: ratios, no assertions

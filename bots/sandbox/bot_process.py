@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
-from core.settings.loading import CONFIG_FILE_VARIABLE
 
 SHUTDOWN_TIMEOUT_SECONDS = 20.0
 MAX_LOG_LINE_BYTES = 1_000_000
@@ -25,7 +24,7 @@ class BotState(StrEnum):
 class BotProcess:
     """`parley run` with the settings in `environment`. `on_log_line` gets the lines of its log.
 
-    Of the caller's settings, it uses those for the API and the settings file.
+    Of the variables of the caller's settings, it uses those for the API.
     """
 
     def __init__(
@@ -34,8 +33,7 @@ class BotProcess:
         on_log_line: Callable[[bytes], None],
         on_state: Callable[["BotProcess"], None] = lambda _: None,
     ) -> None:
-        kept_prefixes = ("IOINTELLIGENCE_", CONFIG_FILE_VARIABLE)
-        settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith(kept_prefixes)}
+        settings = {name for name in setting_variables(SETTINGS_SECTIONS) if not name.startswith("IOINTELLIGENCE_")}
         inherited = {name: value for name, value in os.environ.items() if name not in settings}
         self.state = BotState.STOPPED
         self._environment = {**inherited, **environment}

@@ -31,9 +31,22 @@ from bots.sandbox.web.world import World
 from bots.terminal.input import LineReader, standard_input
 from core.clock import run_until
 from core.errors import ConfigurationError, UnavailableError
-from core.settings import config_file_keys
+from core.settings import config_file_values
+from core.settings.formatting import format_for_toml
+from core.settings.loading import CONFIG_FILE_VARIABLE
 
 READY_TIMEOUT_SECONDS = 60.0
+DEPLOYMENT_KEYS = frozenset(
+    {
+        "monitoring_listen",
+        "traces_url",
+        "speech_url",
+        "speech_model",
+        "telegram_webhook_url",
+        "telegram_webhook_listen",
+    }
+)
+"""Keys of the settings file that connect a bot to services and ports that the sandbox does not use."""
 PERSONAS = '{"teacher": "Explain step by step.", "pirate": "You speak like a pirate."}'
 TELEGRAM_DESCRIPTION = (
     "Ask me anything: an open model answers. Send a picture or a file, or choose a command from the menu.\n\n"
@@ -113,18 +126,24 @@ async def start_services(options: SandboxOptions) -> AsyncIterator[Services]:
         for stand_in in (telegram, discord):
             await stand_in.start()
             stack.push_async_callback(stand_in.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-")))
+        file_values = config_file_values(SETTINGS_SECTIONS, except_keys=DEPLOYMENT_KEYS)
+        settings_file, database = folder / "parley.toml", folder / "parley.sqlite3"
+        settings_file.write_text("".join(f"{key} = {format_for_toml(value)}\n" for key, value in file_values.items()))
         environment = {
+            CONFIG_FILE_VARIABLE: str(settings_file),
+            "DATABASE_URL": f"sqlite:///{database}",
             **telegram.environment(),
             **discord.environment(),
             "PARLEY_ACCESS": "open",
             "PARLEY_SECRET_KEY": secrets.token_hex(16),
             "PARLEY_LOG_LEVEL": "warning",
         }
-        if "personas" not in _config_file_keys():
+        if "personas" not in file_values:
             environment["PARLEY_PERSONAS"] = PERSONAS
-        model: ModelStandIn | None = None
-        if "telegram_description" not in _config_file_keys():
+        if "telegram_description" not in file_values:
             environment["TELEGRAM_DESCRIPTION"] = TELEGRAM_DESCRIPTION
+        model: ModelStandIn | None = None
         answer_source = "The answers come from a script; nothing leaves this machine."
         if options.model_api == "real":
             if not os.environ.get("IOINTELLIGENCE_API_KEY"):
@@ -137,9 +156,6 @@ async def start_services(options: SandboxOptions) -> AsyncIterator[Services]:
             await model.start()
             stack.push_async_callback(model.close)
             environment |= model.environment()
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-sandbox-"))
-        database = Path(folder) / "parley.sqlite3"
-        environment["DATABASE_URL"] = f"sqlite:///{database}"
         yield Services(telegram, discord, model, answer_source, environment, database)
 
 
@@ -226,14 +242,6 @@ def _create_clients(telegram: TelegramStandIn, discord: DiscordStandIn) -> dict[
         ":discord": DiscordChatClient(discord, discord_user, is_dm=False),
         ":dm": DiscordChatClient(discord, discord_user, is_dm=True),
     }
-
-
-def _config_file_keys() -> set[str]:
-    """The keys that the settings file sets. Raises `ConfigurationError`, also for what the sandbox cannot do."""
-    keys = config_file_keys(SETTINGS_SECTIONS)
-    if "telegram_webhook_url" in keys:
-        raise ConfigurationError("telegram_webhook_url in the settings file: the simulated Telegram needs polling.")
-    return keys
 
 
 def _print_log_line(line: bytes, console: Console) -> None:

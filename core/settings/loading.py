@@ -7,7 +7,7 @@ Secrets come from the environment or from the file named by `<VARIABLE>_FILE`. A
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -144,10 +144,18 @@ def find_misspelled_variables(sections: Sections) -> list[UnknownVariable]:
     ]
 
 
-def config_file_keys(sections: Sections) -> set[str]:
-    """The keys that the settings file sets; none without a file. Raises `ConfigurationError`."""
+def config_file_values(sections: Sections, *, except_keys: Collection[str] = ()) -> dict[str, Any]:
+    """What the settings file sets, by key; nothing without a file. Raises `ConfigurationError`.
+
+    `except_keys` are not checked, and not in the result.
+    """
     path = _config_path(None)
-    return set(_read_config_file(path, setting_definitions(sections))) if path else set()
+    if path is None:
+        return {}
+    values = _read_config_file(path, setting_definitions(sections))
+    values = {key: value for key, value in values.items() if key not in except_keys}
+    parse_settings(values, sections, sources=dict.fromkeys(values, SettingSource.CONFIG_FILE), config_file=path)
+    return values
 
 
 def _config_path(config_file: Path | None) -> Path | None:

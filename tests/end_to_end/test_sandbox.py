@@ -168,6 +168,29 @@ async def test_quotes_edits_and_settings_file_work(tmp_path: Path) -> None:
     assert "pirate" not in output
 
 
+async def test_settings_of_a_deployment_are_not_used(tmp_path: Path) -> None:
+    """The ports and services of the real bot, which may run beside the sandbox."""
+    connections: list[asyncio.StreamWriter] = []
+    service = await asyncio.start_server(lambda _, writer: connections.append(writer), "127.0.0.1", 0)
+    host = f"127.0.0.1:{service.sockets[0].getsockname()[1]}"
+    (tmp_path / "parley.toml").write_text(
+        f"""
+        monitoring_listen = "{host}"
+        traces_url = "http://{host}/v1/traces"
+        speech_url = "http://{host}/v1/"
+        telegram_webhook_url = "https://bot.example.org/webhook"
+        telegram_webhook_listen = "{host}"
+        [personas]
+        librarian = "You know \\"every\\" book. 📚"
+        """
+    )
+    async with service:
+        output = await run_sandbox("repeat: it runs\n/persona\n:quit\n", tmp_path)
+    assert "it runs" in output
+    assert "librarian" in output
+    assert connections == []
+
+
 async def test_quit_ends_answers_and_files(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
     file.write_text("words and more words in here. " * 40_000)

@@ -6,7 +6,7 @@ import pytest
 
 from bots.adapters import SETTINGS_SECTIONS
 from core.errors import ConfigurationError
-from core.settings import config_file_keys, load_settings
+from core.settings import config_file_values, load_settings
 from core.settings.loading import CONFIG_FILE_VARIABLE
 
 TOKEN_FILE = "TELEGRAM_BOT_TOKEN_FILE"
@@ -59,14 +59,17 @@ def test_settings_file_that_cannot_be_read(
 
 
 def test_missing_settings_file_is_an_error_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config_file_keys(SETTINGS_SECTIONS) == set()
+    assert config_file_values(SETTINGS_SECTIONS) == {}
     monkeypatch.setenv(CONFIG_FILE_VARIABLE, "mine.toml")
     assert "mine.toml cannot be read: No such file or directory" in load_error()
 
 
-def test_keys_of_the_settings_file(tmp_path: Path) -> None:
-    (tmp_path / "parley.toml").write_text('access = "open"\nturns_at_once = 5\n')
-    assert config_file_keys(SETTINGS_SECTIONS) == {"access", "turns_at_once"}
+def test_values_of_the_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "parley.toml").write_text('access = "open"\nturns_at_once = 5\ntraces_url = 7\n')
+    values = config_file_values(SETTINGS_SECTIONS, except_keys={"traces_url", "log_level"})
+    assert values == {"access": "open", "turns_at_once": 5}
+    with pytest.raises(ConfigurationError, match=r"traces_url in parley\.toml"):
+        config_file_values(SETTINGS_SECTIONS)
 
 
 @pytest.mark.parametrize(
