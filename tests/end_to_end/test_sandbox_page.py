@@ -21,6 +21,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
+PHI_4 = "microsoft/phi-4"
 SCENARIO_TIMEOUT_SECONDS = 150.0
 ANSWER_TIMEOUT_SECONDS = 60.0
 LANDMARK_PATTERN = re.compile(r"(?:Section|Paragraph|Passage|point|row) \d+(?:\.\d+)?|line_\d+_\d+|第\d+段")
@@ -55,6 +56,10 @@ class RunningPage:
         await telegram.send_message(ann, chat, text)
         await wait_until(lambda: len(self.telegram_answers()) > count, ANSWER_TIMEOUT_SECONDS)
         return self.telegram_answers()[-1]
+
+    def models(self) -> list[str]:
+        """Of the completed requests, in order."""
+        return [request["model"] for request in self.events("model.request") if request["state"] == "done"]
 
     def discord_answers(self, person: DiscordUser | None = None) -> list[str]:
         channel = self.world.discord.open_dm(person or self.world.discord_people[0])
@@ -101,12 +106,16 @@ async def test_scenarios_run_by_themselves(running: RunningPage) -> None:
     steps = await running.play("model")
     assert steps[-1].startswith("The service works again.")
 
-    steps = await running.play("quota")
-    assert steps[-2].startswith("Question 3 is answered by another model")
-    assert "no quota left today" in running.telegram_answers()[-1]
-    models = {request["model"] for request in running.events("model.request") if request["state"] == "done"}
-    assert len(models) == 2
-    assert "no quota left" not in await running.ask("repeat: Answer 4.")
+    for chosen_model in (DEFAULT_MODEL, PHI_4):
+        assert chosen_model in await running.ask(f"/model {chosen_model}")
+        steps = await running.play("quota")
+        assert steps[2].startswith(f"Today's quota of {chosen_model} is used up")
+        assert steps[-2].startswith("Question 3 is answered by another model")
+        assert "no quota left today" in running.telegram_answers()[-1]
+        assert "no quota left" not in await running.ask("repeat: Answer 4.")
+        assert running.models()[-4:-2] + running.models()[-1:] == [chosen_model] * 3
+        assert running.models()[-2] != chosen_model
+    await running.ask(f"/model {DEFAULT_MODEL}")
 
     # A quota that is used up by hand is forgotten with the day, and by the repair.
     for end in (protocol.ServiceCommand(id=2, command=":day"), protocol.ServiceRepair(id=3)):

@@ -7,13 +7,14 @@ from typing import Any
 
 from bots.sandbox.discord.state import Channel
 from bots.sandbox.model import ModelStandIn
+from bots.sandbox.model.accounts import Account
 from bots.sandbox.model.refusals import refuse
+from bots.sandbox.model.tokeniser import message_text
 from bots.sandbox.stand_in import FaultKind, Json
 from bots.sandbox.telegram.state import Chat
 from bots.sandbox.web.event_log import EventLog
 from bots.sandbox.web.platform_faults import PlatformFaults
 from bots.sandbox.web.world import World
-from core.settings.model import DEFAULT_MODEL
 
 ANSWER_TIMEOUT_SECONDS = 120.0
 CROWD_SIZE = 50
@@ -160,22 +161,37 @@ async def kill_and_restart(stage: Stage) -> None:
 
 
 async def quota_runs_out(stage: Stage) -> None:
-    usage, quotas = stage.model.usage, stage.model.quotas
     for number in (1, 2):
         stage.step(f"Ann asks question {number} on Telegram.")
         await stage.wait(await stage.ask_on_telegram(f"repeat: Answer {number}."))
-    quotas[DEFAULT_MODEL] = usage.tokens_used(api_key=stage.model.api_key, model=DEFAULT_MODEL)
+    model, account = _find_model(stage.model, "repeat: Answer 2.")
+    account.quotas[model] = stage.model.usage.tokens_used(api_key=account.api_key, model=model)
     try:
-        stage.step("The model's quota of today is used up.")
+        stage.step(f"Today's quota of {model} is used up: this model has answered until now.")
         await stage.wait(await stage.ask_on_telegram("repeat: Answer 3."))
+        answering_model, _ = _find_model(stage.model, "repeat: Answer 3.")
+        if answering_model == model:
+            raise ValueError("No other model has answered question 3. Look at the answer and at the lane “Model”.")
         stage.step(
-            "Question 3 is answered by another model, and the answer says so. The bot would remember the quota until "
-            "tomorrow."
+            f"Question 3 is answered by another model, {answering_model}, and the answer says so. The bot would "
+            "remember the quota until tomorrow."
         )
     finally:
-        quotas.pop(DEFAULT_MODEL, None)
+        account.quotas.pop(model, None)
         await stage.forget_day()
     stage.step("The quota is full again, as on a new day: the next question goes to the first model.")
+
+
+def _find_model(service: ModelStandIn, prompt: str) -> tuple[str, Account]:
+    """The model that answered `prompt` last, and whose quota that cost. Raises `ValueError`."""
+    for request in reversed(service.requests):
+        if (
+            request.is_completed
+            and request.status == 200
+            and message_text(request.body["messages"][-1]).endswith(prompt)
+        ):
+            return str(request.body["model"]), service.accounts[request.api_key]
+    raise ValueError("No model has answered the question. Look at the lane “Model”.")
 
 
 @dataclass(frozen=True, slots=True)
