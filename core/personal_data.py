@@ -27,9 +27,10 @@ class SubjectErasure:
     """Why the database's file still has traces of deleted rows; empty if it has none."""
 
 
-async def export_subject(store: Store, subject: str) -> bytes:
+async def export_subject(store: Store, settings: Settings, subject: str) -> bytes:
     """Everything that is stored about the person, as JSON. Raises `StoreError`."""
-    data = await store.read_snapshot(export_person, _person(subject))
+    person = _person(subject)
+    data = await store.read_snapshot(export_person, person, key_ids=await _key_ids(store, settings, person))
     return data.encode()
 
 

@@ -73,10 +73,11 @@ def export_data(person: PersonArgument, config_file: ConfigFile = None) -> None:
     from core.personal_data import export_subject
 
     async def show() -> None:
+        settings = load(config_file).core
         async with closing_store(config_file) as store:
             store.check_exists()
             await store.open(migrates=False)
-            sys.stdout.buffer.write(await export_subject(store, person) + b"\n")
+            sys.stdout.buffer.write(await export_subject(store, settings, person) + b"\n")
 
     asyncio.run(show())
 

@@ -46,7 +46,9 @@ async def data_reply(request: CommandRequest, _press: ButtonPress) -> Reply:
         return Reply(gettext(texts.NOT_IN_GROUPS))
     if not isinstance(request.adapter, SupportsUploads):
         return Reply(gettext(transfer.NO_UPLOADS))
-    data = await request.services.store.read(export_person, _person(request))
+    person = _person(request)
+    key_ids = await _key_ids(request, person)
+    data = await request.services.store.read(export_person, person, key_ids=key_ids)
     file = File(DATA_FILE, data.encode())
     if len(file.content) > request.adapter.upload_limits.max_bytes:
         return Reply(gettext(texts.EXPORT_TOO_LARGE))

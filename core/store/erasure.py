@@ -16,12 +16,11 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from core.scopes import ScopeKind
 from core.store.database import Store
 from core.store.incoming_codec import decode_incoming
 from core.store.key_values import delete_value, get_value, set_value
 from core.store.memories import ChunkKind
-from core.store.people import NO_ROW, Person, find_conversations, member_scopes
+from core.store.people import NO_ROW, Person, find_conversations, setting_scopes
 from core.store.schema import (
     access_requests,
     answer_parts,
@@ -233,12 +232,9 @@ def _delete_conversations(connection: Connection, ids: Sequence[int]) -> None:
 def _erase_settings(
     connection: Connection, person: Person, private_chats: Collection[str], *, keeps_access: bool
 ) -> None:
-    scopes = [person.scope_key, *member_scopes(connection, person)]
+    scopes = setting_scopes(connection, person, private_chats)
     for chat in private_chats:
         account, _, chat_id = chat.rpartition(":")
-        scopes.append(f"{ScopeKind.CHAT}:{chat}")
-        in_topics = preferences.c.scope.startswith(f"{ScopeKind.THREAD}:{chat}:", autoescape=True)
-        connection.execute(delete(preferences).where(in_topics))
         connection.execute(
             delete(rate_limits).where(rate_limits.c.account_key == account, rate_limits.c.chat == chat_id)
         )

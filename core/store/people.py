@@ -160,6 +160,16 @@ def is_of_another(column: ColumnElement[str | None], person: Person) -> ColumnEl
     return column.is_(None) | (column != person.key)
 
 
+def setting_scopes(connection: Connection, person: Person, private_chats: Collection[str]) -> list[str]:
+    """The scopes of the person's preferences: in all chats, in single groups, in private chats and in their topics."""
+    scopes = [person.scope_key, *member_scopes(connection, person)]
+    for chat in private_chats:
+        scopes.append(f"{ScopeKind.CHAT}:{chat}")
+        in_topics = preferences.c.scope.startswith(f"{ScopeKind.THREAD}:{chat}:", autoescape=True)
+        scopes += connection.scalars(select(preferences.c.scope).distinct().where(in_topics))
+    return scopes
+
+
 def member_scopes(connection: Connection, person: Person) -> Collection[str]:
     """The scopes of the person's preferences in single groups."""
     prefix = f"{ScopeKind.MEMBER}:{person.platform}:"

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Connection, select
 
-from core.scopes import ScopeKind
-from core.store.people import Person, find_conversations, member_scopes
+from core.store.people import Person, find_conversations, setting_scopes
 from core.store.schema import (
     access_requests,
     daily_usage,
@@ -20,6 +19,7 @@ from core.store.schema import (
     reasoning,
     suggested_questions,
     summaries,
+    token_usage,
     turns,
 )
 
@@ -70,6 +70,7 @@ class PersonData(msgspec.Struct, frozen=True):
     has_personal_api_key: bool
     settings: list[dict[str, str]]
     daily_usage: list[dict[str, str | int]]
+    usage_of_personal_api_key: list[dict[str, str | int]]
     conversations: list[ExportedConversation]
     events: list[ExportedEvent]
     suggested_questions: list[dict[str, str]]
@@ -78,7 +79,7 @@ class PersonData(msgspec.Struct, frozen=True):
     @property
     def is_empty(self) -> bool:
         parts = (
-            *(self.access, self.settings, self.daily_usage),
+            *(self.access, self.settings, self.daily_usage, self.usage_of_personal_api_key),
             *(self.conversations, self.events, self.suggested_questions),
         )
         return not (any(parts) or self.has_personal_api_key)
@@ -87,7 +88,8 @@ class PersonData(msgspec.Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2)
 
 
-def export_person(connection: Connection, person: Person) -> PersonData:
+def export_person(connection: Connection, person: Person, *, key_ids: Collection[str] = ()) -> PersonData:
+    """`key_ids` are the digests of the person's own API keys."""
     known = find_conversations(connection, person)
     exported = [_conversation(connection, person, id_, key, is_shared=False) for key, id_ in known.own.items()]
     exported += [_conversation(connection, person, id_, key, is_shared=True) for key, id_ in known.shared.items()]
@@ -98,6 +100,7 @@ def export_person(connection: Connection, person: Person) -> PersonData:
         connection.scalar(has_key) is not None,
         _settings(connection, person, known.private_chats),
         _usage(connection, person),
+        _usage_of_keys(connection, key_ids),
         exported,
         _events(connection, person),
         _suggested_questions(connection, person),
@@ -148,8 +151,7 @@ def _access(connection: Connection, person: Person) -> list[dict[str, str]]:
 
 
 def _settings(connection: Connection, person: Person, private_chats: Collection[str]) -> list[dict[str, str]]:
-    scopes = [person.scope_key, *member_scopes(connection, person)]
-    scopes += [f"{ScopeKind.CHAT}:{chat}" for chat in private_chats]
+    scopes = setting_scopes(connection, person, private_chats)
     rows = connection.execute(select(preferences).where(preferences.c.scope.in_(scopes)))
     return [{"scope": row.scope, "name": row.name, "value": row.value} for row in rows]
 
@@ -157,6 +159,15 @@ def _settings(connection: Connection, person: Person, private_chats: Collection[
 def _usage(connection: Connection, person: Person) -> list[dict[str, str | int]]:
     rows = connection.execute(select(daily_usage).where(daily_usage.c.subject.in_(person.usage_subjects)))
     return [{"day": row.day, "tokens": row.tokens, "questions": row.questions} for row in rows]
+
+
+def _usage_of_keys(connection: Connection, key_ids: Collection[str]) -> list[dict[str, str | int]]:
+    stored = select(token_usage).where(token_usage.c.key_id.in_(key_ids))
+    rows = connection.execute(stored.order_by(token_usage.c.day, token_usage.c.model))
+    return [
+        {"day": row.day, "model": row.model, "kind": row.kind, "tokens": row.tokens, "answers": row.request_count}
+        for row in rows
+    ]
 
 
 def _events(connection: Connection, person: Person) -> list[ExportedEvent]:

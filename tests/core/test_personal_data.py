@@ -1,16 +1,24 @@
-"""Erasing a person from the command line."""
+"""Exporting and erasing a person from the command line."""
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from functools import partial
 from pathlib import Path
 
-from core.personal_data import erase_subject
+from sqlalchemy import select
+
+from core.conversation.ledger import key_id_of
+from core.conversation.vault import open_vault
+from core.personal_data import erase_subject, export_subject
 from core.settings import Settings
 from core.store.database import Store
 from core.store.erasure import erase_person, remove_traces
 from core.store.people import Person
+from core.store.personal_keys import save_encrypted_key
+from core.store.schema import token_usage
+from core.store.token_usage import UsageKey, UsageKind, reserve, settle_reservation
 from core.timings import Timings
 from tests.core.store.turn_helpers import accept_event, answer, claim, message_event
 from tests.sqlite import sqlite_url
@@ -66,4 +74,23 @@ async def test_traces_are_removed_after_a_process_that_ended_too_early(tmp_path:
     assert b"heron-4711" in await asyncio.to_thread(files, tmp_path)
     assert await remove_traces(store)
     assert b"heron-4711" not in await asyncio.to_thread(files, tmp_path)
+    await store.close()
+
+
+async def test_tokens_on_the_persons_own_key_are_exported_and_erased(tmp_path: Path) -> None:
+    settings, person, api_key = Settings(secret_key="s" * 32), Person("telegram", "5"), "io-v2-own-key"  # type: ignore[arg-type]
+    store = Store(sqlite_url(tmp_path))
+    vault = await open_vault(store, "s" * 32)
+    await store.write(save_encrypted_key, person.key, vault.encrypt(api_key, person.key))
+    for key_id in (key_id_of(api_key), key_id_of("another key")):
+        key = UsageKey(key_id, "some/model", UsageKind.CHAT, "2026-01-01")
+        reservation = await store.write(reserve, key, 700, None)
+        await store.write(settle_reservation, reservation, 700, has_answered=True)
+    exported = json.loads(await export_subject(store, settings, "telegram:person:5"))
+    usage = {"day": "2026-01-01", "model": "some/model", "kind": "chat", "tokens": 700, "answers": 1}
+    assert exported["usage_of_personal_api_key"] == [usage]
+    await erase_subject(store, settings, "telegram:person:5")
+    assert await store.read(lambda connection: connection.scalars(select(token_usage.c.key_id)).all()) == [
+        key_id_of("another key")
+    ]
     await store.close()

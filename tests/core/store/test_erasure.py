@@ -81,7 +81,8 @@ async def test_settings_of_a_chat_without_conversation_are_erased(store: Store) 
         connection.execute(insert(rate_limits).values(wait))
 
     await store.write(prepare)
-    assert "my secret" in (await store.read(export_person, ANN)).encode().decode()
+    exported = await store.read(export_person, ANN)
+    assert [setting["value"] for setting in exported.settings] == ["my secret", "my secret"]
     await erase(store)
     assert await store.read(rows_with, "secret") == []
     assert await store.read(lambda connection: connection.execute(select(rate_limits)).all()) == []

@@ -107,6 +107,7 @@ BOUNDED = {
     "export_person": "a person asks for it",
     "find_conversations": "a person asks for their data",
     "member_scopes": "a person asks for their data",
+    "setting_scopes": "a person asks for their data",
     "list_chats": "an operator checks the setup",
     "list_encrypted_keys": "an operator checks the setup",
 }
@@ -432,8 +433,9 @@ def run_privacy(run: Callable[..., Any]) -> None:
     person = people.Person("telegram", "5")
     run(people.find_conversations, person)
     run(people.member_scopes, person)
-    run(person_export.export_person, person)
-    run(erasure.erase_person, person, except_turn=1)
+    run(people.setting_scopes, person, {"telegram:1:5"})
+    run(person_export.export_person, person, key_ids=["0123456789abcdef"])
+    run(erasure.erase_person, person, key_ids=["0123456789abcdef"], except_turn=1)
     run(erasure.finish_erasures)
     run(erasure.has_traces)
 
