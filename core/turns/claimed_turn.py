@@ -379,6 +379,7 @@ class ClaimedTurn:
     async def finish(self, state: TurnState, reason: str = "") -> None:
         """`reason`: why the turn failed, for `parley top`."""
         await self.store.write(finish_turn, self.turn, state, reason)
+        self.tracer.turn_ended(state)
 
 
 def _answer_file(text: str) -> File:

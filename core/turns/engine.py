@@ -306,11 +306,11 @@ class Engine:
         structlog.contextvars.bind_contextvars(turn=turn.id)  # in all log lines of this task
         received_at = self._clock.time() - turn.age_seconds
         try:
-            if turn.failed_attempts >= self._max_attempts:
-                log.error("turn.given_up", turn=turn.id, attempts=turn.failed_attempts)
-                await self._dispatcher.give_up(claimed)
-            else:
-                with self._services.tracer.turn(turn.id, turn.incoming.place.platform, received_at):
+            with self._services.tracer.turn(turn.id, turn.incoming.place.platform, received_at, turn.attempt):
+                if turn.failed_attempts >= self._max_attempts:
+                    log.error("turn.given_up", turn=turn.id, attempts=turn.failed_attempts)
+                    await self._dispatcher.give_up(claimed)
+                else:
                     await self._dispatcher.run(claimed)
             if turn.failed_attempts >= SUSPECT_ATTEMPTS:
                 self._next_thorough_claim = 0.0

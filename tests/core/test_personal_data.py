@@ -85,6 +85,7 @@ async def test_tokens_on_the_persons_own_key_are_exported_and_erased(tmp_path: P
     for key_id in (key_id_of(api_key), key_id_of("another key")):
         key = UsageKey(key_id, "some/model", UsageKind.CHAT, "2026-01-01")
         reservation = await store.write(reserve, key, 700, None)
+        assert reservation is not None
         await store.write(settle_reservation, reservation, 700, has_answered=True)
     exported = json.loads(await export_subject(store, settings, "telegram:person:5"))
     usage = {"day": "2026-01-01", "model": "some/model", "kind": "chat", "tokens": 700, "answers": 1}

@@ -1,5 +1,6 @@
 """A bot process sends the traces of its turns to a collector."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ async def test_traces_are_sent_before_the_process_ends(tmp_path: Path) -> None:
         async with harness.run_process(PARLEY_TRACES_URL=collector.url) as process:
             await PrivateChat(harness, "telegram").ask("repeat: hello", "hello")
         assert process.returncode == 0
-    assert collector.spans == ["queue", "model", "part", "turn"]
+    assert [span.name for span in collector.spans] == ["queue", "model", "part", "turn"]
+    *steps, turn = collector.spans
+    assert {span.parent_span_id for span in steps} == {turn.span_id}
+    assert not turn.parent_span_id
+    assert collector.instances == {f"{socket.gethostname()}:{process.pid}"}
 
 
 @pytest.mark.slow

@@ -7,24 +7,26 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 @dataclass
 class TraceCollector:
     url: str = ""
-    spans: list[str] = field(default_factory=list)
-    """The names, in the order in which they ended."""
+    spans: list[Span] = field(default_factory=list)
+    """In the order in which they ended."""
+    instances: set[str] = field(default_factory=set)
+    """The processes, by `service.instance.id`."""
 
     async def receive(self, request: web.Request) -> web.Response:
         body = await request.read()
         message = ExportTraceServiceRequest()
         message.ParseFromString(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
-        self.spans += [
-            span.name
-            for resource_spans in message.resource_spans
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        ]
+        for resource_spans in message.resource_spans:
+            attributes = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
+            self.instances.add(attributes["service.instance.id"])
+            for scope_spans in resource_spans.scope_spans:
+                self.spans += scope_spans.spans
         return web.Response()
 
 

@@ -11,9 +11,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from bots.sandbox.model import ModelStandIn, faults
+from core.errors import ModelFailure
 from core.opentelemetry_tracer import OpenTelemetryTracer, exporting_traces
 from core.settings.model import DEFAULT_MODEL
 from tests.core.turns.fake_adapter import running_engine
+from tests.core.turns.test_engine import reopen_command
 from tests.waiting import wait_until
 
 
@@ -53,7 +55,13 @@ async def test_trace_reaches_from_the_event_to_the_last_part(tmp_path: Path, mod
     assert (turn.end_time or 0) >= (steps[-1].end_time or 0)
     assert steps[1].attributes == {"parley.model": DEFAULT_MODEL}
     assert steps[2].attributes == {"parley.position": 0}
-    assert turn.attributes == {"parley.turn": 1, "parley.platform": "fake"}
+    assert turn.attributes == {
+        "parley.turn": 1,
+        "parley.platform": "fake",
+        "parley.attempt": 1,
+        "parley.outcome": "done",
+    }
+    assert turn.status.is_unset
     assert "hello" not in str([span.to_json() for span in traces.spans()])
 
 
@@ -62,11 +70,55 @@ async def test_trace_shows_the_failure_without_its_text(tmp_path: Path, model: M
     model.fail_next(faults.http_error(400, "private words"))
     async with running_engine(tmp_path, model, tracer=traces.tracer) as chat:
         await chat.ask("repeat: hello")
-        await traces.wait_for_turn()
+        turn = await traces.wait_for_turn()
+    assert turn.attributes is not None
+    assert turn.attributes["parley.outcome"] == "failed"
+    assert turn.status.status_code is StatusCode.ERROR
     (request,) = traces.spans("model")
     assert request.status.status_code is StatusCode.ERROR
     assert request.status.description == "ModelError"
+    assert request.attributes is not None
+    assert request.attributes["parley.failure"] == ModelFailure.REFUSED
     assert "private words" not in str([span.to_json() for span in traces.spans()])
+
+
+async def test_failover_has_a_step_for_each_model(tmp_path: Path, model: ModelStandIn) -> None:
+    traces = RecordedTraces()
+    model.fail_next(faults.http_error(500), times=None, model=DEFAULT_MODEL)
+    async with running_engine(tmp_path, model, tracer=traces.tracer) as chat:
+        await chat.ask("repeat: hello")
+        turn = await traces.wait_for_turn()
+    requests = traces.spans("model")
+    assert [span.parent.span_id for span in requests if span.parent is not None] == [id_of(turn)] * len(requests)
+    *failed, answered = [dict(span.attributes or {}) for span in requests]
+    assert {step["parley.model"] for step in failed} == {DEFAULT_MODEL}
+    assert {step["parley.failure"] for step in failed} == {ModelFailure.SERVER_ERROR}
+    assert answered["parley.model"] != DEFAULT_MODEL
+    assert "parley.failure" not in answered
+    assert requests[-1].status.is_unset
+    assert dict(turn.attributes or {})["parley.outcome"] == "done"
+
+
+async def test_trace_after_a_crash_says_which_attempt_it_is(tmp_path: Path, model: ModelStandIn) -> None:
+    traces = RecordedTraces()
+    async with running_engine(tmp_path, model, tracer=traces.tracer) as chat:
+        await chat.ask("/start")
+        await chat.wait_for_states("done")
+        await chat.store.write(reopen_command, 1)
+        await wait_until(lambda: len(traces.spans("turn")) == 2)
+    turns = [dict(span.attributes or {}) for span in traces.spans("turn")]
+    assert [(turn["parley.turn"], turn["parley.attempt"], turn["parley.outcome"]) for turn in turns] == [
+        (1, 1, "done"),
+        (1, 2, "done"),
+    ]
+
+
+async def test_turn_that_is_given_up_has_a_trace(tmp_path: Path, model: ModelStandIn) -> None:
+    traces = RecordedTraces()
+    async with running_engine(tmp_path, model, tracer=traces.tracer, max_attempts=0) as chat:
+        await chat.ask("hello")
+        turn = await traces.wait_for_turn()
+    assert dict(turn.attributes or {})["parley.outcome"] == "failed"
 
 
 async def test_every_log_line_of_a_turn_has_its_id(tmp_path: Path, model: ModelStandIn) -> None:
@@ -86,7 +138,7 @@ async def test_collector_that_does_not_answer_delays_the_end_once() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces"
     async with exporting_traces(url, export_seconds=0.3) as tracer:
         for turn in range(1500):  # with their queues, six batches
-            with tracer.turn(turn, "fake", 0.0):
+            with tracer.turn(turn, "fake", 0.0, 1):
                 pass
     assert len(connections) <= 3
     for writer in connections:
