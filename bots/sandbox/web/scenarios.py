@@ -183,15 +183,12 @@ async def quota_runs_out(stage: Stage) -> None:
 
 
 def _find_model(service: ModelStandIn, prompt: str) -> tuple[str, Account]:
-    """The model that answered `prompt` last, and whose quota that cost. Raises `ValueError`."""
-    for request in reversed(service.requests):
-        if (
-            request.is_completed
-            and request.status == 200
-            and message_text(request.body["messages"][-1]).endswith(prompt)
-        ):
-            return str(request.body["model"]), service.accounts[request.api_key]
-    raise ValueError("No model has answered the question. Look at the lane “Model”.")
+    """The model that has answered `prompt`, and the account whose quota that cost. Raises `ValueError`."""
+    requests = (request for request in service.requests if message_text(request.body["messages"][-1]).endswith(prompt))
+    newest = max(requests, key=lambda request: request.received_at, default=None)
+    if newest is None or not newest.is_completed or newest.status != 200:
+        raise ValueError("No model has answered the last question. Look at the lane “Model”.")
+    return str(newest.body["model"]), service.accounts[newest.api_key]
 
 
 @dataclass(frozen=True, slots=True)
