@@ -61,7 +61,8 @@ async def sweep_periodically(services: Services) -> None:
                 if await services.leases.try_reserve(RESERVATION, timings.retention_interval):
                     await _sweep(services)
             if clock.monotonic() >= next_rewrite and await services.store.read(has_traces):
-                # If it fails, not again each minute: writes wait for it, and the disk may be full.
+                # If it fails, not again each minute: writes wait for it, and the disk may be full. A process that
+                # this one's failure ends is succeeded by one that finds the reservation.
                 next_rewrite = clock.monotonic() + timings.retention_interval
                 await _remove_traces(services)
                 next_rewrite = clock.monotonic()
@@ -87,10 +88,11 @@ async def _sweep(services: Services) -> None:
 
 
 async def _remove_traces(services: Services) -> None:
-    """Remove what erased rows have left in the database's files."""
-    if await services.leases.try_reserve(TRACES_RESERVATION, services.timings.trace_search_interval):
-        await _wait_until_idle(services)
+    """Remove what erased rows have left in the database's files. If that fails, no process tries again for an hour."""
+    await _wait_until_idle(services)
+    if await services.leases.try_reserve(TRACES_RESERVATION, services.timings.retention_interval):
         await remove_traces(services.store)
+        await services.leases.cancel_reservation(TRACES_RESERVATION)
         log.info("retention.compacted")
 
 

@@ -81,6 +81,10 @@ class Leases:
         """Like `try_acquire`, but nothing ends the lease early, not even the end of this process."""
         return await self.try_acquire(RESERVATION_PREFIX + name, seconds)
 
+    async def cancel_reservation(self, name: str) -> None:
+        """End this process's reservation early. Raises `StoreError`."""
+        await self.release(RESERVATION_PREFIX + name)
+
     async def release(self, name: str) -> None:
         """Free the lease for other processes at once. Raises `StoreError`."""
         await self._store.write_with_priority(release, name, self._owner)

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import sqlite3
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlalchemy import Connection, create_engine, func, insert, select, text, update
 
@@ -22,7 +24,16 @@ from core.store.claims import claim_turns
 from core.store.database import Store
 from core.store.erasure import erase_person, has_traces
 from core.store.people import Person
-from core.store.schema import conversations, daily_usage, memory_entries, messages, metadata, summaries, turns
+from core.store.schema import (
+    conversations,
+    daily_usage,
+    leases,
+    memory_entries,
+    messages,
+    metadata,
+    summaries,
+    turns,
+)
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState, finish_turn
 from core.texts import answers as texts
@@ -172,6 +183,10 @@ def age_turns(connection: Connection, days: float) -> None:
     connection.execute(update(turns).values(finished_at=turns.c.finished_at - days * DAY_SECONDS))
 
 
+def age_leases(connection: Connection, seconds: float) -> None:
+    connection.execute(update(leases).values(expires_at=leases.c.expires_at - seconds))
+
+
 def count_turns(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(turns)) or 0
 
@@ -227,6 +242,34 @@ async def test_file_is_rewritten_when_no_turn_is_open(tmp_path: Path, model: Mod
         assert (clock.monotonic() < timings.max_compaction_delay) is is_finished
         sweep.cancel()
         await asyncio.wait([sweep])
+
+
+async def test_next_process_does_not_repeat_a_failed_rewrite_at_once(tmp_path: Path, model: ModelStandIn) -> None:
+    """A rewrite that fills the disk may end its process; the next one would do the same."""
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+
+    async def sweep() -> None:
+        clock = FakeClock(EPOCH)
+        async with open_services(settings, timings=Timings(clock=clock, sqlite_busy_timeout=0.05)) as services:
+            task = asyncio.create_task(sweep_periodically(services))
+            await clock.wait_for_timer()  # until the next search for traces
+            task.cancel()
+            await asyncio.wait([task])
+
+    async with open_services(settings) as services:
+        store = services.store
+        await store.write(erase_person, Person("telegram", "6"))
+        with structlog.testing.capture_logs() as logs, sqlite3.connect(store.path) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM key_values").fetchall()  # keeps the log of changes from being emptied
+            await sweep()
+        assert "retention.failed" in [entry["event"] for entry in logs]
+        await store.write(age_leases, 1800)
+        await sweep()
+        assert await store.read(has_traces)
+        await store.write(age_leases, 1801)
+        await sweep()
+        assert not await store.read(has_traces)
 
 
 async def has_turns(store: Store, number: int) -> bool:
