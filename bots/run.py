@@ -6,22 +6,21 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, create_adapters
 from bots.service_notifier import ServiceNotifier
+from bots.trace_export import exporting_traces
 from core.app import open_services, serve
 from core.clock import run_until
-from core.errors import ConfigurationError
 from core.health import Health
 from core.metrics import NO_METRICS
 from core.settings import LoadedSettings, Settings
 from core.timings import Timings
-from core.tracing import NO_TRACER, Tracer
 
 if TYPE_CHECKING:
     from bots.monitoring_server import MonitoringServer
@@ -62,7 +61,7 @@ async def run_bot(
         metrics = monitoring.metrics if monitoring else NO_METRICS
         if monitoring is not None:
             await stack.enter_async_context(monitoring.running())
-        tracer = await stack.enter_async_context(_exporting_traces(settings.core))
+        tracer = await stack.enter_async_context(exporting_traces(settings.core))
         services = await run_until(
             stop_requested,
             stack.enter_async_context(open_services(settings.core, timings=timings, metrics=metrics, tracer=tracer)),
@@ -80,21 +79,6 @@ async def run_bot(
             if monitoring is not None:
                 stack.enter_context(monitoring.watching(services, adapters, health))
             await serve(services, adapters, stop_requested, show_pairing_code=show_pairing_code, health=health)
-
-
-@asynccontextmanager
-async def _exporting_traces(settings: Settings) -> AsyncIterator[Tracer]:
-    if settings.traces_url is None:
-        yield NO_TRACER
-        return
-    try:
-        from core.opentelemetry_tracer import exporting_traces
-    except ImportError as error:
-        raise ConfigurationError(
-            f"PARLEY_TRACES_URL needs the package {error.name}: install parley[tracing]."
-        ) from error
-    async with exporting_traces(settings.traces_url) as tracer:
-        yield tracer
 
 
 def _create_monitoring_server(settings: Settings) -> "MonitoringServer | None":

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from bots.adapter_spec import AdapterSpec
 from bots.adapters import ADAPTERS, SETTINGS_SECTIONS
+from bots.trace_export import load_exporter
 from core.diagnosis.database import MIN_FREE_BYTES, check_database
 from core.diagnosis.files import check_all_private
 from core.diagnosis.finding import Finding, Severity, error, ok, unavailable, warning
@@ -89,6 +90,11 @@ def _check_settings(settings: LoadedSettings, specs: Sequence[AdapterSpec]) -> l
     else:
         names = " or ".join(spec.enabled_by for spec in specs)
         findings.append(error("settings.platforms", "No platform is enabled.", f"Set {names}."))
+    if settings.core.traces_url is not None:
+        try:
+            load_exporter()
+        except ConfigurationError as failure:
+            findings.append(Finding("settings.traces", Severity.ERROR, str(failure)))  # the text says what to do
     return findings + check_all_private("settings.files", _secret_files(settings), "secrets")
 
 

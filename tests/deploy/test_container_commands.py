@@ -79,6 +79,8 @@ def adapt(environment: dict[str, str], harness: Harness, folder: Path) -> dict[s
             (folder / "parley.toml").touch()
         elif name.endswith("_LISTEN"):
             adapted[name] = f"127.0.0.1:{free_port()}"
+        elif name == "SQLITE_TMPDIR":
+            adapted[name] = str(folder)
         elif value.startswith("sqlite:"):
             adapted[name] = f"sqlite:///{folder / Path(value).name}"
         else:

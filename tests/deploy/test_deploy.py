@@ -1,6 +1,7 @@
 """The systemd unit and the image work: every setting they name exists, and the hardening options are in place."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,21 @@ def test_image_copies_existing_files_and_is_unprivileged() -> None:
     assert all((ROOT / name).exists() for name in copied)
     assert any(line.startswith("USER 10001") for line in lines)
     assert sum(line.startswith("FROM ") for line in lines) == 2
+
+
+def test_image_contains_every_optional_package() -> None:
+    """Whoever sets `PARLEY_TRACES_URL` in a container cannot install anything into it."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert f'-c constraints.txt ".[{",".join(sorted(extras))}]"\n' in (DEPLOY / "Containerfile").read_text()
+
+
+def test_temporary_files_of_the_database_are_on_its_volume() -> None:
+    """To rewrite its file, SQLite needs a second copy, and /tmp of the containers is small."""
+    lines = (DEPLOY / "Containerfile").read_text().splitlines()
+    (variables,) = (line.split()[1:] for line in lines if line.startswith("ENV "))
+    (folder,) = (line.split()[1] for line in lines if line.startswith("VOLUME "))
+    assert f"SQLITE_TMPDIR={folder}" in variables
+    assert any(value.startswith(f"DATABASE_URL=sqlite:///{folder}/") for value in variables)
 
 
 @pytest.mark.slow

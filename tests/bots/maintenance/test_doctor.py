@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Connection, insert
 
+import core
 from bots.maintenance.doctor import diagnose, exit_code, print_findings, print_json
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
@@ -153,6 +155,14 @@ async def misspelt_variable(setup: Setup) -> None:
 @fault("settings.platforms", ERROR, "Set TELEGRAM_BOT_TOKEN or DISCORD_BOT_TOKEN")
 async def no_platform(setup: Setup) -> None:
     setup.set(TELEGRAM_BOT_TOKEN="", DISCORD_BOT_TOKEN="")
+
+
+@fault("settings.traces", ERROR, "install parley[tracing]")
+async def missing_package_for_traces(setup: Setup) -> None:
+    setup.monkeypatch.delitem(sys.modules, "core.opentelemetry_tracer", raising=False)
+    setup.monkeypatch.delattr(core, "opentelemetry_tracer", raising=False)
+    setup.monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    setup.set(PARLEY_TRACES_URL="http://127.0.0.1:9/v1/traces")
 
 
 @fault("settings.files", WARNING, "chmod o=")
