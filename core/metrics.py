@@ -5,7 +5,19 @@ to read them at, nothing is measured. `core.prometheus_metrics` has the ones tha
 identifies a person, a chat or a message.
 """
 
+from enum import StrEnum
+
 from core.clock import Clock
+
+
+class Outcome(StrEnum):
+    """How a question ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    USER_ERROR = "user_error"
+    """It failed for a reason that only the person can remove, such as a question that is too long."""
 
 
 class PlatformMetrics:
@@ -23,8 +35,8 @@ class PlatformMetrics:
     def text_shown(self, staleness: float) -> None:
         """New text is visible, `staleness` seconds after the model had written the first of it."""
 
-    def answered(self, outcome: str, seconds: float) -> None:
-        """The answer is complete, `seconds` after the question arrived. `outcome`: the final state of the turn."""
+    def answered(self, outcome: Outcome, seconds: float) -> None:
+        """The answer is complete, or will never be, `seconds` after the question arrived."""
 
 
 class Metrics:
@@ -83,6 +95,6 @@ class AnswerTimes:
         if unseen_since is not None:
             self._metrics.text_shown(now - unseen_since)
 
-    def answered(self, outcome: str) -> None:
+    def answered(self, outcome: Outcome) -> None:
         """The answer is complete, or will never be."""
         self._metrics.answered(outcome, self._clock.monotonic() - self._received_at)

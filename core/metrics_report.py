@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from core.conversation.failover import COMMON_FAILURES
 from core.conversation.model_quotas import quotas_by_model
-from core.errors import StoreError
+from core.errors import ModelFailure, StoreError
 from core.health import Health
 from core.port import Adapter, SupportsLiveness
 from core.prometheus_metrics import PrometheusMetrics
@@ -20,6 +21,10 @@ class MetricsReport:
         self._services = services
         self._adapters = adapters
         self._health = health
+        for adapter in adapters:
+            metrics.platform(adapter.platform)
+        for reason in set(ModelFailure) - COMMON_FAILURES:
+            metrics.failovers.labels(reason)  # begins at 0: Prometheus computes no rate from a first value
         self._lock = asyncio.Lock()
         """Who asks often reads the database only once at a time."""
 

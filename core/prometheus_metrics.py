@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from core.metrics import Metrics, PlatformMetrics
+from core.metrics import Metrics, Outcome, PlatformMetrics
 
 MAX_MODELS = 100
 """Models with labels of their own; further ones are counted together as `OTHER_MODELS_LABEL`."""
@@ -35,7 +35,10 @@ class Definition:
 
 
 class PrometheusPlatformMetrics(PlatformMetrics):
-    """The metrics of one platform. Looks labels up once instead of with every event."""
+    """The metrics of one platform. Looks labels up once instead of with every event.
+
+    What counts events begins at 0: Prometheus computes no rate from a first value.
+    """
 
     def __init__(self, metrics: "PrometheusMetrics", platform: str) -> None:
         self._refusals = metrics.refusals.labels(platform)
@@ -44,7 +47,7 @@ class PrometheusPlatformMetrics(PlatformMetrics):
         self._staleness = metrics.staleness_seconds.labels(platform)
         self._platform = platform
         self._waits = metrics.wait_seconds
-        self._answers = metrics.answer_seconds
+        self._answers = {outcome: metrics.answer_seconds.labels(platform, outcome) for outcome in Outcome}
 
     def refused(self, seconds: float) -> None:
         self._refusals.inc()
@@ -59,8 +62,8 @@ class PrometheusPlatformMetrics(PlatformMetrics):
     def text_shown(self, staleness: float) -> None:
         self._staleness.observe(staleness)
 
-    def answered(self, outcome: str, seconds: float) -> None:
-        self._answers.labels(self._platform, outcome).observe(seconds)
+    def answered(self, outcome: Outcome, seconds: float) -> None:
+        self._answers[outcome].observe(seconds)
 
 
 class PrometheusMetrics(Metrics):
@@ -87,7 +90,8 @@ class PrometheusMetrics(Metrics):
         )
         self.answer_seconds = self._histogram(
             "parley_answer_seconds",
-            "Time from a question to its complete answer, by how the turn ended: done, stopped or failed",
+            "Time from a question to its complete answer, by how it ended: done, stopped, failed or, if only the "
+            "person can remove the reason, user_error",
             ("platform", "outcome"),
             ANSWER_BUCKETS,
         )
@@ -142,9 +146,12 @@ class PrometheusMetrics(Metrics):
             "Time since the platform answered a poll or a heartbeat; absent in a process that stands by",
             ("platform",),
         )
-        self.queue_turns = self._gauge("parley_queue_turns", "Events that wait to be worked on, in the whole database")
+        self.queue_turns = self._gauge(
+            "parley_queue_turns", "Events that could start and that no process works on, in the whole database"
+        )
         self.queue_age = self._gauge(
-            "parley_queue_age_seconds", "Age of the oldest event that waits; 0 if there is none"
+            "parley_queue_age_seconds",
+            "Age of the oldest event that could start and that no process works on; 0 if there is none",
         )
         self.outbox_turns = self._gauge(
             "parley_outbox_turns", "Answers that are stored and not yet completely delivered, in the whole database"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, exists, func, or_, select, text
 
 from core.store.schema import IS_OPEN, database_now, turns
 from core.store.turns import TurnState
@@ -18,7 +18,7 @@ class Backlog:
 @dataclass(frozen=True, slots=True)
 class StoreLoad:
     queue: Backlog
-    """Events that no process works on yet."""
+    """Events that no process works on, although nothing earlier in their conversations is open."""
     outbox: Backlog
     """Answers that are stored and not yet completely delivered."""
     size_bytes: int
@@ -27,9 +27,15 @@ class StoreLoad:
 def measure_load(connection: Connection) -> StoreLoad:
     """Measure the load of all accounts and processes."""
     oldest_age = database_now() - func.min(turns.c.created_at)
+    earlier = turns.alias()
+    waits_for_another = exists().where(
+        earlier.c.conversation_id == turns.c.conversation_id,
+        earlier.c.finished_at.is_(None),
+        earlier.c.seq < turns.c.seq,
+    )
     rows = connection.execute(
         select(turns.c.state, func.count().label("turns"), oldest_age.label("age"))
-        .where(IS_OPEN)
+        .where(IS_OPEN, or_(turns.c.state != TurnState.QUEUED, ~waits_for_another))
         .group_by(turns.c.state)
     )
     backlogs = {row.state: Backlog(row.turns, max(0.0, row.age)) for row in rows}

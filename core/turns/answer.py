@@ -22,6 +22,7 @@ from core.delivery.preview import Preview
 from core.errors import DeliveryError, DeliveryFailure, ModelError, ModelFailure
 from core.i18n.translation import gettext
 from core.markdown.open_marks import close_open_marks
+from core.metrics import Outcome
 from core.port import Button, EventKind
 from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
 from core.store.conversations import mark_truncation_notified
@@ -41,6 +42,21 @@ from core.turns.variants import variant_buttons
 
 log = structlog.get_logger(__name__)
 
+USER_ERRORS = frozenset({ModelFailure.FILTERED, ModelFailure.OVERFLOW})
+"""Failures that only the person can avoid."""
+KEY_ERRORS = frozenset(
+    {
+        ModelFailure.AUTHENTICATION,
+        ModelFailure.CREDIT,
+        ModelFailure.PAYMENT,
+        ModelFailure.QUOTA,
+        ModelFailure.RATE_LIMITED,
+    }
+)
+"""Failures that only the owner of the API key can avoid."""
+LOST_CHATS = frozenset({DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE})
+"""Why a chat that exists no more, or has blocked the bot, gets no answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOutcome:
@@ -51,6 +67,8 @@ class ModelOutcome:
     """Why the chosen model did not answer, if another did."""
     failure_notes: tuple[str, ...] = ()
     """Why there is no answer, or not all of it."""
+    is_user_error: bool = False
+    """Whether only the person can remove the reason."""
 
 
 class AnswerPipeline:
@@ -101,7 +119,15 @@ class AnswerPipeline:
         # database may have been slow just now, and the answer is paid for.
         await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
         reason = "\n".join(outcome.failure_notes) if final_state is TurnState.FAILED else ""
-        await _deliver_answer(self._claimed, self._caller.answer.text, note, buttons, final_state, reason)
+        await _deliver_answer(
+            self._claimed,
+            self._caller.answer.text,
+            note,
+            buttons,
+            final_state,
+            reason,
+            is_user_error=outcome.is_user_error,
+        )
 
     # Asking
 
@@ -131,7 +157,7 @@ class AnswerPipeline:
             except PromptTooLongError as error:
                 if first_error is None:
                     note = texts.prompt_too_long_for_model(models.display_name(model), error)
-                    return ModelOutcome(model, failure_notes=(note,))
+                    return ModelOutcome(model, failure_notes=(note,), is_user_error=True)
             else:
                 return ModelOutcome(model, first_error)
             if self._claimed.stop_requested.is_set():
@@ -140,7 +166,10 @@ class AnswerPipeline:
         notes = [self._failure_note(first_error)]
         if first_error.failure is ModelFailure.EMPTY and self._preferences.max_answer_tokens:
             notes.append(texts.answer_limit_low(self._preferences.max_answer_tokens))
-        return ModelOutcome(chosen, failure_notes=tuple(notes))
+        return ModelOutcome(chosen, failure_notes=tuple(notes), is_user_error=self._is_user_error(first_error))
+
+    def _is_user_error(self, error: ModelError) -> bool:
+        return error.failure in USER_ERRORS or (self._api_key.is_personal and error.failure in KEY_ERRORS)
 
     async def _handle_failure(self, model: str, error: ModelError) -> ModelError:
         """Log the failure and return it. A fresh list of models tells a wrong address from a model that is gone."""
@@ -314,6 +343,8 @@ async def _deliver_answer(
     buttons: tuple[Button, ...],
     final_state: TurnState,
     reason: str = "",
+    *,
+    is_user_error: bool = False,
 ) -> None:
     replaced = await _find_replaced_answer(claimed) if not text and claimed.outbox.has_taken_over else None
     if not text:
@@ -330,14 +361,15 @@ async def _deliver_answer(
         log.warning("turn.not_delivered", turn=claimed.turn.id, failure=error.failure, error=str(error))
         if error.failure is DeliveryFailure.REJECTED:
             await _deliver_refusal_notice(claimed)
-        await _finish(claimed, TurnState.FAILED, not_delivered(error))
+        await _finish(claimed, TurnState.FAILED, not_delivered(error), is_user_error=error.failure in LOST_CHATS)
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
-    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state, reason)
+    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state, reason, is_user_error=is_user_error)
 
 
-async def _finish(claimed: ClaimedTurn, state: TurnState, reason: str) -> None:
-    claimed.times.answered(state)
+async def _finish(claimed: ClaimedTurn, state: TurnState, reason: str, *, is_user_error: bool) -> None:
+    is_user_error = is_user_error and state is TurnState.FAILED
+    claimed.times.answered(Outcome.USER_ERROR if is_user_error else Outcome(state))
     await claimed.finish(state, reason)
 
 

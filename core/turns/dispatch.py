@@ -11,6 +11,7 @@ from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError
 from core.i18n.translation import gettext, load_catalogue, speaking
+from core.metrics import Outcome
 from core.port import EventKind
 from core.services import Services
 from core.store.claims import CancelResult
@@ -77,6 +78,8 @@ class Dispatcher:
         except Exception:
             # What broke every attempt may break this one, too. An open turn would block its conversation.
             log.exception("turn.notice_failed", turn=turn.id)
+        if turn.seq is not None and turn.refusal is None:
+            claimed.times.answered(Outcome.FAILED)
         await claimed.finish(TurnState.FAILED, "its processes have ended one after another")
 
     async def _report_failure(self, claimed: ClaimedTurn) -> None:

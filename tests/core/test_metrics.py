@@ -1,6 +1,6 @@
 """When the person saw what, and which values labels may have."""
 
-from core.metrics import AnswerTimes, PlatformMetrics
+from core.metrics import AnswerTimes, Outcome, PlatformMetrics
 from core.prometheus_metrics import MAX_MODELS, OTHER_MODELS_LABEL, PrometheusMetrics
 from tests.clock import FakeClock
 
@@ -15,7 +15,7 @@ class RecordedMetrics(PlatformMetrics):
     def text_shown(self, staleness: float) -> None:
         self.events.append(("text", staleness))
 
-    def answered(self, outcome: str, seconds: float) -> None:
+    def answered(self, outcome: Outcome, seconds: float) -> None:
         self.events.append((outcome, seconds))
 
 
@@ -32,7 +32,7 @@ async def test_times_of_an_answer_begin_with_its_question() -> None:
     await clock.advance(0.25)
     times.text_shown(times.take_unseen())
     times.text_shown(times.take_unseen())  # nothing new
-    times.answered("done")
+    times.answered(Outcome.DONE)
     assert metrics.events == [("first text", 3.5), ("text", 1.5), ("text", 0.75), ("done", 3.75)]
 
 

@@ -47,6 +47,8 @@ async def test_state_of_platform_and_database(tmp_path: Path, model: ModelStandI
         values = await report.values()
         assert values['parley_platform_connected{platform="fake"}'] == 1
         assert 'parley_platform_activity_age_seconds{platform="fake"}' not in values
+        assert values['parley_failovers_total{reason="server error"}'] == 0
+        assert values['parley_answer_seconds_count{outcome="failed",platform="fake"}'] == 0
         assert (values["parley_database_up"], values["parley_queue_turns"]) == (1, 0)
         assert values["parley_outbox_turns"] == 0
         assert values["parley_database_size_bytes"] >= 100_000

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.metrics import Outcome
 from core.prometheus_metrics import PrometheusMetrics
 
 
@@ -19,7 +20,7 @@ def test_events_of_a_platform() -> None:
     platform.waited("preview", 0.25)
     platform.first_text_shown(1.5)
     platform.text_shown(0.5)
-    platform.answered("done", 4)
+    platform.answered(Outcome.DONE, 4)
     labels = 'platform="telegram"'
     assert rendered(metrics, "parley_platform_refusals_total") == [f"parley_platform_refusals_total{{{labels}}} 2.0"]
     assert rendered(metrics, "parley_platform_demanded_wait_seconds_total") == [
@@ -33,10 +34,11 @@ def test_events_of_a_platform() -> None:
     assert f"parley_visible_text_staleness_seconds_sum{{{labels}}} 0.5" in rendered(
         metrics, "parley_visible_text_staleness_seconds"
     )
-    assert rendered(metrics, "parley_answer_seconds") == [
-        f'parley_answer_seconds_count{{outcome="done",{labels}}} 1.0',
-        f'parley_answer_seconds_sum{{outcome="done",{labels}}} 4.0',
-    ]
+    answers = rendered(metrics, "parley_answer_seconds")
+    assert f'parley_answer_seconds_sum{{outcome="done",{labels}}} 4.0' in answers
+    assert f'parley_answer_seconds_count{{outcome="done",{labels}}} 1.0' in answers
+    for outcome in set(Outcome) - {Outcome.DONE}:
+        assert f'parley_answer_seconds_count{{outcome="{outcome}",{labels}}} 0.0' in answers, "no rate without a zero"
 
 
 def test_platform_has_one_object() -> None:

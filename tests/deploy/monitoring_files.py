@@ -14,7 +14,7 @@ DASHBOARD = DEPLOY / "grafana-dashboard.json"
 ALERTS = DEPLOY / "prometheus-alerts.yaml"
 METRIC_PATTERN = re.compile(r"\b((?:parley|process)_\w+)")
 GROUPING_PATTERN = re.compile(r"\bby \(([^)]*)\)")
-MATCHER_PATTERN = re.compile(r"(\w+)=~?\"")
+MATCHER_PATTERN = re.compile(r"(\w+)(?:=~?|!=)\"")
 
 
 @cache

@@ -1,21 +1,17 @@
 """The programs that the development dependencies install, and those of the system."""
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from tests.tools import find_tool
 
 ROOT = Path(__file__).parents[2]
 
 
 def run_tool(name: str, *arguments: str | Path, **environment: str) -> str:
-    """The standard output of a tool. Fails the test with the tool's complaints; skips it if the tool is missing."""
-    path = shutil.which(name, path=Path(sys.executable).parent) or shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
+    """The standard output of a tool. Fails the test with the tool's complaints; see `find_tool` if it is missing."""
+    path = find_tool(name)
     # `tests.conftest` hides the certificate authorities of the machine, which installers need.
     inherited = {key: value for key, value in os.environ.items() if key != "SSL_CERT_DIR"} | {"UV_SYSTEM_CERTS": "1"}
     done = subprocess.run(

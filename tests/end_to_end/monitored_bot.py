@@ -61,20 +61,19 @@ class MonitoredBot:
 
 @asynccontextmanager
 async def monitored_bot(harness: Harness, **changed: str) -> AsyncIterator[MonitoredBot]:
+    """Answers one question at a time, so that others wait."""
     bot = MonitoredBot(free_port())
-    async with harness.run_process(PARLEY_MONITORING_LISTEN=f"{bot.port}", **changed):
+    async with harness.run_process(PARLEY_MONITORING_LISTEN=f"{bot.port}", PARLEY_TURNS_AT_ONCE="1", **changed):
         await wait_until(bot.is_ready)
         yield bot
 
 
 async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     """Answers on both platforms, a failover, a refusal, a full queue and a full outbox."""
-    telegram, model = PrivateChat(harness, "telegram"), harness.model
+    telegram, discord = PrivateChat(harness, "telegram"), PrivateChat(harness, "discord")
+    model = harness.model
     await bot.scrape()
-    await asyncio.gather(
-        telegram.ask("repeat: first", "first"),
-        PrivateChat(harness, "discord").ask("repeat: second", "second"),
-    )
+    await asyncio.gather(telegram.ask("repeat: first", "first"), discord.ask("repeat: second", "second"))
     model.fail_next(faults.http_error(500), times=None, model=DEFAULT_MODEL)
     await telegram.ask("repeat: from another model", "from another model", 60)
     model.planned_faults.clear()
@@ -85,11 +84,11 @@ async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     model.tokens_per_second = 2
     count = len(model.requests)
     await telegram.say("repeat: this answer takes a while, so that the next question waits for it")
-    await model.wait_for(lambda: len(model.requests) > count, 30)  # otherwise both questions may be joined
-    await telegram.say("repeat: last")
+    await model.wait_for(lambda: len(model.requests) > count, 30)  # the bot answers one question at a time
+    await discord.say("repeat: last")
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_queue_age_seconds")[0] > 0)
     model.tokens_per_second = 2000
-    await telegram.wait_for("last", 60)
+    await discord.wait_for("last", 60)
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_turns") == [0])
 
 

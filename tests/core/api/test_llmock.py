@@ -2,11 +2,9 @@
 
 import json
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +13,9 @@ from core.api.events import Finished, FinishReason
 from core.errors import ModelFailure
 from tests.core.api.stream_result import StreamResult, read_stream
 from tests.ports import free_port
+from tests.tools import find_tool
 
 pytestmark = pytest.mark.slow
-LLMOCK = Path(sys.executable).with_name("llmock")
 REQUEST = ChatRequest("gpt-4o-mini", (Message("user", "Write a few sentences."),))
 FINISHED = Finished(FinishReason.STOP)
 TIMEOUTS = StreamTimeouts(connect=5, first_token=1.5, between_tokens=1.5, total=20)
@@ -43,11 +41,10 @@ class Llmock:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Llmock]:
-    if not LLMOCK.exists():
-        pytest.skip("llmock is not installed")
+    llmock = find_tool("llmock")
     port = free_port()
     process = subprocess.Popen(
-        [LLMOCK, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "info"],
+        [llmock, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "info"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,6 +16,7 @@ from bots.terminal.dialect import TerminalDialect
 from core.app import open_services
 from core.conversation.ledger import key_id_of
 from core.conversation.model_registry import ModelRegistry
+from core.metrics import NO_METRICS, Metrics
 from core.port import (
     AccountKey,
     Attachment,
@@ -300,6 +301,7 @@ async def running_engine(
     timings: Timings = Timings(),
     max_attempts: int = MAX_ATTEMPTS,
     is_exclusive: bool = False,
+    metrics: Metrics = NO_METRICS,
     tracer: Tracer = NO_TRACER,
     **settings: object,
 ) -> AsyncIterator[FakeAdapter]:
@@ -327,6 +329,7 @@ async def running_engine(
             opened.facts,
             opened.api_keys.vault,
             timings=timings,
+            metrics=metrics,
             tracer=tracer,
         )
         adapters = {AccountKey(adapter.platform, adapter.account): adapter}
