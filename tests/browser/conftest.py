@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.tools import find_tool
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM_ARGUMENTS = [
@@ -29,16 +30,9 @@ VISIBLE_TIMEOUT_MS = 90_000
 """For what the bot does, on a busy machine."""
 
 
-def find_chromium() -> str:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine: install it, for example with apt-get install chromium")
-    return path
-
-
 @asynccontextmanager
 async def launched_browser() -> AsyncIterator[Browser]:
-    executable = find_chromium()
+    executable = find_tool("chromium", "chromium-browser", "google-chrome")
     expect.set_options(timeout=VISIBLE_TIMEOUT_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)

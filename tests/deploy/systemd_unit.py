@@ -1,12 +1,10 @@
 """Reads `deploy/parley.service`: its options, and the system calls that its filter allows."""
 
 import errno
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.deploy.tools import run_tool
 
 UNIT = Path(__file__).parents[2] / "deploy" / "parley.service"
 
@@ -52,9 +50,5 @@ def _expand(names: str) -> set[str]:
 
 
 def _group(name: str) -> set[str]:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
-    command = [analyze, "syscall-filter", "--no-pager", name]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    lines = run_tool("systemd-analyze", "syscall-filter", "--no-pager", name).splitlines()
     return _expand(" ".join(line for line in map(str.strip, lines[1:]) if line and not line.startswith("#")))

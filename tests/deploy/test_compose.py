@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +21,9 @@ from core.settings import setting_variables
 from core.timings import Timings
 from tests.bots.test_service_notifier import SwitchedHealth
 from tests.deploy.test_deploy import BOT_MEMORY_BYTES, DEPLOY, FILE_READER_BYTES, ROOT, bytes_of
+from tests.deploy.tools import run_tool
 
-ONE, MANY = "compose.yaml", "compose.many.yaml"
+ONE, MANY, MONITORING = "compose.yaml", "compose.many.yaml", "compose.monitoring.yaml"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -109,6 +111,22 @@ async def test_health_check_finds_out_whether_the_bot_is_alive(unused_tcp_port: 
         assert await check() != 0
 
 
+def test_monitoring_is_open_to_a_network_of_its_own() -> None:
+    """The health check, which asks at 127.0.0.1, has the same port. The bot still reaches the internet."""
+    PyCompose.from_yaml((DEPLOY / MONITORING).read_text()).validate()
+    service = bot_service(MONITORING)
+    (address,) = service["environment"].values()
+    assert set(service["environment"]) <= setting_variables(SETTINGS_SECTIONS)
+    assert address == "0.0.0.0:9464"
+    assert f":{address.rpartition(':')[2]}/" in HEALTH_CHECK[-1]
+    networks = read(MONITORING)["networks"]
+    assert set(service["networks"]) == set(networks) == {"default", "monitoring"}
+    comment = textwrap.dedent((DEPLOY / MONITORING).read_text().partition("scrape_configs:")[2].replace("#", " "))
+    (job,) = yaml.safe_load(comment.partition("\nservices:")[0])
+    assert job["dns_sd_configs"] == [{"names": ["parley"], "type": "A", "port": 9464}]
+    assert f"network {networks['monitoring']['name']} " in (DEPLOY / MONITORING).read_text()
+
+
 def test_one_process_has_its_database_on_a_volume() -> None:
     assert bot_service(ONE)["volumes"] == ["data:/data"]
     assert "data" in read(ONE)["volumes"]
@@ -135,6 +153,12 @@ def test_proxy_forwards_only_the_webhook_to_the_processes() -> None:
     assert re.findall(r"^\thandle (.*) \{$", caddyfile, re.MULTILINE) == [path[1]]
     assert "\n\trespond 404\n" in caddyfile
     assert caddyfile.count("reverse_proxy") == 1
+
+
+@pytest.mark.slow
+def test_proxy_accepts_its_configuration() -> None:
+    arguments = ("--adapter", "caddyfile", "--config", DEPLOY / "Caddyfile")
+    run_tool("caddy", "validate", *arguments, PARLEY_HOST="bot.example.org")
 
 
 def test_secrets_stay_out_of_the_repository_and_the_image() -> None:

@@ -54,6 +54,17 @@ def test_systemd_unit_variables_and_restart_policy() -> None:
     assert "DynamicUser=yes" in text
 
 
+def test_systemd_unit_passes_every_credential_to_a_setting() -> None:
+    """Comments enable others, in the same way."""
+    text = (DEPLOY / "parley.service").read_text()
+    credentials = dict(re.findall(r"^#?LoadCredential=(\w+):(\S+)$", text, re.MULTILINE))
+    used = re.findall(r"^#?Environment=\w+_FILE=%d/(\w+)$", text, re.MULTILINE)
+    assert credentials == {name: f"/etc/parley/{name}" for name in used}
+    assert text.count("%d/") == len(used)
+    state = read_unit()["StateDirectory"][0]
+    assert f"DATABASE_URL=sqlite:////var/lib/{state}/parley.sqlite3" in read_unit()["Environment"]
+
+
 def test_memory_limits_leave_room_for_file_readers() -> None:
     needed = FILE_READER_BYTES + BOT_MEMORY_BYTES
     unit = read_unit()

@@ -167,14 +167,49 @@ def test_only_dns_is_reachable_at_the_address_of_the_node_cache(overlay: str) ->
     assert [port["port"] for rule in rules for port in rule["ports"]] == [53, 53]
 
 
-def test_component_lets_prometheus_in(tmp_path: Path) -> None:
-    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
-    overlay = tmp_path / "kubernetes" / "overlays" / "one"
-    with (overlay / "kustomization.yaml").open("a") as kustomization:
-        kustomization.write("components: [../../components/prometheus]\n")
-    built = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", overlay)))
+def build_with_component(overlay: str, component: str, folder: Path) -> list[Resource]:
+    shutil.copytree(KUBERNETES, folder / "kubernetes")
+    own = folder / "kubernetes" / "overlays" / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\n"
+        "kind: Kustomization\n"
+        f"resources: [../{overlay}]\n"
+        f"components: [../../components/{component}]\n"
+        "images: [{name: parley, newName: registry.example.org/parley, newTag: 0.1.0}]\n"
+    )
+    built = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", own)))
     for item in built:
         kubernetes_validate.validate(item, OLDEST_VERSION, strict=True)
+    return built
+
+
+def test_component_backs_up_as_the_bot(tmp_path: Path) -> None:
+    """As confined as the bot, and to a volume; its pods get no requests of the webhook."""
+    built = build_with_component("webhook", "backup", tmp_path)
+    (job,) = (item["spec"] for item in built if item["kind"] == "CronJob")
+    template = job["jobTemplate"]["spec"]["template"]
+    labels, specification = template["metadata"]["labels"], template["spec"]
+    assert labels != LABELS
+    policies = {item["metadata"]["name"]: item["spec"] for item in built if item["kind"] == "NetworkPolicy"}
+    assert policies["parley-backup"]["podSelector"] == {"matchLabels": labels}
+    assert specification["securityContext"] == pod("webhook")["securityContext"]
+    (backup,) = specification["containers"]
+    assert backup["securityContext"] == container("webhook")["securityContext"]
+    assert backup["image"] == container("webhook")["image"]
+    (variable,) = backup["env"]
+    assert variable in container("webhook")["env"]
+    claims = {volume["name"]: volume.get("persistentVolumeClaim") for volume in specification["volumes"]}
+    assert claims["backups"] == {"claimName": "parley-backup"}
+    assert {"name": "backups", "mountPath": "/backups"} in backup["volumeMounts"]
+    _, _, script = backup["command"]
+    name, file = script.split(" && ")[0].removeprefix("parley ").split(" ", 1)
+    assert file.startswith('"/backups/')
+    typer.main.get_command(cli.app).commands[name].make_context(name, [file])  # type: ignore[attr-defined]
+
+
+def test_component_lets_prometheus_in(tmp_path: Path) -> None:
+    built = build_with_component("one", "prometheus", tmp_path)
     (policy,) = (item["spec"] for item in built if item["metadata"]["name"] == "parley-metrics")
     _, _, port = environment("one")["PARLEY_MONITORING_LISTEN"].rpartition(":")
     assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": int(port)}]
@@ -230,6 +265,19 @@ def test_requests_to_the_webhook_reach_its_port() -> None:
     assert path["pathType"] == "Exact"
     policies = {item["metadata"]["name"]: item["spec"] for item in resources("webhook", "NetworkPolicy")}
     assert policies["parley-webhook"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": int(listen_port)}]
+
+
+def test_ingress_names_its_controller_and_how_to_create_the_certificate() -> None:
+    """Without a class, only a cluster with a default controller serves the ingress."""
+    specification = resource("webhook", "Ingress")["spec"]
+    (certificate,) = specification["tls"]
+    assert certificate["hosts"] == [specification["rules"][0]["host"]]
+    policies = {item["metadata"]["name"]: item["spec"] for item in resources("webhook", "NetworkPolicy")}
+    (source,) = policies["parley-webhook"]["ingress"][0]["from"]
+    namespace = source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert namespace == f"ingress-{specification['ingressClassName']}"
+    text = (KUBERNETES / "overlays" / "webhook" / "ingress.yaml").read_text()
+    assert f"create secret tls {certificate['secretName']} " in text
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -14,6 +14,7 @@ from core.memory.worker import MAX_MEMORY_BYTES
 from tests.core.memory.sample_files import make_pdf
 from tests.deploy.systemd_unit import read_system_call_filter
 from tests.end_to_end.harness import bot_texts, running_harness
+from tests.tools import miss_tool
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ ANSWER = "What does the canteen serve on Friday?"
 def filtered_python() -> list[str]:
     """The command that starts Python under the unit's filter."""
     if platform.system() != "Linux" or ctypes.util.find_library("seccomp") is None:
-        pytest.skip("libseccomp is not installed")
+        miss_tool("libseccomp")
     system_calls = read_system_call_filter()
     return [
         sys.executable,

@@ -24,7 +24,7 @@ EVENT_PATTERN = re.compile(r"`([a-z]+\.[a-z_]+)`")
 COMMAND_PATTERN = re.compile(r"`/([a-z]+)\b[^/`]*`")
 TEST_PATTERN = re.compile(r"`(test_\w+)`")
 PATH_PATTERN = re.compile(r"`((?:bots|core|deploy|docs|tests)/[a-z0-9_./]*)`")
-OTHER_VARIABLES = {"PARLEY_SCREENSHOTS", "PARLEY_SPECS"}
+OTHER_VARIABLES = {"PARLEY_REQUIRE_TOOLS", "PARLEY_SCREENSHOTS", "PARLEY_SPECS"}
 OTHER_COMMANDS = {
     "file",
     "quit",
@@ -34,6 +34,8 @@ OTHER_COMMANDS = {
     "setprivacy",
 }  # of the terminal and of @BotFather
 HTTP_PATHS = {"healthz", "readyz", "metrics"}
+FOLDERS = {"data"}
+"""Of the container."""
 
 
 def anchors(page: Path) -> set[str]:
@@ -58,7 +60,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_names_exist(page: Path) -> None:
     text = page.read_text()
     assert set(VARIABLE_PATTERN.findall(text)) <= setting_variables(SETTINGS_SECTIONS) | OTHER_VARIABLES
-    assert set(COMMAND_PATTERN.findall(text)) <= {command.name for command in COMMANDS} | OTHER_COMMANDS | HTTP_PATHS
+    known_commands = {command.name for command in COMMANDS} | OTHER_COMMANDS
+    assert set(COMMAND_PATTERN.findall(text)) <= known_commands | HTTP_PATHS | FOLDERS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

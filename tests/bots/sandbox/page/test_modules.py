@@ -1,13 +1,13 @@
 """The page's pure modules, tested by Node's own test runner: files `*.test.mjs` in this folder."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from bots.sandbox.web import page
+from tests.tools import find_tool, miss_tool
 
 FOLDER = Path(__file__).parent
 PAGE = Path(page.__file__).parents[1] / "page"
@@ -17,12 +17,10 @@ OLDEST_NODE = (20, 19)
 
 
 def node_program() -> str:
-    program = shutil.which("node")
-    if program is None:
-        pytest.skip("node is not installed")
+    program = find_tool("node")
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_NODE:
-        pytest.skip(f"node {version.strip()} is too old")
+        miss_tool("node", f"{version.strip()} is too old")
     return program
 
 
