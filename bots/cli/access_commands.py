@@ -38,9 +38,11 @@ def allow(
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the permission instead.")] = False,
 ) -> None:
     """Allow a person, a chat, a server or a role to use the bot."""
+    from core.settings import AccessMode
     from core.store.grants import Role, add_member, revoke
 
     async def change() -> None:
+        is_open_to_all = load(config_file).core.access is AccessMode.OPEN
         async with open_store(config_file) as store:
             if not remove:
                 role = await store.write(add_member, subject)
@@ -53,7 +55,7 @@ def allow(
                     )
                 else:
                     create_console().print(f"{subject} can now use the bot.")
-            elif await store.write(revoke, subject):
+            elif await store.write(revoke, subject, is_open_to_all=is_open_to_all):
                 create_console().print(f"{subject} can no longer use the bot.")
             else:
                 create_console().print(f"{subject} had no permission to revoke.")

@@ -1,13 +1,14 @@
 """Who may use the bot, and who never may. Subjects are persons, chats, servers and roles: see `core.scopes`."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, true, update
 
-from core.scopes import ScopeKind, grant_subject, person_key_of_subject
+from core.scopes import ScopeKind, grant_subject, grant_subjects, person_key_of_subject
 from core.store.dialect import insert, upsert
-from core.store.incoming_codec import erase_content
+from core.store.incoming_codec import decode_incoming, erase_content
 from core.store.schema import IS_OPEN, access_requests, database_now, grants, turns
 from core.store.turns import TurnState
 
@@ -41,9 +42,17 @@ def add_member(connection: Connection, subject: str, name: str = "") -> Role:
     return Role(connection.scalars(select(grants.c.role).where(grants.c.subject == subject)).one())
 
 
-def revoke(connection: Connection, subject: str) -> bool:
-    """Take a grant away; a ban stays. Whether the subject had one."""
-    return _delete(connection, subject, grants.c.role != Role.BANNED)
+def revoke(connection: Connection, subject: str, *, is_open_to_all: bool = False) -> bool:
+    """Take a grant away; a ban stays. Whether the subject had one.
+
+    The open turns of those who now have no access end without a reply: none if the bot `is_open_to_all`.
+    """
+    if not _delete(connection, subject, grants.c.role != Role.BANNED):
+        return False
+    if not is_open_to_all:
+        roles = roles_by_subject(connection)
+        _end_turns(connection, subject, still_allowed={other for other in roles if roles[other] is not Role.BANNED})
+    return True
 
 
 def list_operators(connection: Connection) -> list[str]:
@@ -58,7 +67,7 @@ def has_operator(connection: Connection) -> bool:
 
 
 def ban(connection: Connection, subject: str) -> Role:
-    """Ban the subject. A person's waiting and running turns end without a reply. Their request for access is deleted.
+    """Ban the subject. Its waiting and running turns end without a reply. A person's request for access is deleted.
 
     Returns its role: an operator is not banned.
     """
@@ -70,10 +79,9 @@ def ban(connection: Connection, subject: str) -> Role:
         )
     )
     role = Role(connection.scalars(select(grants.c.role).where(grants.c.subject == subject)).one())
-    person_key = person_key_of_subject(subject)
-    if role is Role.BANNED and person_key is not None:
+    if role is Role.BANNED:
         connection.execute(delete(access_requests).where(access_requests.c.subject == subject))
-        _end_turns(connection, person_key)
+        _end_turns(connection, subject)
     return role
 
 
@@ -86,10 +94,18 @@ def _delete(connection: Connection, subject: str, condition: ColumnElement[bool]
     return connection.execute(delete(grants).where(grants.c.subject == subject, condition)).rowcount == 1
 
 
-def _end_turns(connection: Connection, person_key: str) -> None:
-    """Finish the person's open turns. The processes that run some lose them with their next heartbeat."""
-    is_theirs = (turns.c.person_key == person_key, IS_OPEN)
-    for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(*is_theirs)).all():
+def _end_turns(connection: Connection, subject: str, still_allowed: Set[str] = frozenset()) -> None:
+    """Finish the open turns that concern `subject` and none of `still_allowed`.
+
+    The processes that run some lose them with their next heartbeat. A role ends none: turns do not store roles.
+    """
+    person_key = person_key_of_subject(subject)
+    may_concern = turns.c.person_key == person_key if person_key is not None else true()
+    for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(may_concern, IS_OPEN)).all():
+        incoming = decode_incoming(row.incoming_json)
+        subjects = set(grant_subjects(incoming)) if incoming is not None else set()
+        if (person_key is None and subject not in subjects) or subjects & still_allowed:
+            continue
         connection.execute(
             update(turns)
             .where(turns.c.id == row.id, IS_OPEN)

@@ -408,6 +408,7 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(grants.list_operators)
     run(grants.has_operator)
     run(grants.ban, PERSON_SUBJECT)
+    run(grants.ban, "telegram:chat:6")
     run(grants.lift_ban, PERSON_SUBJECT)
     run(learned_facts.save_facts, "service", [Fact("m", FactKind.REJECTED_PART, "temperature")], 60.0)
     run(learned_facts.load_facts, "service")
