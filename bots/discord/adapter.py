@@ -26,7 +26,7 @@ from bots.discord.errors import (
     UNKNOWN_MESSAGE,
     DiscordApiError,
 )
-from bots.discord.event_intake import EventIntake, HasAccess
+from bots.discord.event_intake import EventIntake, HasAccess, ReadLanguage
 from bots.discord.forbidden_channels import ExpiringSet, ForbiddenChannels
 from bots.discord.forms import Forms, ReadInstructions, ReadQuestion
 from bots.discord.gateway_supervisor import GatewaySupervisor
@@ -112,6 +112,7 @@ class DiscordAdapter:
         commands: Sequence[Command],
         autocomplete_models: AutocompleteModels,
         has_access: HasAccess,
+        read_language: ReadLanguage,
         read_instructions: ReadInstructions,
         read_question: ReadQuestion,
         state: StateStore,
@@ -131,7 +132,7 @@ class DiscordAdapter:
         self._timings = timings
         self._http = HttpClient(token, api_base, timings)
         self._responder = InteractionResponder(self._http, timings)
-        self._intake = EventIntake(self._responder, has_access, timings)
+        self._intake = EventIntake(self._responder, has_access, read_language, timings)
         receiver = EventReceiver(
             self._http,
             self._intake,

@@ -19,7 +19,7 @@ from bots.discord.translate import channel_id
 from core.backoff import Backoff
 from core.conversation.redaction import find_api_key
 from core.errors import AccessDeniedError, DeliveryError, StoreError
-from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
+from core.i18n.translation import Catalogue, gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
 from core.port import EventKind, Inbox, Incoming, Place
 
@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 HasAccess = Callable[[Incoming], Awaitable[bool]]
 """Whether the sender of an event may use the bot. Raises `StoreError`."""
+
+ReadLanguage = Callable[[Incoming], Awaitable[str]]
+"""The language of the bot's messages to the sender of an event. Raises `StoreError`."""
 
 NOT_STORED_TEXT = gettext_noop("I couldn't save your message, so it won't be answered. Send it again in a few minutes.")
 
@@ -37,6 +40,7 @@ class EventIntake:
 
     responder: InteractionResponder
     has_access: HasAccess
+    read_language: ReadLanguage
     timings: DiscordTimings
     inbox: Inbox | None = None
     _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
@@ -54,6 +58,18 @@ class EventIntake:
         except StoreError as error:
             log.info("discord.access_not_checked", error=str(error))
             return False
+
+    async def load_catalogue(self, incoming: Incoming) -> Catalogue | None:
+        """The catalogue of the language in which the bot writes to the sender. If the database does not say in time,
+        that of the client.
+        """
+        try:
+            async with asyncio.timeout(self.timings.max_acknowledge_delay):
+                language = await self.read_language(incoming)
+        except (StoreError, TimeoutError) as error:
+            log.info("discord.language_not_read", error=str(error) or "timeout")
+            language = match_language(incoming.language)
+        return await load_catalogue(language)
 
     async def store(self, incoming: Incoming) -> str | None:
         """The notice for the person if the event was not stored, "" for a banned person; None if it was stored."""

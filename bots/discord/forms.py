@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE
-from bots.discord.event_intake import EventIntake, quote_text, translate_refusal
+from bots.discord.event_intake import EventIntake, quote_text
 from bots.discord.http_client import Json
 from bots.discord.interaction_responder import InteractionToken
 from bots.discord.modals import (
@@ -32,7 +32,7 @@ from core.bounded_dict import BoundedDict
 from core.buttons import ButtonAction, ButtonPress, encode_action
 from core.commands.declarations import RESET
 from core.errors import DeliveryError, DeliveryFailure, StoreError
-from core.i18n.translation import gettext, gettext_noop, load_catalogue, match_language, speaking
+from core.i18n.translation import gettext, gettext_noop, speaking
 from core.port import Incoming
 from core.texts.answers import EDIT_QUESTION_BUTTON, EMPTY_MESSAGE, QUESTION_NOT_EDITABLE
 
@@ -78,7 +78,7 @@ class Forms:
             return
         self._questions_about_messages[str(interaction.id)] = incoming
         data: Mapping[str, Any] = interaction.data or {}
-        with speaking(await load_catalogue(match_language(incoming.language))):
+        with speaking(await self.intake.load_catalogue(incoming)):
             modal = Modal(
                 ASK_MODAL,
                 f"{interaction.id}:{data.get('target_id', '')}",
@@ -121,7 +121,7 @@ class Forms:
         if current is None or len(current) > MAX_FIELD_CHARS:
             await self.intake.store_interaction(incoming)
             return
-        with speaking(await load_catalogue(match_language(incoming.language))):
+        with speaking(await self.intake.load_catalogue(incoming)):
             modal = Modal(
                 INSTRUCTIONS_MODAL,
                 "",
@@ -146,7 +146,7 @@ class Forms:
         if question is None or len(question) > MAX_FIELD_CHARS:
             await self.intake.store_interaction(incoming)
             return
-        with speaking(await load_catalogue(match_language(incoming.language))):
+        with speaking(await self.intake.load_catalogue(incoming)):
             title = gettext(EDIT_QUESTION_BUTTON)
             modal = Modal(EDIT_MODAL, press.argument, title=title, label=gettext("Your question"), text=question)
         await self._open(interaction, incoming, modal)
@@ -190,7 +190,8 @@ class Forms:
     async def _refuse(self, incoming: Incoming, text: str, *, returned_text: str = "") -> None:
         """Answer an interaction that opens no turn; only the person sees it. `returned_text`: what they wrote."""
         token = InteractionToken.decode(incoming.interaction_token or "")
-        refusal = await translate_refusal(text, incoming)
+        with speaking(await self.intake.load_catalogue(incoming)):
+            refusal = gettext(text)
         if returned_text:
             refusal = f"{refusal}\n{quote_text(returned_text, MAX_RETURNED_CHARS)}"
         await self.intake.refuse(token, refusal)

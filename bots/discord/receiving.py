@@ -26,7 +26,7 @@ from core.buttons import ButtonAction, parse_action
 from core.commands.declarations import Command
 from core.commands.models import AutocompleteChoice
 from core.errors import DeliveryError
-from core.i18n.translation import load_catalogue, match_language, speaking
+from core.i18n.translation import speaking
 from core.port import EventKind, Place
 
 log = structlog.get_logger(__name__)
@@ -119,9 +119,10 @@ class EventReceiver:
         focused = focused_argument(self.commands.get(call.name), call.options)
         if focused is None or not focused.argument.autocompletes_models:
             return []
-        if not await self.intake.may_use(translate_command(interaction, self.account, self.commands)):
+        incoming = translate_command(interaction, self.account, self.commands)
+        if not await self.intake.may_use(incoming):
             return []
-        with speaking(await load_catalogue(match_language(str(interaction.locale)))):
+        with speaking(await self.intake.load_catalogue(incoming)):
             suggestions = self.autocomplete_models(focused.text)[:MAX_CHOICES]
         return [
             {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}

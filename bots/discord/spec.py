@@ -19,6 +19,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         return None
     from bots.discord.adapter import DiscordAdapter
     from core.commands.declarations import COMMANDS
+    from core.commands.language import language_in_force
     from core.commands.models import autocomplete_models
     from core.commands.settings import instructions_in_force
     from core.store.recent_activity import EventHistory
@@ -38,6 +39,7 @@ def _create(settings: DiscordSettings, services: "Services") -> "Adapter | None"
         commands=COMMANDS,
         autocomplete_models=partial(autocomplete_models, services.models),
         has_access=access_control.allows,
+        read_language=partial(language_in_force, services),
         read_instructions=partial(instructions_in_force, services),
         read_question=read_question,
         state=services,

@@ -3,12 +3,19 @@
 from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import AUTOMATIC_LANGUAGE
 from core.commands.request import CommandRequest, Reply
+from core.conversation.preferences import load_preferences
 from core.i18n.translation import LANGUAGES, find_language, gettext, load_catalogue, speaking
-from core.port import MenuItem
+from core.port import Incoming, MenuItem
 from core.scopes import ScopeKind
+from core.services import Services
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import language as texts
 from core.texts.settings import ANONYMOUS
+
+
+async def language_in_force(services: Services, incoming: Incoming) -> str:
+    """The language of the bot's messages to the sender. Raises `StoreError`."""
+    return (await services.store.read(load_preferences, incoming, services.settings)).language
 
 
 async def language_reply(request: CommandRequest) -> Reply:

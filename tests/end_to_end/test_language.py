@@ -87,3 +87,13 @@ async def test_refusal_of_an_interaction_is_in_the_clients_language(tmp_path: Pa
         (response,) = done.responses
         assert response.ephemeral_to == eve.id
         assert response.content == "このボットを使えるのは、運営者が承認した人だけです。"
+
+
+async def test_forms_and_completions_of_discord_are_in_the_chosen_language(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord")
+    await chat.ask("/language de", "Sprache: .*Deutsch.*")
+    opened = await chat.server.use_command(chat.person, chat.chat, "system")
+    await chat.server.wait_for(lambda: opened.modal is not None)
+    assert opened.modal["title"] == "Anweisungen an das Modell"
+    choices = await chat.server.autocomplete(chat.person, chat.chat, "model", "name", "r1")
+    assert any("Überlegungen" in choice["name"] for choice in choices)

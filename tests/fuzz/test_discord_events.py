@@ -137,13 +137,16 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
     def autocomplete_models(query: str) -> list[AutocompleteChoice]:
         return [AutocompleteChoice(query, query)]
 
+    async def read_language(_incoming: object) -> str:
+        return "de"
+
     async def read_instructions(_incoming: object) -> str:
         return "Be brief."
 
     async def read_question(_incoming: object) -> str | None:
         return "Why?"
 
-    intake = EventIntake(responder, has_access, FAST_TIMINGS, core.inbox)
+    intake = EventIntake(responder, has_access, read_language, FAST_TIMINGS, core.inbox)
     forms = Forms(intake, chats.account, read_instructions, read_question)
     receiver = EventReceiver(client_http, intake, forms, chats.account, commands, autocomplete_models)
     limiter = cast("IdentifyLimiter", None)

@@ -79,6 +79,8 @@ class AdapterHarness:
         self.suggestion_requests: list[str] = []
         self.instructions = "Be brief."
         self.question: str | None = "Why?"
+        self.language: str | None = "en"
+        """Of the bot's messages to Ann; None: the database does not say."""
         self.owner = discord.create_user("Olga")
         self.ann = discord.create_user("Ann")
         self.guild = discord.create_guild("Home", self.owner, self.ann)
@@ -96,6 +98,7 @@ class AdapterHarness:
             "commands": COMMANDS,
             "autocomplete_models": self.autocomplete_models,
             "has_access": self.has_access,
+            "read_language": self.read_language,
             "read_instructions": self.read_instructions,
             "read_question": self.read_question,
             "state": self.state,
@@ -115,6 +118,11 @@ class AdapterHarness:
         if self.inbox.is_failing:
             raise StoreError("The disk is full.")
         return not self.inbox.denies
+
+    async def read_language(self, _incoming: Incoming) -> str:
+        if self.language is None:
+            raise StoreError("The disk is full.")
+        return self.language
 
     async def read_instructions(self, _incoming: Incoming) -> str:
         return self.instructions

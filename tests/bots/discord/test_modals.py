@@ -235,3 +235,21 @@ async def test_question_that_may_not_be_edited_is_not_shown(
     response = await harness.acknowledgement(await submit_edit(harness, text))
     assert response["data"]["flags"] & EPHEMERAL
     assert harness.inbox.events.empty()
+
+
+@pytest.mark.parametrize(("language", "title"), [("de", "Anweisungen an das Modell"), (None, "モデルへの指示")])
+async def test_form_is_in_the_persons_language(harness: AdapterHarness, language: str | None, title: str) -> None:
+    """In that of the client if the database does not answer."""
+    harness.language, harness.ann.locale = language, "ja"
+    await harness.start()
+    response = await harness.acknowledgement(await open_instructions(harness))
+    assert response["data"]["title"] == title
+
+
+async def test_forms_and_their_refusals_are_in_the_chosen_language(harness: AdapterHarness) -> None:
+    harness.language = "de"
+    await harness.start()
+    opened = await open_question_form(harness, await write_as_olga(harness))
+    assert (await harness.acknowledgement(opened))["data"]["title"] == "Zu dieser Nachricht fragen"
+    response = await harness.acknowledgement(await submit_edit(harness, ""))
+    assert response["data"]["content"].startswith("Die Nachricht ist leer.")

@@ -60,6 +60,10 @@ class InboxHistory(EventHistory):
         return self._inbox.stored.keys() & set(keys)
 
 
+async def read_language(_incoming: Incoming) -> str:
+    return "en"
+
+
 async def read_question(_incoming: Incoming) -> str | None:
     return None
 
@@ -101,6 +105,7 @@ class DiscordHarness(PlatformHarness):
             commands=COMMANDS,
             autocomplete_models=lambda _: (),
             has_access=has_access,
+            read_language=read_language,
             read_instructions=read_instructions,
             read_question=read_question,
             state=self._state,
