@@ -11,7 +11,7 @@ from core.port import Button
 from core.store.access_requests import Decision, PendingRequests, decide_request, list_pending
 from core.store.grants import has_operator, is_operator
 from core.texts import access as texts
-from core.texts import answers, commands
+from core.texts import answers
 
 DENIED_COMMAND = "access_denied"
 REQUESTS_COMMAND = "access_requests"
@@ -25,13 +25,6 @@ DECISIONS = {ButtonAction.APPROVE: Decision.APPROVED, ButtonAction.REFUSE: Decis
 async def denied_reply(request: CommandRequest) -> Reply:
     has_asked = await request.services.store.read(has_operator)
     return Reply(gettext(texts.ACCESS_REQUESTED if has_asked else answers.ACCESS_DENIED))
-
-
-async def welcome_reply(request: CommandRequest) -> Reply:
-    model = request.services.models.display_name(request.preferences.model)
-    sender, place = request.incoming.sender, request.incoming.place
-    greeting = commands.greeting(sender.name, model, is_private=place.is_private, is_new_operator=False)
-    return Reply(f"{gettext(texts.ACCESS_GRANTED)}\n\n{greeting}")
 
 
 async def requests_reply(request: CommandRequest) -> Reply | None:

@@ -3,24 +3,22 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from core.buttons import ButtonAction, encode_action
 from core.commands.access import (
     DENIED_COMMAND,
     REQUESTS_COMMAND,
     WELCOME_COMMAND,
     denied_reply,
     requests_reply,
-    welcome_reply,
 )
 from core.commands.branches import CONTINUE_FROM_COMMAND, continue_from_reply
 from core.commands.compare import compare_reply
 from core.commands.context import context_reply
 from core.commands.declarations import COMMANDS, Command, closest_command, find_command
+from core.commands.greetings import example_buttons, start_reply, welcome_reply
 from core.commands.key import key_reply
 from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
-from core.commands.models import linked_models_reply, model_reply, models_reply
-from core.commands.pairing_code import is_pairing_code
+from core.commands.models import model_reply, models_reply
 from core.commands.privacy import privacy_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
@@ -29,10 +27,9 @@ from core.commands.transfer import PRIVATE_EXPORT_COMMAND, export_reply, import_
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
-from core.port import Button, SupportsFiles, SupportsRichMessages, SupportsThreadCreation
+from core.port import SupportsFiles, SupportsRichMessages, SupportsThreadCreation
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
-from core.store.grants import is_operator
 from core.texts import answers
 from core.texts import commands as texts
 
@@ -46,41 +43,6 @@ async def run_command(request: CommandRequest) -> Reply | None:
         return Reply(texts.unknown_command(closest_command(name)))
     preferences = with_available_model(request.preferences, request.services.models)
     return await handler(replace(request, preferences=preferences))
-
-
-async def start_reply(request: CommandRequest) -> Reply:
-    """`/start`, with a pairing code (`AccessControl.pair`), or with what a link to the bot contains."""
-    services, sender, is_private = request.services, request.incoming.sender, request.incoming.place.is_private
-    linked = linked_models_reply(services.models, request.argument)
-    is_new_operator = is_pairing_code(request.argument) and await services.store.read(
-        is_operator, sender.platform, sender.user
-    )
-    text = texts.greeting(
-        sender.name,
-        services.models.display_name(request.preferences.model),
-        is_private=is_private,
-        is_new_operator=is_new_operator,
-        receives_mentions=await request.receives_mentions(),
-    )
-    if linked is not None:
-        text = f"{text}\n\n{linked.text}"
-    if linked is not None and linked.menu:
-        return Reply(text, menu=linked.menu)
-    return Reply(text, _example_buttons(is_private=is_private))
-
-
-async def added_reply(request: CommandRequest) -> Reply:
-    """The greeting in a group or on a server to which the bot was added."""
-    model = request.services.models.display_name(request.preferences.model)
-    return Reply(texts.added_greeting(model, receives_mentions=await request.receives_mentions()), is_public=True)
-
-
-def _example_buttons(*, is_private: bool) -> tuple[Button, ...]:
-    """Buttons with questions to try, in private chats only: in a group, nobody else would see the question."""
-    questions = texts.example_questions() if is_private else []
-    return tuple(
-        Button(question, encode_action(ButtonAction.ASK_EXAMPLE, number)) for number, question in enumerate(questions)
-    )
 
 
 async def new_reply(request: CommandRequest) -> Reply:
@@ -112,7 +74,7 @@ async def help_reply(request: CommandRequest) -> Reply:
                 reads_files=isinstance(request.adapter, SupportsFiles),
                 receives_mentions=await request.receives_mentions(),
             ),
-            _example_buttons(is_private=is_private),
+            example_buttons(is_private=is_private),
         )
     command = find_command(name)
     return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command, request))

@@ -23,6 +23,7 @@ from core.texts import models as texts
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
 LINK_PREFIX = "model_"
+MAX_LINK_CHARS = 64
 LINK_PATTERN = re.compile(rf"{LINK_PREFIX}[\w-]+")
 MAX_LINKED_MODELS = 5
 MAX_AUTOCOMPLETE_CHOICES = 25
@@ -118,13 +119,18 @@ async def choose_model(request: CommandRequest, model: Model, scope: Scope, *, e
     return announce(request, Reply(text, edits_message=edits_message), scope)
 
 
+def is_model_link(payload: str) -> bool:
+    """Whether this is what a link to the bot contains that names a model. Telegram allows no longer ones."""
+    return len(payload) <= MAX_LINK_CHARS and LINK_PATTERN.fullmatch(payload) is not None
+
+
 def linked_models_reply(registry: ModelRegistry, payload: str) -> Reply | None:
     """The models that a link to the bot names, `model_llama-3-3`; None if it names none.
 
     Links contain letters, digits, `_` and `-` only. Nothing is chosen before the person presses the item.
     """
     name = _letters_and_digits(payload.removeprefix(LINK_PREFIX))
-    if not LINK_PATTERN.fullmatch(payload) or not name:
+    if not is_model_link(payload) or not name:
         return None
     matches = [model for model in registry.chat_models() if name in _letters_and_digits(model.id)]
     if not matches:

@@ -47,14 +47,19 @@ class PendingRequests:
     count: int
 
 
-def request_access(connection: Connection, incoming: Incoming, name: str, notice: Incoming | None) -> bool:
-    """Store a request of the sender, and open the turn of a notice to them. False if they have one, or many wait."""
+def request_access(
+    connection: Connection, incoming: Incoming, name: str, notice: Incoming | None, *, link: str = ""
+) -> bool:
+    """Store a request of the sender, and open the turn of a notice to them. False if they have one, or many wait.
+
+    `link`: the model that the person's link to the bot names, for the welcome.
+    """
     if count_pending(connection) >= MAX_PENDING:
         return False
     row = {
         "subject": person_subject(incoming.sender),
         "name": name,
-        "incoming_json": encode_incoming(_without_content(incoming)),
+        "incoming_json": encode_incoming(replace(_without_content(incoming), text=link)),
         "created_at": database_now(),
     }
     statement = insert(connection, access_requests).values(**row).on_conflict_do_nothing()
@@ -121,7 +126,8 @@ def decide_request(
     if decision is Decision.APPROVED and add_member(connection, subject, row.name) is not Role.BANNED:
         asked = decode_incoming(row.incoming_json)
         if asked is not None:
-            accept_notice(connection, as_notice(asked, welcome, f"welcome {asked.key}"[:60]), welcome_delay)
+            notice = replace(as_notice(asked, welcome, f"welcome {asked.key}"[:60]), text=asked.text)
+            accept_notice(connection, notice, welcome_delay)
     return request
 
 

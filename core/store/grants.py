@@ -1,6 +1,6 @@
 """Who may use the bot, and who never may. Subjects are persons, chats, servers and roles: see `core.scopes`."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -94,7 +94,7 @@ def _delete(connection: Connection, subject: str, condition: ColumnElement[bool]
     return connection.execute(delete(grants).where(grants.c.subject == subject, condition)).rowcount == 1
 
 
-def _end_turns(connection: Connection, subject: str, still_allowed: Set[str] = frozenset()) -> None:
+def _end_turns(connection: Connection, subject: str, still_allowed: AbstractSet[str] = frozenset()) -> None:
     """Finish the open turns that concern `subject` and none of `still_allowed`.
 
     The processes that run some lose them with their next heartbeat. A role ends none: turns do not store roles.

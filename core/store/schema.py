@@ -232,7 +232,7 @@ access_requests = table(
     "access_requests",
     primary_key("subject", String(200)),  # telegram:person:1
     required("name", String(200)),
-    required("incoming_json", NulFreeText),  # the event by which they asked, without content
+    required("incoming_json", NulFreeText),  # the event by which they asked; of its content only a link's model
     required("created_at", Float),
     Column("announced_at", Float),  # when the operators were told
     Column("decision", String(16)),

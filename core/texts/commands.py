@@ -72,7 +72,7 @@ def added_greeting(model: str, *, receives_mentions: bool) -> str:
     return join_sentences(hello, how_to_ask, what_else)
 
 
-def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, receives_mentions: bool = True) -> str:
+def greeting(name: str, model: str, *, is_private: bool, is_new_operator: bool, receives_mentions: bool) -> str:
     hello = gettext("Hello, {name}.").format(name=markdown_name(name))
     how_to_ask = (
         gettext("Write to me, and **{model}** will answer.")

@@ -1,7 +1,8 @@
 """Answers strangers once, and asks the operators whether to let them in.
 
-A stranger's first message becomes a row in the database and the turn of a short notice; the message itself is not
-stored. The operators get a private message with buttons (`core.commands.access`): at once, then at most one in
+A stranger's first message becomes a row in the database and the turn of a short notice. The message itself is not
+stored, but the model that a link to the bot names: the greeting offers it when an operator has let them in. The
+operators get a private message with buttons (`core.commands.access`): at once, then at most one in
 `Timings.request_notice_interval`, however many strangers write. Strangers who have been answered, and those for whom
 there is no room, are remembered for a while so that they cost no transaction.
 """
@@ -15,6 +16,7 @@ import structlog
 from core.bounded_dict import BoundedDict
 from core.clock import wait_for_event
 from core.commands.access import DENIED_COMMAND, REQUESTS_COMMAND
+from core.commands.models import is_model_link
 from core.errors import DeliveryError, StoreError
 from core.port import AccountKey, Adapter, EventKind, Incoming, Sender, SupportsPrivateChats
 from core.scopes import person_subject
@@ -60,7 +62,9 @@ class AccessRequests:
         # An interaction is answered by its platform's response, which only the person sees.
         is_interaction = incoming.interaction_token is not None
         notice = None if is_interaction else as_notice(incoming, DENIED_COMMAND, incoming.key)
-        is_new = await self._services.store.write(request_access, incoming, sender.name[:MAX_NAME_CHARS], notice)
+        is_new = await self._services.store.write(
+            request_access, incoming, sender.name[:MAX_NAME_CHARS], notice, link=_model_link(incoming)
+        )
         self._answered_until[subject] = now + REMEMBERED_SECONDS
         if is_new:
             log.info("access.requested", subject=subject)
@@ -115,3 +119,9 @@ class AccessRequests:
             "",
             command=REQUESTS_COMMAND,
         )
+
+
+def _model_link(incoming: Incoming) -> str:
+    """What the link contains by which a stranger came, if it names a model; else ""."""
+    payload = incoming.text.strip() if incoming.command == "start" else ""
+    return payload if is_model_link(payload) else ""

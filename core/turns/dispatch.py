@@ -6,7 +6,8 @@ from dataclasses import replace
 import structlog
 
 from core.commands.declarations import is_ephemeral
-from core.commands.handlers import added_reply, run_command
+from core.commands.greetings import added_reply
+from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
 from core.conversation.preferences import Preferences, load_preferences
 from core.errors import DeliveryError, StoreError

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from bots.sandbox.telegram import Message
 from core.store import grants
 from core.store.database import Store
 from core.texts.access import ACCESS_GRANTED, ACCESS_REQUESTED
@@ -36,6 +39,45 @@ async def test_operator_lets_a_stranger_in_on_telegram(tmp_path: Path) -> None:
         await telegram.wait_for(lambda: "thank you" in bot_texts(telegram.messages(chat)))
         assert bot_texts(telegram.messages(chat))[0] == ACCESS_REQUESTED
         assert len(bot_texts(telegram.messages(chat))) == 3
+
+
+async def approve_stranger(harness: Harness, text: str, *, in_group: bool) -> Message:
+    """The message to a stranger who has written `text` on Telegram and whom the operator has let in."""
+    telegram = harness.telegram
+    olga, eve = telegram.create_user("Olga"), telegram.create_user("Eve")
+    operators_chat = telegram.open_private_chat(olga)
+    chat = telegram.create_supergroup("Home", olga, eve) if in_group else telegram.open_private_chat(eve)
+    await make_operator(harness, f"telegram:person:{olga.id}")
+    await harness.start(access="pairing")
+    await telegram.send_message(eve, chat, text)
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(operators_chat)))
+    (request,) = telegram.messages(operators_chat)
+    await telegram.press_button(olga, request, request.buttons[0]["callback_data"])
+    await telegram.wait_for(lambda: ACCESS_GRANTED in "".join(bot_texts(telegram.messages(chat))))
+    return next(message for message in telegram.messages(chat) if ACCESS_GRANTED in message.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "buttons"),
+    [
+        ("hello", ["Explain black holes to a child", "Plan a weekend in Lisbon", "Write a polite reminder"]),
+        ("/start model_phi-4", ["phi-4"]),
+    ],
+)
+async def test_approved_stranger_is_greeted_as_by_start(tmp_path: Path, text: str, buttons: list[str]) -> None:
+    async with running_harness(tmp_path) as harness:
+        welcome = await approve_stranger(harness, text, in_group=False)
+        assert [button["text"] for button in welcome.buttons] == buttons
+        assert ("The link that brought you here" in welcome.text) is text.startswith("/start")
+
+
+async def test_approved_stranger_reads_what_arrives_in_the_group(tmp_path: Path) -> None:
+    async with running_harness(tmp_path) as harness:
+        assert harness.telegram.privacy_mode
+        text = f"/ask@{harness.telegram.bot.username} hello"
+        welcome = await approve_stranger(harness, text, in_group=True)
+        assert "Use /ask or reply to me, and" in welcome.text
+        assert "mention" not in welcome.text
 
 
 async def test_operator_lets_a_stranger_in_on_discord(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ async def ask(store: Store, place: Place, user: str = "5") -> None:
 
 async def open_questions(store: Store) -> list[str]:
     def read(connection: Connection) -> list[str]:
-        return list(connection.scalars(select(schema.turns.c.event_key).where(schema.IS_OPEN).order_by(schema.turns.c.id)))
+        return list(
+            connection.scalars(select(schema.turns.c.event_key).where(schema.IS_OPEN).order_by(schema.turns.c.id))
+        )
 
     return [key.rpartition(":")[2] for key in await store.read(read)]
 

@@ -47,8 +47,8 @@ def test_greeting_says_how_to_ask(how_to_ask: str, *, is_private: bool, receives
     assert text == f"Hello, Ann. {how_to_ask} {REST}"
 
 
-def test_greeting_mentions_by_default() -> None:
-    text = commands.greeting("Ann", "phi-4", is_private=False, is_new_operator=True)
+def test_new_operator_is_greeted_as_one() -> None:
+    text = commands.greeting("Ann", "phi-4", is_private=False, is_new_operator=True, receives_mentions=True)
     assert text == (
         "Hello, Ann. You are now an operator of this bot. "
         f"Use /ask, reply to me or mention me, and **phi-4** will answer. {REST}"
