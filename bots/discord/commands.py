@@ -38,8 +38,8 @@ PRIVATE_OPTION = "private"
 PRIVATE_QUESTION = gettext_noop("Only you see the question and the answer")
 PRIVATE_CONVERSATION = gettext_noop("For your private questions in this channel")
 PRIVATE_DESCRIPTIONS: Mapping[str, str] = {
-    **dict.fromkeys(("ask", "new", "retry"), PRIVATE_QUESTION),
-    **dict.fromkeys(("stop", "context", "remember", "memory", "export"), PRIVATE_CONVERSATION),
+    **dict.fromkeys(("ask", "compare", "new", "retry"), PRIVATE_QUESTION),
+    **dict.fromkeys(("stop", "context", "remember", "memory", "export", "import"), PRIVATE_CONVERSATION),
 }
 """By command, for those that concern one conversation: the option by which it is the one that only the person sees. A
 model, settings and instructions hold for it, too, and need no option."""
@@ -113,10 +113,16 @@ def commands_digest(commands: Sequence[Command]) -> str:
 def join_arguments(command: Command | None, options: Sequence[Mapping[str, Any]]) -> str:
     """The values of the options in the order of declaration, joined by spaces.
 
+    Where several are models, each is one word: "llama 3.3" and "phi 4" become "llama-3.3 phi-4", which name the same.
     `command` is None if it is no longer declared but a client still offers it.
     """
     values = {str(option.get("name")): str(option.get("value", "")) for option in options}
-    names = [argument.name for argument in command.arguments if not argument.is_file] if command else list(values)
+    if command is None:
+        return " ".join(filter(None, values.values())).strip()
+    models = [argument.name for argument in command.arguments if argument.autocompletes_models]
+    if len(models) > 1:
+        values |= {name: "-".join(values.get(name, "").split()) for name in models}
+    names = [argument.name for argument in command.arguments if not argument.is_file]
     return " ".join(values[name] for name in names if values.get(name)).strip()
 
 

@@ -174,3 +174,38 @@ async def test_new_begins_the_private_conversation_anew(harness: Harness) -> Non
     assert "New conversation" not in chat.server.transcript(chat.chat, chat.others[0])
     await chat.ask("repeat: more", "more")
     assert conversation(harness) == ["repeat: public", "public", "repeat: more"], "the public one goes on"
+
+
+async def test_two_models_answer_in_private(harness: Harness) -> None:
+    channel = PrivateChannel(harness)
+    models = {"first": "phi 4", "second": "mistral large"}
+    compared = await channel.use("compare", "", **models, question="repeat: secret")
+    shown = bot_texts(compared.responses)
+    assert [text.partition("\n")[2].strip() for text in shown] == ["secret", "secret"]
+    assert all(message.ephemeral_to == channel.chat.person.id for message in compared.responses)
+    await channel.chat.ask("repeat: public", "public")
+    assert conversation(harness) == ["repeat: public"]
+    await channel.use("ask", "more", prompt="repeat: more")
+    assert conversation(harness) == ["repeat: secret", "secret", "repeat: more"]
+    assert not spec_violations(harness)
+
+
+async def test_conversation_is_imported_into_the_private_one(harness: Harness) -> None:
+    channel = PrivateChannel(harness)
+    await channel.chat.ask("repeat: public", "public")
+    await channel.use("ask", "one", prompt="repeat: one")
+    exported = (await channel.use("export", transfer.EXPORTED)).responses
+    files = {
+        attachment["filename"]: content
+        for message in exported
+        for attachment, content in zip(message.attachments, harness.discord.file_contents(message), strict=True)
+    }
+    file = harness.discord.upload_attachment("conversation.json", files["conversation.json"])
+    await channel.use("ask", "two", prompt="repeat: two")
+    asked = await channel.use("import", "The file has 2 messages.", file=file)
+    [message] = asked.responses
+    await channel.chat.press("Replace", message)
+    await harness.discord.wait_for(lambda: "2 messages imported" in harness.discord.transcript(channel.chat.chat))
+    await channel.use("ask", "three", prompt="repeat: three")
+    assert conversation(harness) == ["repeat: one", "one", "repeat: three"]
+    assert "import" not in "".join(public_texts(harness, channel.chat.chat))

@@ -63,6 +63,14 @@ async def test_ask_shows_question_and_answers_by_message(harness: AdapterHarness
     assert not harness.message(message_id).flags & EPHEMERAL
 
 
+async def test_models_to_compare_are_one_word_each(harness: AdapterHarness) -> None:
+    await harness.start()
+    await use_command(harness, "compare", first="llama 3.3", second=" phi  4 ", question="Why is it so?")
+    assert (await harness.inbox.next()).text == "llama-3.3 phi-4 Why is it so?"
+    await use_command(harness, "model", name="llama 3.3", scope="me")
+    assert (await harness.inbox.next()).text == "llama 3.3 me"
+
+
 @pytest.mark.parametrize("prompt", ["x\n" * 3000, "*" * 5999], ids=["lines", "marks"])
 async def test_long_question_is_truncated(harness: AdapterHarness, prompt: str) -> None:
     await harness.start()
