@@ -20,7 +20,7 @@ from bots.discord.quotes import (
     translate_quotes,
 )
 from core.commands.branches import CONTINUE_FROM_COMMAND
-from core.commands.declarations import Command
+from core.commands.declarations import Command, find_command, is_ephemeral
 from core.port import Attachment, Batch, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 
 PLATFORM = "discord"
@@ -99,15 +99,16 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
     """A slash command; its interaction token says how to answer it."""
     call = command_call(interaction)
     command = commands.get(call.name)
+    text, attachments = join_arguments(command, call.options), command_attachments(_data(interaction))
     return _command(
         interaction,
         account,
         call.name,
-        join_arguments(command, call.options),
-        is_ephemeral=command is None or command.ephemeral,
+        text,
+        is_ephemeral=is_ephemeral(command, has_question=bool(text or attachments)),
         is_confidential=not _is_direct_message(interaction)
         and any(option.get("name") == PRIVATE_OPTION and option.get("value") is True for option in call.options),
-        attachments=command_attachments(_data(interaction)),
+        attachments=attachments,
     )
 
 
@@ -138,7 +139,8 @@ def translate_continue_from(interaction: Interaction, account: str) -> Incoming:
 
 def translate_submission(interaction: Interaction, account: str, command: str, text: str) -> Incoming:
     """The text of a modal, as `command` with this text."""
-    return _command(interaction, account, command, text)
+    declared = find_command(command)
+    return _command(interaction, account, command, text, is_ephemeral=is_ephemeral(declared, has_question=bool(text)))
 
 
 def _command(

@@ -74,7 +74,9 @@ class Command:
     needs_threads: bool = False
     """Only for platforms where the bot can create threads."""
     ephemeral: bool = True
-    """Only the person who asked sees the reply, where the platform can do that."""
+    """Only the person who asked sees the reply, where the platform can do that. What changes for others is announced."""
+    ephemeral_without_question: bool = False
+    """The same for a command that is `ephemeral` only if it asks the model nothing."""
     is_for_private_chats: bool = False
     """Left out of the menus of groups, on platforms that have such menus."""
 
@@ -94,10 +96,12 @@ def find_command(name: str) -> Command | None:
     return next((command for command in COMMANDS if command.name == name), None)
 
 
-def is_ephemeral(name: str) -> bool:
-    """Whether only the person who used the command sees the replies, where the platform can do that."""
-    command = find_command(name)
-    return command is None or command.ephemeral
+def is_ephemeral(command: Command | None, *, has_question: bool) -> bool:
+    """Whether only the person who used the command sees the replies, where the platform can do that.
+
+    `command`: None for one that is not declared. `has_question`: it came with a text or a file.
+    """
+    return command is None or command.ephemeral or (command.ephemeral_without_question and not has_question)
 
 
 def closest_command(name: str) -> str | None:
@@ -184,7 +188,8 @@ _OTHERS = (
             "conversation begins with it."
         ),
         example="/new Why is the sky blue?",
-        ephemeral=False,  # nor is the answer
+        ephemeral=False,
+        ephemeral_without_question=True,
     ),
     Command(
         "thread",
@@ -218,7 +223,6 @@ _OTHERS = (
             "`/system reset` goes back to the default."
         ),
         example="/system Answer in one sentence.",
-        ephemeral=False,  # everybody in the chat must see that the instructions change
     ),
     Command(
         "persona",
@@ -228,7 +232,6 @@ _OTHERS = (
             "A persona is a set of instructions that the operator prepared. It replaces those of /system."
         ),
         example="/persona teacher",
-        ephemeral=False,
     ),
     Command(
         "context",

@@ -19,6 +19,7 @@ from core.commands.key import key_reply
 from core.commands.language import language_reply
 from core.commands.memory import memory_reply, remember_reply
 from core.commands.models import model_reply, models_reply
+from core.commands.permissions import announce
 from core.commands.privacy import privacy_reply
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings import persona_reply, settings_reply, system_reply
@@ -28,6 +29,7 @@ from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
 from core.port import SupportsFiles, SupportsRichMessages, SupportsThreadCreation
+from core.scopes import ScopeKind
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
 from core.texts import answers
@@ -47,7 +49,10 @@ async def run_command(request: CommandRequest) -> Reply | None:
 
 async def new_reply(request: CommandRequest) -> Reply:
     await request.services.store.write(reset_history, request.conversation_id, request.turn_id)
-    return Reply(texts.history_reset(request.services.models.display_name(request.preferences.model)))
+    reply = Reply(texts.history_reset(request.services.models.display_name(request.preferences.model)))
+    if not request.preferences.is_shared or request.incoming.is_confidential:
+        return reply
+    return announce(request, reply, next(s for s in request.preferences.scopes if s.kind is ScopeKind.CHAT))
 
 
 async def stop_reply(request: CommandRequest) -> Reply:

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from core.buttons import ButtonAction, encode_action
-from core.commands.declarations import is_ephemeral
+from core.commands.declarations import find_command, is_ephemeral
 from core.commands.request import Reply
 from core.conversation.quotes import shorten
 from core.delivery.capped_splitter import CappedSplitter, FirstParts, OneMessageDialect, scale_max_parts
@@ -100,7 +100,9 @@ class ClaimedTurn:
         self.store = RetryingStore(base_store, check_lease, timings=self.timings)
         self.outbox = Outbox(self.store, self.adapter, self.rate_limiter, self.turn, timings=self.timings)
         incoming = self.turn.incoming
-        self.outbox.is_ephemeral = incoming.kind is EventKind.COMMAND and is_ephemeral(incoming.command)
+        self.outbox.is_ephemeral = incoming.kind is EventKind.COMMAND and is_ephemeral(
+            find_command(incoming.command), has_question=bool(incoming.text or incoming.attachments)
+        )
 
     @property
     def person_key(self) -> str:

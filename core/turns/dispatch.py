@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from core.commands.declarations import is_ephemeral
+from core.commands.declarations import find_command, is_ephemeral
 from core.commands.greetings import added_reply
 from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
@@ -115,7 +115,8 @@ class Dispatcher:
         await claimed.outbox.load()
         if incoming.command == "key" and incoming.text and not await self._delete_key_message(claimed):
             reply = replace(reply, text=join_sentences(reply.text, gettext(KEY_MESSAGE_REMAINS)))
-        claimed.outbox.is_ephemeral = not reply.is_public and is_ephemeral(incoming.command)
+        command = find_command(incoming.command)
+        claimed.outbox.is_ephemeral = not reply.is_public and is_ephemeral(command, has_question=False)
         await claimed.reply_and_finish(reply)
 
     async def _delete_key_message(self, claimed: ClaimedTurn) -> bool:

@@ -209,3 +209,22 @@ async def test_conversation_is_imported_into_the_private_one(harness: Harness) -
     await channel.use("ask", "three", prompt="repeat: three")
     assert conversation(harness) == ["repeat: one", "one", "repeat: three"]
     assert "import" not in "".join(public_texts(harness, channel.chat.chat))
+
+
+async def test_others_see_only_what_concerns_them(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    discord, channel, owner = (
+        harness.discord,
+        chat.chat,
+        next(u for u in harness.discord.users.values() if u.name == "Owner"),
+    )
+    for command, options in (("new", {}), ("persona", {}), ("system", {"text": "Be brief."})):
+        used = await discord.use_command(chat.person, channel, command, **options)
+        await discord.wait_for(lambda used=used: bot_texts(used.responses), 30)
+    assert public_texts(harness, channel) == []
+    await discord.use_command(owner, channel, "settings", name="share", value="on")
+    await discord.wait_for(lambda: public_texts(harness, channel), 30)
+    await discord.use_command(chat.person, channel, "new")
+    await discord.wait_for(lambda: any("New conversation" in text for text in public_texts(harness, channel)), 30)
+    announced = next(text for text in public_texts(harness, channel) if "New conversation" in text)
+    assert announced.splitlines()[-1] == "Changed by Ann for everyone here"

@@ -63,6 +63,30 @@ async def test_ask_shows_question_and_answers_by_message(harness: AdapterHarness
     assert not harness.message(message_id).flags & EPHEMERAL
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "is_public"),
+    [
+        ("new", {}, False),
+        ("new", {"question": QUESTION}, True),
+        ("persona", {"name": "teacher"}, False),
+        ("retry", {}, True),
+    ],
+)
+async def test_only_what_a_model_answers_is_shown_to_everybody(
+    harness: AdapterHarness, name: str, options: dict[str, str], is_public: bool
+) -> None:
+    await harness.start()
+    response = await harness.acknowledgement(await use_command(harness, name, **options))
+    assert (response["type"] == 4) is is_public
+    assert (response["data"].get("flags", 0) & EPHEMERAL == 0) is is_public
+
+
+async def test_new_with_a_file_is_shown_to_everybody(harness: AdapterHarness) -> None:
+    await harness.start()
+    file = harness.discord.upload_attachment("notes.txt", b"notes")
+    assert (await harness.acknowledgement(await use_command(harness, "new", file=file)))["type"] == 4
+
+
 async def test_models_to_compare_are_one_word_each(harness: AdapterHarness) -> None:
     await harness.start()
     await use_command(harness, "compare", first="llama 3.3", second=" phi  4 ", question="Why is it so?")

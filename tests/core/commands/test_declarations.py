@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.commands.declarations import MAX_PLACEHOLDER_CHOICES, Argument, Command, find_command
+from core.commands.declarations import COMMANDS, MAX_PLACEHOLDER_CHOICES, Argument, Command, find_command, is_ephemeral
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,11 @@ def test_command_is_found_by_its_name() -> None:
     assert find_command("Models") is None
 
 
-def test_commands_for_everybody_are_visible_to_everybody() -> None:
-    """What only the sender sees is a matter of the sender: an answer, or the instructions for all, is not."""
-    public = {
-        name
-        for name in ("ask", "retry", "system", "persona", "model", "usage", "key", "help")
-        if not is_ephemeral(name)
-    }
-    assert public == {"ask", "retry", "system", "persona"}
+def test_only_answers_of_models_are_for_everybody() -> None:
+    """What changes for others is announced besides."""
 
+    def public(*, has_question: bool) -> set[str]:
+        return {each.name for each in COMMANDS if not is_ephemeral(each, has_question=has_question)}
 
-def is_ephemeral(name: str) -> bool:
-    command = find_command(name)
-    assert command is not None
-    return command.ephemeral
+    assert public(has_question=True) == {"ask", "compare", "new", "retry"}
+    assert public(has_question=False) == {"ask", "compare", "retry"}

@@ -173,6 +173,7 @@ EVERYONE = [
     "/model reset",
     "/memory off",
     "/memory clear confirm",
+    "/new",
 ]
 
 
@@ -191,7 +192,10 @@ async def test_others_change_their_own(tmp_path: Path, model: ModelStandIn) -> N
     async with running_engine(tmp_path, model, personas={"teacher": "Explain."}) as chat:
         for command in ("/system Be brief.", "/persona teacher", "/settings temperature 1", "/model phi-4"):
             assert "(your messages in this chat)" in await chat.ask(command, group="-7", user="6"), command
-        assert chat.calls[-1].ephemeral
+            assert chat.calls[-1].ephemeral, command
+        for command in ("/system", "/persona", "/new"):
+            await chat.ask(command, group="-7", user="6")
+            assert chat.calls[-1].ephemeral, command
         await chat.ask("repeat: of Bob", group="-7", user="6")
         request = model.requests[-1].body
         assert (request["model"], request["temperature"]) == ("microsoft/phi-4", 1)
