@@ -16,7 +16,7 @@ ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 
 class ButtonAction(StrEnum):
     STOP = "stop"
-    """Argument: the turn, as for all up to `IMPORT`."""
+    """Argument: the turn, as for all up to `CLEAR_MEMORY`."""
     RETRY = "retry"
     CONTINUE = "more"
     SEND_AGAIN = "again"
@@ -27,6 +27,7 @@ class ButtonAction(StrEnum):
     USE_MODEL = "use"
     EDIT_QUESTION = "edit"
     IMPORT = "import"
+    CLEAR_MEMORY = "clear"
     RETRY_WITH = "with"
     """Argument: the turn and the digest of the model's ID, `TURN:DIGEST`."""
     CHOOSE_MODEL = "m"
@@ -70,6 +71,7 @@ TURN_ARGUMENT_ACTIONS = frozenset(
         ButtonAction.USE_MODEL,
         ButtonAction.EDIT_QUESTION,
         ButtonAction.IMPORT,
+        ButtonAction.CLEAR_MEMORY,
         ButtonAction.RETRY_WITH,
     }
 )

@@ -575,6 +575,9 @@ class SupportsThreads(Protocol):
 class SupportsThreadCreation(Protocol):
     """Optional: for platforms where the bot can start a thread in a chat. `Sender.may_create_threads` says who may."""
 
+    reads_own_threads: bool
+    """Whether the bot answers all messages in the threads that it creates, also those that do not mention it."""
+
     async def create_thread(
         self, place: Place, title: str, *, interaction_token: str | None = None, is_repeated: bool = False
     ) -> str:

@@ -129,6 +129,7 @@ class DiscordAdapter:
             raise ConfigurationError("DISCORD_BOT_TOKEN is not a Discord bot token: it contains invalid characters.")
         self.account = _account_id(token)
         self.dialect: Dialect = DiscordDialect()
+        self.reads_own_threads = message_content
         self._timings = timings
         self._http = HttpClient(token, api_base, timings)
         self._responder = InteractionResponder(self._http, timings)

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from bots.telegram.dialect import CLICKABLE_URL, utf16_length
+from core.i18n.translation import gettext, gettext_noop
 from core.markdown.document import (
     Alignment,
     Block,
@@ -50,7 +51,7 @@ MAX_TABLE_COLUMNS = 20
 MAX_DEPTH = 16
 MAX_BLOCK_DEPTH = 13
 """Blocks nested deeper become text. The rest of `MAX_DEPTH` is for formatting inside a paragraph."""
-DEFAULT_SUMMARY = "Details"
+DEFAULT_SUMMARY = gettext_noop("Details")
 TEXT_TYPES = {
     Strong: "bold",
     Emphasis: "italic",
@@ -242,7 +243,9 @@ class _BlockWriter:
         blocks = self.blocks(content, depth + 1)
         text = self._text(summary, depth)
         if blocks:
-            yield self._object("details", summary=text if _is_visible(text) else DEFAULT_SUMMARY, blocks=blocks)
+            yield self._object(
+                "details", summary=text if _is_visible(text) else gettext(DEFAULT_SUMMARY), blocks=blocks
+            )
         elif _is_visible(text):
             yield self._object("paragraph", text={"type": "bold", "text": text})
 

@@ -71,10 +71,11 @@ class Command:
     details: str = ""
     """Markdown, for `/help NAME`."""
     example: str = ""
+    """What a person may type; translated if it has a text of theirs."""
     needs_threads: bool = False
     """Only for platforms where the bot can create threads."""
     ephemeral: bool = True
-    """Only the person who asked sees the reply, where the platform can do that. What changes for others is announced."""
+    """Only the person who asked sees the reply, where the platform can do that. Changes for others are announced."""
     ephemeral_without_question: bool = False
     """The same for a command that is `ephemeral` only if it asks the model nothing."""
     is_for_private_chats: bool = False
@@ -131,7 +132,7 @@ _OTHERS = (
             "In a private chat a message without a command does the same. In a group you can also reply to me or "
             "mention me."
         ),
-        example="/ask Why is the sky blue?",
+        example=gettext_noop("/ask Why is the sky blue?"),
         ephemeral=False,
     ),
     Command(
@@ -176,7 +177,7 @@ _OTHERS = (
         details=gettext_noop(
             "Both answers are written side by side. The button under each one chooses its model for this chat."
         ),
-        example="/compare phi-4 llama-3.3 Why is the sky blue?",
+        example=gettext_noop("/compare phi-4 llama-3.3 Why is the sky blue?"),
         ephemeral=False,
     ),
     Command(
@@ -187,7 +188,7 @@ _OTHERS = (
             "The model no longer sees earlier messages. Notes, files and settings stay. With a question, the new "
             "conversation begins with it."
         ),
-        example="/new Why is the sky blue?",
+        example=gettext_noop("/new Why is the sky blue?"),
         ephemeral=False,
         ephemeral_without_question=True,
     ),
@@ -198,7 +199,7 @@ _OTHERS = (
         details=gettext_noop(
             "The thread has its own conversation. The model and the settings are those of the channel."
         ),
-        example="/thread Our trip to Lisbon",
+        example=gettext_noop("/thread Our trip to Lisbon"),
         needs_threads=True,
     ),
     Command(
@@ -222,7 +223,7 @@ _OTHERS = (
             "The instructions apply to this chat; in a group, only to your own messages unless you manage it. "
             "`/system reset` goes back to the default."
         ),
-        example="/system Answer in one sentence.",
+        example=gettext_noop("/system Answer in one sentence."),
     ),
     Command(
         "persona",
@@ -243,7 +244,7 @@ _OTHERS = (
         gettext_noop("Store a note"),
         (Argument("text", gettext_noop("What to remember"), is_required=True),),
         details=gettext_noop("The model sees the note whenever it is relevant to a question in this conversation."),
-        example="/remember My bicycle is green.",
+        example=gettext_noop("/remember My bicycle is green."),
     ),
     Command(
         "memory",

@@ -1,10 +1,12 @@
 """/remember and /memory: the notes and files of a conversation, and what is recalled."""
 
+from core.buttons import ButtonAction, encode_action
 from core.commands.declarations import MemoryAction, ScopeName
 from core.commands.permissions import announce, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.errors import DocumentError, DocumentFailure
 from core.i18n.translation import gettext
+from core.port import Button
 from core.scopes import Scope, ScopeKind
 from core.store.memories import (
     RecallMode,
@@ -15,6 +17,7 @@ from core.store.memories import (
     list_entries,
     set_recall_mode,
 )
+from core.store.turns import StoredTurn
 from core.texts import memory as texts
 
 MAX_NUMBER_DIGITS = 7
@@ -57,7 +60,9 @@ async def memory_reply(request: CommandRequest) -> Reply:
             return await _delete(request, scope, conversation_key, argument.lstrip("#"))
         case MemoryAction.CLEAR:
             is_confirmed = argument.casefold() == texts.CONFIRM_CLEAR
-            return await _clear(request, scope, conversation_key, is_confirmed=is_confirmed)
+            return await (
+                _clear(request, scope, conversation_key) if is_confirmed else _ask_to_clear(request, conversation_key)
+            )
         case MemoryAction.ON | MemoryAction.OFF | MemoryAction.RESET:
             mode = RECALL_MODES[MemoryAction(action)]
             await store.write(set_recall_mode, conversation_key, mode)
@@ -74,12 +79,25 @@ async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
     return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
 
 
-async def _clear(request: CommandRequest, scope: Scope, conversation_key: str, *, is_confirmed: bool) -> Reply:
-    store = request.services.store
-    if not is_confirmed:
-        return Reply(texts.confirm_clear(await store.read(get_statistics, conversation_key)))
-    await store.write(delete_all, conversation_key)
-    return announce(request, Reply(gettext(texts.ALL_DELETED)), scope)
+async def _ask_to_clear(request: CommandRequest, conversation_key: str) -> Reply:
+    action = encode_action(ButtonAction.CLEAR_MEMORY, request.turn_id)
+    text = texts.confirm_clear(await request.services.store.read(get_statistics, conversation_key))
+    return Reply(text, (Button(gettext(texts.CLEAR_BUTTON), action, is_destructive=True),))
+
+
+async def clear_memory_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
+    """Delete what an earlier `/memory clear` asked about."""
+    if turn.incoming.command != "memory" or turn.conversation_id != request.conversation_id:
+        return Reply(gettext(texts.CLEAR_EXPIRED))
+    scope = await _scope_of_memory(request)
+    if isinstance(scope, Reply):
+        return scope
+    return await _clear(request, scope, await request.services.store.read(get_conversation_key, turn.conversation_id))
+
+
+async def _clear(request: CommandRequest, scope: Scope, conversation_key: str) -> Reply:
+    await request.services.store.write(delete_all, conversation_key)
+    return announce(request, Reply(gettext(texts.ALL_DELETED), edits_message=True), scope)
 
 
 async def _delete(request: CommandRequest, scope: Scope, conversation_key: str, number: str) -> Reply:

@@ -19,6 +19,7 @@ from core.scopes import Scope
 from core.store.preferences import PreferenceName, delete_preference
 from core.store.token_usage import UsageKind
 from core.texts import models as texts
+from core.texts.formatting import join_all
 
 MAX_SEARCH_BYTES = 48
 """So that a button can carry the search."""
@@ -137,7 +138,7 @@ def linked_models_reply(registry: ModelRegistry, payload: str) -> Reply | None:
         return Reply(gettext(texts.LINKED_MODEL_MISSING))
     # Those of which the link names the largest part of the ID.
     best = sorted(matches, key=lambda model: len(model.name))[:MAX_LINKED_MODELS]
-    menu = tuple(MenuItem(model.name, choice_action(model), ", ".join(texts.model_features(model))) for model in best)
+    menu = tuple(MenuItem(model.name, choice_action(model), join_all(texts.model_features(model))) for model in best)
     if len(matches) == len(best):
         return Reply(gettext(texts.MODEL_LINKED if len(best) == 1 else texts.MODELS_LINKED), menu=menu)
     search = " ".join(re.findall(r"[^\W_]+", payload.removeprefix(LINK_PREFIX)))

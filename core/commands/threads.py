@@ -30,7 +30,8 @@ async def thread_reply(request: CommandRequest) -> Reply:
     except DeliveryError as error:
         is_forbidden = error.failure in (DeliveryFailure.FORBIDDEN, DeliveryFailure.GONE)
         return Reply(gettext(texts.BOT_MAY_NOT if is_forbidden else texts.NOT_CREATED))
-    return Reply(texts.thread_created(title, address, request.services.models.display_name(request.preferences.model)))
+    model = request.services.models.display_name(request.preferences.model)
+    return Reply(texts.thread_created(title, address, model, needs_mention=not adapter.reads_own_threads))
 
 
 async def _title_of_conversation(request: CommandRequest) -> str:

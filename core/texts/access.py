@@ -13,7 +13,7 @@ ACCESS_GRANTED = gettext_noop("You can use this bot now.")
 NO_REQUESTS = gettext_noop("Nobody is waiting for access.")
 REQUEST_EXPIRED = gettext_noop("This request no longer exists: it has expired, or the person was banned.")
 APPROVE_BUTTON = gettext_noop("Approve")
-DECLINE_BUTTON = gettext_noop("Decline")
+REFUSE_BUTTON = gettext_noop("Refuse")
 
 MAX_SHOWN_NAME_CHARS = 40
 

@@ -267,14 +267,14 @@ def prompt_too_long(max_chars: int) -> str:
 
 def unreadable_attachments(kinds: Iterable[str]) -> str:
     return gettext("I can't read this yet: {kinds}. Send text, or a file with text such as a PDF.").format(
-        kinds=", ".join(map(gettext, kinds))
+        kinds=join_all(map(gettext, kinds))
     )
 
 
 def attachments_not_read(kinds: Iterable[str]) -> str:
     """Under the answer to the text that came with them."""
     return gettext("I can't read this yet: {kinds}. I answered only what you wrote.").format(
-        kinds=", ".join(map(gettext, kinds))
+        kinds=join_all(map(gettext, kinds))
     )
 
 

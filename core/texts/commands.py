@@ -109,7 +109,7 @@ def command_details(description: str, details: str) -> str:
 
 
 def command_example(example: str) -> str:
-    return gettext("Example: `{example}`").format(example=example)
+    return gettext("Example: `{example}`").format(example=gettext(example))
 
 
 def unknown_command(closest: str | None) -> str:

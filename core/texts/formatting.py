@@ -101,11 +101,13 @@ def either(words: Iterable[str]) -> str:
 
 
 def join_all(words: Iterable[str]) -> str:
-    """`3 notes and 1 file`."""
+    """`3 notes and 1 file`; "" for none."""
     return _join(list(words), "and")
 
 
 def _join(words: list[str], conjunction: str) -> str:
+    if not words:
+        return ""
     if (language := current_language()) == ENGLISH:
         *first, last = words
         return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -27,7 +27,9 @@ NOTE_MISSING = gettext_noop("What should I remember? Use `/remember TEXT`.")
 ALL_DELETED = gettext_noop("All notes and files of this conversation are deleted.")
 NUMBER_MISSING = gettext_noop("Which one? Add its number, as in `/memory delete 1`.")
 CONFIRM_CLEAR = "confirm"
-"""What a person types, in every language."""
+"""What a person types, in every language, where there are no buttons."""
+CLEAR_BUTTON = gettext_noop("Delete everything")
+CLEAR_EXPIRED = gettext_noop("This question is outdated. Send `/memory clear` again.")
 UNKNOWN_ENTRY = gettext_noop("No note or file has this number. See /memory.")
 UNKNOWN_ACTION = gettext_noop("Unknown action. Choose list, delete, clear, on, off or reset.")
 HOW_TO_CHANGE = gettext_noop(
@@ -148,13 +150,11 @@ def which_entry(entries: Sequence[MemoryEntry]) -> str:
 def confirm_clear(statistics: MemoryStatistics) -> str:
     entries = count_entries(statistics.note_count, statistics.file_count)
     text = (
-        gettext("This permanently deletes {entries} of this conversation. To confirm, send `/memory clear {word}`.")
+        gettext("This permanently deletes {entries} of this conversation.")
         if entries
-        else gettext(
-            "This permanently deletes the memory of this conversation. To confirm, send `/memory clear {word}`."
-        )
+        else gettext("This permanently deletes the memory of this conversation.")
     )
-    return text.format(entries=entries, word=CONFIRM_CLEAR)
+    return text.format(entries=entries)
 
 
 def entry_deleted(entry: MemoryEntry) -> str:
@@ -185,7 +185,7 @@ def recall_note(context: RecalledContext, answer: str) -> str:
         lines.append(gettext("Sources: {sources}").format(sources="; ".join(isolate(str(source)) for source in cited)))
     elif context.sources:
         names = dict.fromkeys(source.name for source in context.sources)
-        lines.append(gettext("Searched {files}.").format(files=", ".join(map(isolate, names))))
+        lines.append(gettext("Searched {files}.").format(files=join_all(map(isolate, names))))
     return "\n".join(lines)
 
 

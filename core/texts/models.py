@@ -13,6 +13,7 @@ from core.texts.formatting import (
     format_duration,
     format_number,
     isolate,
+    join_all,
     markdown_name,
     quota_bar,
     quote,
@@ -107,9 +108,8 @@ def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
 
 def several_models(query: str, candidates: Iterable[Model]) -> str:
     """In a command that names several models, so that a button could not choose one."""
-    names = ", ".join(f"`{model.name}`" for model in candidates)
     return gettext("Several models match {query}: {names}. Type more of the name.").format(
-        query=quote(query), names=names
+        query=quote(query), names=join_all(f"`{model.name}`" for model in candidates)
     )
 
 
@@ -174,7 +174,7 @@ def model_entry(model: Model, quota: QuotaStatus, *, is_current: bool) -> str:
     """Two lines: the name; context length, features and what is left of its quota."""
     name = f"**{markdown_name(model.name)}**"
     marks = _marks(model)
-    features = " ".join([*marks, ", ".join(model_features(model))]) if marks else ""
+    features = " ".join([*marks, join_all(model_features(model))]) if marks else ""
     facts = filter(None, (format_context_window(model.context_window), features, tokens_left(quota)))
     title = gettext("{entry} ← current").format(entry=name) if is_current else name
     return f"{title}\n{' · '.join(facts)}"
@@ -188,7 +188,8 @@ def tokens_left(quota: QuotaStatus) -> str:
     """What remains of today's quota; "" if it is unknown."""
     if quota.remaining is None:
         return ""
-    return gettext("{tokens} tokens left").format(tokens=format_context_window(quota.remaining))
+    number = quota.remaining if quota.remaining < 1000 else quota.remaining // 1000 * 1000  # as it is shown
+    return ngettext("{tokens} token left", "{tokens} tokens left", number).format(tokens=format_context_window(number))
 
 
 def no_model_listed(search: str) -> str:

@@ -13,11 +13,14 @@ BOT_MAY_NOT = gettext_noop(
 NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")
 
 
-def thread_created(title: str, address: str, model: str) -> str:
+def thread_created(title: str, address: str, model: str, *, needs_mention: bool) -> str:
     """`address` is the URL of the thread."""
-    return gettext("{thread} has its own conversation, with **{model}**. Mention me there, or use /ask.").format(
-        thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model)
+    text = (
+        gettext("{thread} has its own conversation, with **{model}**. Mention me there, or use /ask.")
+        if needs_mention
+        else gettext("{thread} has its own conversation, with **{model}**. Just write there: you need not mention me.")
     )
+    return text.format(thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model))
 
 
 def default_title(name: str) -> str:

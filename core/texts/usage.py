@@ -35,9 +35,17 @@ def usage_row(model: str, tokens: int, answers: int, quota: QuotaStatus, *, is_s
 def other_key_usage(tokens: int, *, is_bot_key: bool) -> str:
     """Tokens that a person used today on the key that does not answer now."""
     text = (
-        gettext("You also used {tokens} tokens on the bot's key today.")
+        ngettext(
+            "You also used {tokens} token on the bot's key today.",
+            "You also used {tokens} tokens on the bot's key today.",
+            tokens,
+        )
         if is_bot_key
-        else gettext("You also used {tokens} tokens on your own key today.")
+        else ngettext(
+            "You also used {tokens} token on your own key today.",
+            "You also used {tokens} tokens on your own key today.",
+            tokens,
+        )
     )
     return text.format(tokens=format_number(tokens))
 
@@ -58,10 +66,16 @@ def allowance(allowance: Allowance) -> str:
 def embedding_usage(tokens: int, remaining_tokens: int | None) -> str:
     """The usage of a key, which several people may share."""
     if remaining_tokens is None:
-        return gettext("Notes and files on this key: {tokens} embedding tokens.").format(tokens=format_number(tokens))
-    return gettext("Notes and files on this key: {tokens} embedding tokens; {remaining} left.").format(
-        tokens=format_number(tokens), remaining=format_number(remaining_tokens)
-    )
+        return ngettext(
+            "Notes and files on this key: {tokens} embedding token.",
+            "Notes and files on this key: {tokens} embedding tokens.",
+            tokens,
+        ).format(tokens=format_number(tokens))
+    return ngettext(
+        "Notes and files on this key: {tokens} embedding token; {remaining} left.",
+        "Notes and files on this key: {tokens} embedding tokens; {remaining} left.",
+        tokens,
+    ).format(tokens=format_number(tokens), remaining=format_number(remaining_tokens))
 
 
 def quotas_reset(seconds: float) -> str:
@@ -72,8 +86,12 @@ def total_usage(rows: Sequence[str], personal_key_tokens: int) -> list[str]:
     """For the operator."""
     lines = ["", gettext("Everyone, on the bot's key:"), "", _table(rows)] if rows else []
     if personal_key_tokens:
-        tokens = format_number(personal_key_tokens)
-        lines += ["", gettext("Everyone, on their own keys: {tokens} tokens.").format(tokens=tokens)]
+        text = ngettext(
+            "Everyone, on their own keys: {tokens} token.",
+            "Everyone, on their own keys: {tokens} tokens.",
+            personal_key_tokens,
+        )
+        lines += ["", text.format(tokens=format_number(personal_key_tokens))]
     return lines
 
 

@@ -10,6 +10,7 @@ import structlog
 from core.buttons import ButtonAction, ButtonPress, parse_action
 from core.commands.access import DECISIONS, REQUESTS_COMMAND, decide
 from core.commands.language import choose_language
+from core.commands.memory import clear_memory_reply
 from core.commands.model_picker import family_reply, menu_reply
 from core.commands.models import list_reply, menu_choice_reply
 from core.commands.permissions import is_manager
@@ -35,7 +36,7 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-MENU_COMMANDS = ("model", "models", "import", "settings", "persona", "language", "privacy", REQUESTS_COMMAND)
+MENU_COMMANDS = ("model", "models", "import", "memory", "settings", "persona", "language", "privacy", REQUESTS_COMMAND)
 
 
 def target_turn(incoming: Incoming) -> int | None:
@@ -235,6 +236,7 @@ TURN_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, StoredTurn], Awaitabl
     ButtonAction.CHOOSE_RETRY_MODEL: choose_retry_model_reply,
     ButtonAction.USE_MODEL: use_model_reply,
     ButtonAction.IMPORT: apply_import_reply,
+    ButtonAction.CLEAR_MEMORY: clear_memory_reply,
 }
 """For those who may act on the turn."""
 MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitable[Reply]]] = {

@@ -218,9 +218,10 @@ async def test_others_see_only_what_concerns_them(harness: Harness) -> None:
         chat.chat,
         next(u for u in harness.discord.users.values() if u.name == "Owner"),
     )
-    for command, options in (("new", {}), ("persona", {}), ("system", {"text": "Be brief."})):
+    commands: list[tuple[str, dict[str, Any]]] = [("new", {}), ("persona", {}), ("system", {"text": "Be brief."})]
+    for command, options in commands:
         used = await discord.use_command(chat.person, channel, command, **options)
-        await discord.wait_for(lambda used=used: bot_texts(used.responses), 30)
+        await discord.wait_for(partial(bot_texts, used.responses), 30)
     assert public_texts(harness, channel) == []
     await discord.use_command(owner, channel, "settings", name="share", value="on")
     await discord.wait_for(lambda: public_texts(harness, channel), 30)
@@ -228,3 +229,16 @@ async def test_others_see_only_what_concerns_them(harness: Harness) -> None:
     await discord.wait_for(lambda: any("New conversation" in text for text in public_texts(harness, channel)), 30)
     announced = next(text for text in public_texts(harness, channel) if "New conversation" in text)
     assert announced.splitlines()[-1] == "Changed by Ann for everyone here"
+
+
+async def test_button_deletes_the_notes_of_the_private_conversation(harness: Harness) -> None:
+    channel = PrivateChannel(harness)
+    discord, chat = harness.discord, channel.chat
+    await discord.use_command(chat.person, chat.chat, "remember", text="the public note")
+    await channel.use("remember", "", text="the private note")
+    [question] = (await channel.use("memory", "This permanently deletes 1 note", action="clear")).responses
+    await chat.press("Delete everything", question)
+    await discord.wait_for(lambda: "are deleted" in question.content, 30)
+    assert "No notes or files yet." in str(bot_texts((await channel.use("memory", "")).responses))
+    shown = await discord.use_command(chat.person, chat.chat, "memory")
+    await discord.wait_for(lambda: "the public note" in str(bot_texts(shown.responses)), 30)

@@ -111,7 +111,8 @@ async def test_bot_answers_all_in_its_own_thread_if_it_receives_texts(harness: H
     await harness.start(discord_message_content=True)
     ann, channel = create_channel(harness)
     discord = harness.discord
-    await use_thread(harness, ann, channel, title="Our trip")
+    reply = await use_thread(harness, ann, channel, title="Our trip")
+    assert reply.endswith("Just write there: you need not mention me.")
     [thread] = threads_of(harness, channel)
     bob = discord.create_user("Bob")
     aside = discord.create_thread(channel, "aside")
@@ -127,7 +128,8 @@ async def test_bot_answers_all_in_its_own_thread_if_it_receives_texts(harness: H
 async def test_without_texts_the_bot_answers_mentions_in_its_own_thread(harness: Harness) -> None:
     ann, channel = create_channel(harness)
     discord = harness.discord
-    await use_thread(harness, ann, channel, title="Our trip")
+    reply = await use_thread(harness, ann, channel, title="Our trip")
+    assert reply.endswith("Mention me there, or use /ask.")
     [thread] = threads_of(harness, channel)
     await discord.send_message(ann, thread, "repeat: without a mention")
     await ask(harness, ann, thread, "repeat: with a mention", "with a mention")

@@ -10,6 +10,7 @@ from bots.telegram.dialect import TelegramDialect
 from bots.telegram.rich_blocks import is_complete_tex
 from bots.telegram.rich_dialect import MAX_UNITS, RichDialect, rich_content, rich_message
 from core.delivery.splitter import Splitter
+from core.i18n.translation import read_catalogue, speaking
 from core.markdown.document import Document
 from core.port import Part, RichMode
 from tests import api_specs
@@ -339,3 +340,9 @@ def test_item_that_has_just_begun_shows_nothing() -> None:
 )
 def test_incomplete_formulas_are_recognised(tex: str, is_complete: bool) -> None:
     assert is_complete_tex(tex) is is_complete
+
+
+def test_details_without_a_summary_are_named_in_the_current_language() -> None:
+    with speaking(read_catalogue("es")):
+        [details] = blocks_of("<details>\n\nPorque sí.\n</details>")
+    assert details["summary"] == "Detalles"

@@ -12,6 +12,7 @@ class CapableAdapter(UploadingAdapter):
     def __init__(self, *, max_bytes: int = 10_000_000) -> None:
         super().__init__(TYPING, max_bytes=max_bytes)
         self.fetched = b""
+        self.reads_own_threads = False
         self.threads: list[str] = []
         self.parts: list[Part] = []
         self.names: dict[str, File] = {}

@@ -51,7 +51,7 @@ async def test_two_models_get_a_question(
         ("", USAGE),
         ("phi-4", USAGE),
         ("phi-4 phi-4 Why?", "Both names mean **phi-4**. Name another model to compare it with."),
-        ("qwen phi-4 Why?", "Several models match “qwen”: `Qwen3`, `Qwen4`. Type more of the name."),
+        ("qwen phi-4 Why?", "Several models match “qwen”: `Qwen3` and `Qwen4`. Type more of the name."),
         ("phi-4 claude Why?", "No model matches “claude”. See /models."),
         ("phi-5 llama-3.3", "No model matches “phi-5”. Did you mean `microsoft/phi-4`?"),
     ],

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from core.buttons import ButtonAction, encode_action
 from core.commands.memory import MAX_NUMBER_DIGITS
 from core.memory.service import MAX_NOTE_CHARS
 from core.store.memories import RecallMode
 from core.texts import memory as texts
+from tests.core.commands.capable_adapter import CapableAdapter
 from tests.core.turns.fake_adapter import running_engine
 
 
@@ -41,10 +43,7 @@ async def test_notes_are_numbered_listed_and_deleted(tmp_path: Path, model: Mode
         ("/memory OFF", texts.RECALL_CHANGED[RecallMode.OFF]),
         ("/memory delete\n7", texts.UNKNOWN_ENTRY),
         ("/memory Clear  Confirm", texts.ALL_DELETED),
-        (
-            "/memory clear",
-            "This permanently deletes the memory of this conversation. To confirm, send `/memory clear confirm`.",
-        ),
+        ("/memory clear", "This permanently deletes the memory of this conversation."),
     ],
 )
 async def test_wrong_use_is_explained(tmp_path: Path, model: ModelStandIn, command: str, reply: str) -> None:
@@ -107,3 +106,24 @@ async def test_usage_shows_embeddings(tmp_path: Path, model: ModelStandIn) -> No
         assert "embedding tokens" not in await chat.ask("/usage")
         await chat.ask("/remember My dog is called Rex.")
         assert "Notes and files on this key: " in await chat.ask("/usage")
+
+
+async def test_everything_is_deleted_by_the_button_under_the_question(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask("/remember My dog is called Rex.")
+        await chat.ask("/memory clear")
+        [(label, action)] = chat.actions.items()
+        assert label == "Delete everything"
+        assert chat.parts[-1].buttons[0].is_destructive
+        assert await chat.answer_to_press(action) == texts.ALL_DELETED
+        assert chat.actions == {}, "the answer takes the place of the question"
+        assert (await chat.ask("/memory")).startswith("No notes or files yet.")
+
+
+async def test_button_of_another_command_deletes_nothing(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask("/remember My dog is called Rex.")
+        assert await chat.answer_to_press(encode_action(ButtonAction.CLEAR_MEMORY, 1)) == texts.CLEAR_EXPIRED
+        assert (await chat.ask("/memory")).startswith("1 note here.")

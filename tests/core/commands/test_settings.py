@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from core.buttons import ButtonAction, encode_action
 from core.commands.settings import MAX_INSTRUCTIONS_CHARS
 from core.port import EventKind, Incoming, Place, Sender
 from core.texts import settings as texts
@@ -224,6 +225,25 @@ async def test_others_do_not_change_a_shared_memory(tmp_path: Path, model: Model
         refusal = "Only managers of this chat can change this for everyone."
         assert await chat.ask(command, group="-7", user="6") == refusal
         assert "Rex" in await chat.ask("/memory", group="-7", user="6")
+
+
+async def test_shared_memory_is_deleted_by_the_button_of_a_manager_alone(tmp_path: Path, model: ModelStandIn) -> None:
+    place = Place("fake", "1", "-7")
+    async with running_engine(tmp_path, model) as chat:
+        chat.managers = {"5"}
+        await chat.ask("/settings share on", group="-7")
+        await chat.ask("/remember My dog is called Rex.", group="-7")
+        await chat.ask("/memory clear", group="-7")
+        turn = len(chat.messages)
+        for user, name, reply in (
+            ("6", "Bob", "Only managers of this chat can change this for everyone."),
+            ("5", "Ann", "All notes and files of this conversation are deleted.\nChanged by Ann for everyone here"),
+        ):
+            action = encode_action(ButtonAction.CLEAR_MEMORY, turn)
+            sender = Sender("fake", user, name, is_manager=user == "5")
+            await chat.inbox(Incoming(EventKind.BUTTON, f"press of {name}", place, sender, action, message_id="x"))
+            await chat.wait_for_text(reply)
+        assert (await chat.ask("/memory", group="-7")).startswith("No notes or files yet.")
 
 
 async def test_operator_lets_everyone_change_settings(tmp_path: Path, model: ModelStandIn) -> None:

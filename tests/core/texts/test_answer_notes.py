@@ -95,10 +95,10 @@ def test_long_questions_get_the_limit() -> None:
 
 def test_attachments_that_cannot_be_read_are_named() -> None:
     assert answers.unreadable_attachments(["a video", "a poll"]) == (
-        "I can't read this yet: a video, a poll. Send text, or a file with text such as a PDF."
+        "I can't read this yet: a video and a poll. Send text, or a file with text such as a PDF."
     )
     assert answers.attachments_not_read(["a video", "a poll"]) == (
-        "I can't read this yet: a video, a poll. I answered only what you wrote."
+        "I can't read this yet: a video and a poll. I answered only what you wrote."
     )
 
 

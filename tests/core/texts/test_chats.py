@@ -27,10 +27,14 @@ def test_unknown_language_is_quoted() -> None:
     )
 
 
-def test_thread_is_linked() -> None:
-    assert threads.thread_created("My_trip", "https://discord.com/channels/1/2", "phi_4") == (
-        "[My\\_trip](<https://discord.com/channels/1/2>) has its own conversation, with **phi\\_4**. "
-        "Mention me there, or use /ask."
+@pytest.mark.parametrize(
+    ("needs_mention", "how_to_ask"),
+    [(True, "Mention me there, or use /ask."), (False, "Just write there: you need not mention me.")],
+)
+def test_thread_is_linked(how_to_ask: str, *, needs_mention: bool) -> None:
+    address = "https://discord.com/channels/1/2"
+    assert threads.thread_created("My_trip", address, "phi_4", needs_mention=needs_mention) == (
+        f"[My\\_trip](<{address}>) has its own conversation, with **phi\\_4**. {how_to_ask}"
     )
     assert threads.default_title("Ann") == "Conversation with Ann"
 

@@ -128,9 +128,7 @@ def test_number_is_asked_for() -> None:
     ],
 )
 def test_clearing_asks_for_a_confirmation(counts: MemoryStatistics, deleted: str) -> None:
-    assert memory.confirm_clear(counts) == (
-        f"This permanently deletes {deleted}. To confirm, send `/memory clear confirm`."
-    )
+    assert memory.confirm_clear(counts) == f"This permanently deletes {deleted}."
 
 
 @pytest.mark.parametrize(("name", "shown"), [("x" * 120, "x" * 120), ("x" * 121, "x" * 119 + "…")])
@@ -146,7 +144,7 @@ def test_long_note_is_cut_at_120_characters(name: str, shown: str) -> None:
         (RecalledContext(note_count=2, message_count=1), "", "Recalled 2 notes and 1 message."),
         (RecalledContext(message_count=3), "", "Recalled 3 messages."),
         (RecalledContext(sources=SOURCES), "As [1] and [2] say.", "Sources: [1] a.pdf, page 3; [2] b.txt"),
-        (RecalledContext(sources=SOURCES), "Nothing fits.", "Searched a.pdf, b.txt."),
+        (RecalledContext(sources=SOURCES), "Nothing fits.", "Searched a.pdf and b.txt."),
         (
             RecalledContext(sources=SOURCES, note_count=1, failure=ModelFailure.STALLED),
             "See [3].",

@@ -29,7 +29,7 @@ def test_several_models_are_listed() -> None:
         "Several models match “i”. Choose one:\n\n- `microsoft/phi-4`\n- `meta-llama/Llama-3.3-70B-Instruct`"
     )
     assert models.several_models("i", [PHI, LLAMA]) == (
-        "Several models match “i”: `phi-4`, `Llama-3.3-70B-Instruct`. Type more of the name."
+        "Several models match “i”: `phi-4` and `Llama-3.3-70B-Instruct`. Type more of the name."
     )
 
 
@@ -122,7 +122,7 @@ def test_label_in_a_menu_marks_features(model: Model, label: str) -> None:
 @pytest.mark.parametrize(
     ("model", "quota", "is_current", "text"),
     [
-        (QWEN, HALF, False, "**Qwen\\_3**\n262k · 🧠 👁 reasoning, pictures · 250k tokens left"),
+        (QWEN, HALF, False, "**Qwen\\_3**\n262k · 🧠 👁 reasoning and pictures · 250k tokens left"),
         (SMALL, NO_QUOTA, True, "**small** ← current\n512"),
         (SMALL, QuotaStatus(None, TokenUsage(is_exhausted=True)), False, "**small**\n512 · 0 tokens left"),
     ],

@@ -1,13 +1,19 @@
 """Plurals, numbers, durations, dates and lists as each language writes them, and names in any script."""
 
+import re
 from contextlib import AbstractContextManager
 from datetime import date
 
 import pytest
 
+from core.api.catalogue import Model
+from core.commands.declarations import COMMANDS, Command
+from core.conversation.ledger import QuotaStatus
 from core.i18n.translation import ENGLISH, LANGUAGES, read_catalogue, speaking
-from core.texts.answers import count_tokens, messages_dropped
-from core.texts.commands import greeting
+from core.memory.recall import RecalledContext, Source
+from core.store.token_usage import TokenUsage
+from core.texts.answers import attachments_not_read, count_tokens, messages_dropped, unreadable_attachments
+from core.texts.commands import command_example, greeting
 from core.texts.formatting import (
     count_entries,
     either,
@@ -18,6 +24,8 @@ from core.texts.formatting import (
     join_sentences,
     markdown_name,
 )
+from core.texts.memory import recall_note
+from core.texts.models import several_models, tokens_left
 
 
 def speaking_language(language: str) -> AbstractContextManager[None]:
@@ -112,10 +120,50 @@ def test_locale_formats_values(
         assert count_entries(3, 1) == entries
 
 
+@pytest.mark.parametrize(
+    ("language", "left"),
+    [
+        ("en", ("1 token left", "2 tokens left", "1k tokens left")),
+        ("de", ("noch 1 Token", "noch 2 Tokens", "noch 1k Tokens")),
+        ("es", ("queda 1 token", "quedan 2 tokens", "quedan 1k tokens")),
+        ("pt", ("resta 1 token", "restam 2 tokens", "restam 1k tokens")),
+        ("ru", ("остался 1 токен", "осталось 2 токена", "осталось 1k токенов")),
+        ("uk", ("залишився 1 токен", "залишилося 2 токени", "залишилося 1k токенів")),
+        ("ja", ("残り 1 トークン", "残り 2 トークン", "残り 1k トークン")),
+        ("zh", ("剩余 1 个 token", "剩余 2 个 token", "剩余 1k 个 token")),
+    ],
+)
+def test_number_of_tokens_left_fits_its_noun(language: str, left: tuple[str, ...]) -> None:
+    with speaking_language(language):
+        assert tuple(tokens_left(QuotaStatus(limit, TokenUsage())) for limit in (1, 2, 1001)) == left
+
+
+@pytest.mark.parametrize(("language", "names"), [("en", "`a` and `b`"), ("ja", "`a`、`b`"), ("zh", "`a`和`b`")])
+def test_lists_are_joined_as_the_language_does(language: str, names: str) -> None:
+    models = (Model("a"), Model("b"))
+    with speaking_language(language):
+        listed = [
+            several_models("x", models),
+            unreadable_attachments(["`a`", "`b`"]),
+            attachments_not_read(["`a`", "`b`"]),
+            recall_note(RecalledContext(sources=(Source(1, "`a`", ""), Source(2, "`b`", ""))), ""),
+        ]
+    assert all(names in text for text in listed), listed
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_examples_are_in_the_language_of_the_explanation(command: Command) -> None:
+    """What people type, such as names and keywords, stays English."""
+    with speaking_language("ru"):
+        example = command_example(command.example)
+    is_sentence = command.name in ("ask", "compare", "new", "thread", "system", "remember")
+    assert (re.search("[а-я]{3}", example.partition("`")[2]) is not None) is is_sentence
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_right_to_left_name_does_not_reorder_the_greeting(language: str) -> None:
     with speaking_language(language):
-        text = greeting("שרה", "Llama", is_private=True, is_new_operator=False)
+        text = greeting("שרה", "Llama", is_private=True, is_new_operator=False, receives_mentions=True)
         assert "\u2068שרה\u2069" in text
         assert "Llama" in text
 

@@ -42,6 +42,13 @@ def test_row_shows_tokens_answers_and_quota(answers: int, quota: QuotaStatus, te
     assert usage.usage_row("phi-4", 1_234, answers, quota, is_shared=is_shared) == text
 
 
+def test_one_token_is_singular() -> None:
+    assert usage.other_key_usage(1, is_bot_key=True) == "You also used 1 token on the bot's key today."
+    assert usage.other_key_usage(1, is_bot_key=False) == "You also used 1 token on your own key today."
+    assert usage.embedding_usage(1, None) == "Notes and files on this key: 1 embedding token."
+    assert usage.embedding_usage(1, 5) == "Notes and files on this key: 1 embedding token; 5 left."
+
+
 def test_usage_on_the_other_key_is_named() -> None:
     assert usage.other_key_usage(1_500, is_bot_key=True) == "You also used 1,500 tokens on the bot's key today."
     assert usage.other_key_usage(1_500, is_bot_key=False) == "You also used 1,500 tokens on your own key today."
@@ -85,7 +92,7 @@ def test_reset_is_named() -> None:
         (
             ["a"],
             1,
-            ["", "Everyone, on the bot's key:", "", "```\na\n```", "", "Everyone, on their own keys: 1 tokens."],
+            ["", "Everyone, on the bot's key:", "", "```\na\n```", "", "Everyone, on their own keys: 1 token."],
         ),
     ],
 )
