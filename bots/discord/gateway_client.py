@@ -34,6 +34,9 @@ INTERACTION_HANDLERS = {
 ESSENTIAL_EVENTS = frozenset({"READY", "RESUMED"})
 """If an event of these types cannot be parsed, the connection is useless."""
 
+MESSAGE_EVENTS = ("MESSAGE_CREATE", "MESSAGE_UPDATE")
+"""Discord also sends those of bots, which are not answered: each part and each edit of the bot's own answers."""
+
 
 def set_library_urls(api_base: str, gateway_url: str) -> None:
     """Set the library's server for the whole process, because the library stores both URLs in classes."""
@@ -198,11 +201,22 @@ class GatewayClient(discord.Client):
         return 0.0 if self._lost_at is None else self._clock.monotonic() - self._lost_at
 
     def _guard_parsers(self) -> None:
-        """Log exceptions of the library's parsers, which would otherwise end the connection."""
+        """Skip events that need no parsing, and log exceptions of the library's parsers, which would otherwise end the
+        connection.
+        """
         parsers = self._connection.parsers
+        for event in MESSAGE_EVENTS:
+            parsers[event] = _ignore_bots(parsers[event])
         for event, parse in parsers.items():
             if event not in ESSENTIAL_EVENTS:
                 parsers[event] = _log_parse_errors(event, parse)
+
+
+def _ignore_bots(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def parse_of_people(data: Any) -> Any:
+        return None if data.get("author", {}).get("bot") else parse(data)
+
+    return parse_of_people
 
 
 def _log_parse_errors(event: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -76,7 +76,7 @@ class Outbox:
         self._stored_digests: dict[int, str] = {}
         """The digests in the store; a preview may differ from the digest of its message."""
         self._unstored: set[int] = set()
-        """The positions whose state could not be stored, when the lease was not trusted."""
+        """The positions whose state is stored later: it could not be, or will be with the end of the turn."""
         incoming = turn.incoming
         self.place: Place = incoming.place
         self.is_waiting = False
@@ -165,10 +165,11 @@ class Outbox:
 
     # Parts
 
-    async def put(self, position: int, part: Part, priority: Priority) -> None:
+    async def put(self, position: int, part: Part, priority: Priority, *, finishes_turn: bool = False) -> None:
         """Make the message at `position` show `part`: send it, edit it, or do nothing. Raises `DeliveryError`.
 
-        For a preview, acquire a slot from the rate limiter before choosing the text.
+        For a preview, acquire a slot from the rate limiter before choosing the text. `finishes_turn`: the turn is
+        finished next, and stores `unstored_parts` in the same transaction.
         """
         sent, digest = self._sent_parts.get(position), _digest(part)
         is_same = sent is not None and sent.digest == digest
@@ -183,11 +184,20 @@ class Outbox:
                 pass  # the message may exist and cannot be edited: a preview must not add another
             case SentPart(message_id=str(), digest=old_digest) if not self._can_edit(old_digest, part):
                 await self._drop(position)
-                await self._send(position, part, digest, priority)
+                await self._send(position, part, digest, priority, finishes_turn=finishes_turn)
             case SentPart(message_id=str(message_id)):
-                await self._edit(position, message_id, part, digest, priority)
+                await self._edit(position, message_id, part, digest, priority, finishes_turn=finishes_turn)
             case _:
-                await self._send(position, part, digest, priority)
+                await self._send(position, part, digest, priority, finishes_turn=finishes_turn)
+
+    def unstored_parts(self) -> dict[int, SentPart]:
+        """What the store does not know yet, by position."""
+        unstored = ((position, self._sent_parts.get(position)) for position in self._unstored)
+        return {
+            position: replace(sent, digest=self._stored_digests[position])
+            for position, sent in unstored
+            if sent is not None
+        }
 
     def _can_edit(self, old_digest: str, part: Part) -> bool:
         has_no_file = part.file is None and not _is_file(old_digest)
@@ -260,7 +270,9 @@ class Outbox:
 
     # Sending and editing parts
 
-    async def _edit(self, position: int, message_id: str, part: Part, digest: str, priority: Priority) -> None:
+    async def _edit(
+        self, position: int, message_id: str, part: Part, digest: str, priority: Priority, *, finishes_turn: bool
+    ) -> None:
         original_chat = self.place.chat
         if priority.is_preview and self._stored_digests.get(position):
             # This replaces the final text of an earlier attempt.
@@ -271,13 +283,13 @@ class Outbox:
             is_deleted = error.failure is DeliveryFailure.GONE and priority is Priority.FINAL
             if priority.is_preview or not (is_deleted or self.place.chat != original_chat):
                 raise
-            await self._send(position, part, digest, priority)
+            await self._send(position, part, digest, priority, finishes_turn=finishes_turn)
             return
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
         if not priority.is_preview:
-            await self._store_part(position, self._sent_parts[position])
+            await self._store_part(position, self._sent_parts[position], is_deferred=finishes_turn)
 
-    async def _send(self, position: int, part: Part, digest: str, priority: Priority) -> None:
+    async def _send(self, position: int, part: Part, digest: str, priority: Priority, *, finishes_turn: bool) -> None:
         previous = self._sent_parts.get(position)
         if previous is not None:
             previous = replace(previous, digest=self._stored_digests.get(position, ""))
@@ -312,7 +324,7 @@ class Outbox:
         self._sent_parts[position] = SentPart(PartState.SENT, message_id, digest)
         # Later previews are not stored, so the store must not contain a digest.
         stored_digest = "" if priority.is_preview else digest
-        await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest))
+        await self._store_part(position, SentPart(PartState.SENT, message_id, stored_digest), is_deferred=finishes_turn)
 
     async def _create_message(self, position: int, part: Part) -> str:
         if part.file is not None and not isinstance(self.adapter, SupportsUploads):
@@ -351,9 +363,11 @@ class Outbox:
         if not self._deduplicates_sends:  # otherwise sending again returns the ID
             self._sent_parts[position] = SentPart(PartState.UNCERTAIN, None, digest)
 
-    async def _store_part(self, position: int, part: SentPart | None) -> None:
+    async def _store_part(self, position: int, part: SentPart | None, *, is_deferred: bool = False) -> None:
         self._stored_digests[position] = part.digest if part else ""
         self._unstored.add(position)
+        if is_deferred:
+            return
         await self._store.write(save_part, self.turn, position, part)
         self._unstored.discard(position)
 

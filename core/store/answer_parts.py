@@ -1,5 +1,6 @@
 """The state of each platform message that an answer consists of, by position."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from core.store.dialect import Insert, InsertFactory, insert_factory
 from core.store.schema import answer_parts
-from core.store.turns import Turn, fence
+from core.store.turns import Turn, TurnState, fence, finish_turn
 
 
 class PartState(StrEnum):
@@ -41,11 +42,24 @@ def list_sent_parts(connection: Connection, turn_id: int) -> dict[int, SentPart]
 def save_part(connection: Connection, turn: Turn, position: int, part: SentPart | None) -> None:
     """Replace the stored state of a part; None: the message no longer exists. Raises `LostLeaseError`."""
     fence(connection, turn)
-    key = {"turn_id": turn.id, "position": position}
     if part is None:
-        connection.execute(delete(answer_parts).filter_by(**key))
+        connection.execute(delete(answer_parts).filter_by(turn_id=turn.id, position=position))
     else:
-        connection.execute(_replace_part(insert_factory(connection)), {**key, **asdict(part)})
+        _save(connection, turn, position, part)
+
+
+def finish_delivery(
+    connection: Connection, turn: Turn, state: TurnState, unstored: Mapping[int, SentPart], reason: str = ""
+) -> None:
+    """Finish the turn and store those of its parts that are not stored yet, by position. Raises `LostLeaseError`."""
+    finish_turn(connection, turn, state, reason)
+    for position, part in unstored.items():
+        _save(connection, turn, position, part)
+
+
+def _save(connection: Connection, turn: Turn, position: int, part: SentPart) -> None:
+    values = {"turn_id": turn.id, "position": position, **asdict(part)}
+    connection.execute(_replace_part(insert_factory(connection)), values)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Answers one question: asks the model and its substitutes, stores the answer, delivers it.
 
     running      ask -> preview while it grows -> store_answer (one transaction)
-    delivering   outbox: send or edit each part -> finish_turn
+    delivering   outbox: send or edit each part -> finish_delivery
 
 A turn that is claimed again in `delivering` asks no model: its answer is stored.
 """

@@ -38,11 +38,12 @@ from core.port import (
     SupportsUploads,
 )
 from core.scopes import person_key
+from core.store.answer_parts import finish_delivery
 from core.store.database import Store
 from core.store.incoming_codec import compared_model
 from core.store.lease_keeper import Lease
 from core.store.retrying_store import RetryingStore
-from core.store.turns import LostLeaseError, Turn, TurnState, finish_turn
+from core.store.turns import LostLeaseError, Turn, TurnState
 from core.texts import answers as texts
 from core.texts.transfer import NO_UPLOADS
 from core.timings import Timings
@@ -300,10 +301,13 @@ class ClaimedTurn:
         return self.adapter.dialect.render(Document((Paragraph((line,)),)))
 
     async def _send_parts(self, parts: Sequence[Part], *, is_stored: bool = False) -> None:
+        # An only message must be known to be final: giving up the turn would otherwise replace it by a notice.
+        is_deferred = is_stored and not self.answers_in_one_message
         for position, part in enumerate(parts):
+            finishes_turn = is_deferred and position == len(parts) - 1
             try:
                 with self.tracer.span("part", position=position):
-                    await self.outbox.put(position, part, Priority.FINAL)
+                    await self.outbox.put(position, part, Priority.FINAL, finishes_turn=finishes_turn)
             except DeliveryError as error:
                 if part.file is None or error.failure not in FILE_REFUSALS:
                     raise
@@ -380,7 +384,7 @@ class ClaimedTurn:
 
     async def finish(self, state: TurnState, reason: str = "") -> None:
         """`reason`: why the turn failed, for `parley top`."""
-        await self.store.write(finish_turn, self.turn, state, reason)
+        await self.store.write(finish_delivery, self.turn, state, self.outbox.unstored_parts(), reason)
         self.tracer.turn_ended(state)
 
 

@@ -26,7 +26,7 @@ from core.api.events import UsageReport
 from core.conversation.preferences import load_preferences
 from core.port import AccountKey, EventKind, Incoming, Place, Sender
 from core.settings import Settings
-from core.store.answer_parts import PartState, SentPart, save_part
+from core.store.answer_parts import PartState, SentPart, finish_delivery, save_part
 from core.store.answers import store_answer
 from core.store.claims import ClaimFilter, claim_turns, heartbeat
 from core.store.database import Store
@@ -35,7 +35,7 @@ from core.store.inbound import InboundLimits, accept_event
 from core.store.memories import get_conversation_key, get_searched
 from core.store.rate_limits import load_platform_waits
 from core.store.token_usage import UsageKey, UsageKind, add_daily_usage, reserve, settle_reservation
-from core.store.turns import Turn, TurnState, finish_turn
+from core.store.turns import Turn, TurnState
 from tests.sqlite import sqlite_url
 
 P = ParamSpec("P")
@@ -108,8 +108,8 @@ class Chat:
         await self.write(settle_reservation, reservation, 1500)
         await self.write(store, turn, subjects)
         await self.write(save_part, turn, 0, SentPart(PartState.SENDING, None, "d" * 32), priority=True)
-        await self.write(save_part, turn, 0, SentPart(PartState.SENT, f"{turn.id}", "d" * 32))
-        await self.write(finish_turn, turn, TurnState.DONE)
+        sent = SentPart(PartState.SENT, f"{turn.id}", "d" * 32)
+        await self.write(finish_delivery, turn, TurnState.DONE, {0: sent})
 
 
 def accept(connection: Connection, incoming: Incoming) -> None:

@@ -185,6 +185,18 @@ async def test_malformed_event_is_skipped(harness: AdapterHarness) -> None:
     assert len(harness.discord.gateway.identifies) == 1
 
 
+async def test_messages_of_bots_are_not_even_parsed(harness: AdapterHarness) -> None:
+    """Discord sends each message and each edit of the bot back to it."""
+    await harness.start()
+    unreadable = {"id": "1", "author": {"id": "5", "bot": True}}
+    with structlog.testing.capture_logs() as logs:
+        await harness.discord.gateway.dispatch("MESSAGE_CREATE", unreadable)
+        await harness.discord.gateway.dispatch("MESSAGE_UPDATE", unreadable)
+        await harness.say("hello")
+        await harness.inbox.next()
+    assert "discord.event_unreadable" not in {entry["event"] for entry in logs}
+
+
 async def test_rebuilds_client_after_library_error(harness: AdapterHarness) -> None:
     harness.discord.gateway.script.malformed_readies = 2
     running = harness.run(harness.build())

@@ -16,7 +16,7 @@ from core.store.answer_parts import PartState
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.retrying_store import RetryingStore
-from core.store.turns import LostLeaseError, Refusal, Turn
+from core.store.turns import LostLeaseError, Refusal, Turn, TurnState
 from core.timings import Timings
 from tests.clock import FakeClock
 from tests.core.faulty_store import FaultyStore
@@ -291,6 +291,25 @@ async def test_edits_of_a_preview_write_nothing(env: Environment) -> None:
     assert env.store.writes[answer_parts.save_part.__name__] == 1
     await env.outbox.put(0, PAGE, Priority.FINAL)
     assert env.store.writes[answer_parts.save_part.__name__] == 2
+
+
+async def test_last_page_is_stored_when_the_turn_is_finished(env: Environment) -> None:
+    """One transaction instead of two for each answer."""
+    await env.outbox.put(0, Part("the fir"), Priority.PREVIEW)
+    await env.outbox.put(0, PAGE, Priority.FINAL, finishes_turn=True)
+    assert env.store.writes[answer_parts.save_part.__name__] == 1
+    await env.store.write(answer_parts.finish_delivery, env.turn, TurnState.DONE, env.outbox.unstored_parts())
+    (stored,) = (await env.store.read(answer_parts.list_sent_parts, env.turn.id)).values()
+    assert (stored.state, stored.message_id) == (PartState.SENT, "1")
+    assert stored.digest, "known as a final page, which another preview must not replace unnoticed"
+
+
+async def test_last_page_is_edited_again_if_the_process_dies_before_the_turn_is_finished(env: Environment) -> None:
+    await env.outbox.put(0, Part("the fir"), Priority.PREVIEW)
+    await env.outbox.put(0, PAGE, Priority.FINAL, finishes_turn=True)
+    second = await env.take_over()
+    await second.put(0, PAGE, Priority.FINAL, finishes_turn=True)
+    assert env.adapter.texts == [PAGE.text]
 
 
 async def test_final_page_reverted_to_preview_becomes_final(env: Environment) -> None:

@@ -67,7 +67,7 @@ from core.store.inbound import InboundLimits
 from core.store.memories import NewChunk, RecallMode, UnindexedChunk, UnindexedMessage
 from core.store.preferences import Preference, PreferenceName
 from core.store.token_usage import UsageKey, UsageKind
-from core.store.turns import Turn, TurnState
+from core.store.turns import LostLeaseError, Turn, TurnState
 from core.timings import Timings
 from tests.core.store import many_rows
 from tests.core.store.turn_helpers import ACCOUNT, ANN, PLACE
@@ -292,7 +292,9 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(answer_parts.list_sent_parts, turn.id)
     run(answers.get_answer, turn.id)
     run(answers.get_reasoning, turn.id)
-    run(turns.finish_turn, turn, TurnState.DONE)
+    run(answer_parts.finish_delivery, turn, TurnState.DONE, {0: SentPart(PartState.SENT, "1", "d")})
+    with pytest.raises(LostLeaseError):
+        run(turns.finish_turn, turn, TurnState.DONE)  # which has just run
     return turn
 
 

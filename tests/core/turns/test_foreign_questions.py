@@ -10,7 +10,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import http_error, stall
 from core.errors import PressRefusedError
 from core.port import Capabilities, EventKind, Incoming, Part, Place, PreviewMode, Sender
-from core.store.turns import finish_turn
+from core.store.answer_parts import finish_delivery
 from core.texts import answers as texts
 from core.texts import commands
 from tests.core.turns.fake_adapter import UNLIMITED, FakeAdapter, running_engine
@@ -70,8 +70,8 @@ async def test_key_in_a_foreign_chat_is_warned_of(tmp_path: Path, model: ModelSt
 async def test_abandoned_delivery_keeps_the_only_message(tmp_path: Path, model: ModelStandIn) -> None:
     chat = ForeignAdapter()
     async with running_engine(tmp_path, model, chat):
-        chat.store.start_outage(finish_turn)
-        failed = asyncio.create_task(chat.store.wait_for_failures(finish_turn))
+        chat.store.start_outage(finish_delivery)
+        failed = asyncio.create_task(chat.store.wait_for_failures(finish_delivery))
         await chat.ask_in_foreign_chat("repeat: blue whales")
         await failed
         await chat.engine.close(0)

@@ -17,13 +17,13 @@ from bots.sandbox.model.faults import http_error
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.port import AccountKey, EventKind, Incoming, Part, Place, Sender
 from core.store import claims, inbound
-from core.store.answer_parts import save_part
+from core.store.answer_parts import finish_delivery, save_part
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.lease_keeper import Lease
 from core.store.schema import turns
 from core.store.token_usage import settle_reservation
-from core.store.turns import LostLeaseError, Turn, finish_turn
+from core.store.turns import LostLeaseError, Turn
 from core.texts import answers as texts
 from core.timings import Timings
 from core.turns.answer import AnswerPipeline
@@ -161,7 +161,7 @@ async def test_claims_and_heartbeats_survive_database_outage(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", [save_part, settle_reservation, AnswerPipeline._store_answer, finish_turn])
+@pytest.mark.parametrize("function", [save_part, settle_reservation, AnswerPipeline._store_answer, finish_delivery])
 async def test_answer_survives_short_database_outage(
     database_url: str, tmp_path: Path, model: ModelStandIn, function: Callable[..., object]
 ) -> None:
