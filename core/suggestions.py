@@ -35,11 +35,11 @@ class Suggestions:
 class SupportsSuggestions(Protocol):
     """Optional, for inboxes."""
 
-    async def suggest(self, query: Incoming) -> Suggestions | None:
+    async def suggest(self, query: Incoming, *, allows_rich: bool = True) -> Suggestions | None:
         """What to suggest for `query.text`, which the person has typed so far, in a foreign place.
 
-        Only the question is stored, for a short time. None if the sender may not use the bot: show nothing. Raises
-        `StoreError`.
+        Only the question is stored, for a short time. None if the sender may not use the bot: show nothing.
+        `allows_rich`: whether parts may be rich messages. Raises `StoreError`.
         """
 
     async def find_question(self, ask_token: str, sender: Sender) -> str | None:

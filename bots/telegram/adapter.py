@@ -215,7 +215,7 @@ class TelegramAdapter:
             self._start_background(menus.publish())
             self._start_background(publish_profile(self._bot, self._profile, self._timings))
             if isinstance(inbox, SupportsSuggestions):
-                self._inline_queries = InlineQueries(self._bot, me, inbox, self._timings)
+                self._inline_queries = InlineQueries(self._bot, me, inbox, self._rich_messages, self._timings)
             receiver = UpdateReceiver(
                 self._with_reactions(inbox),
                 me,

@@ -6,6 +6,7 @@ it, the question has a button, whose press counts as well; both have the same ev
 """
 
 import asyncio
+from contextlib import nullcontext
 
 import structlog
 from telegram import Bot, ChosenInlineResult, InlineQuery, User
@@ -15,8 +16,10 @@ from bots.telegram.errors import redact_token
 from bots.telegram.foreign_messages import foreign_place, inline_token, is_message_id, message_content
 from bots.telegram.http_client import call_method
 from bots.telegram.identity import sender_of
+from bots.telegram.rich_dialect import rich_content
+from bots.telegram.rich_messages import RichMessages
 from bots.telegram.timings import TelegramTimings
-from core.errors import StoreError
+from core.errors import RichRejectedError, StoreError
 from core.port import EventKind, Incoming, Place, Sender
 from core.suggestions import Suggestion, Suggestions, SupportsSuggestions
 
@@ -50,8 +53,16 @@ def _question(place: Place, sender: Sender, text: str, inline_message_id: str) -
 
 
 class InlineQueries:
-    def __init__(self, bot: Bot, me: User, inbox: SupportsSuggestions, timings: TelegramTimings) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        me: User,
+        inbox: SupportsSuggestions,
+        rich_messages: RichMessages,
+        timings: TelegramTimings,
+    ) -> None:
         self._bot = bot
+        self._rich_messages = rich_messages
         self._me = me
         self._inbox = inbox
         self._timings = timings
@@ -95,13 +106,22 @@ class InlineQueries:
         place = foreign_place(inline_token(f"query-{query.id}"), query.from_user, self._me)
         incoming = Incoming(EventKind.PROMPT, f"query:{query.id}", place, sender_of(query.from_user), query.query)
         try:
-            suggestions = await self._inbox.suggest(incoming)
-            if suggestions is not None:
-                await call_method(self._bot, "answerInlineQuery", self._parameters(query, suggestions))
+            try:
+                await self._send(query, await self._inbox.suggest(incoming))
+            except RichRejectedError:
+                await self._send(query, await self._inbox.suggest(incoming, allows_rich=False))
         except StoreError as error:
             log.warning("telegram.inline_query_failed", error=str(error))
         except TelegramError as error:
             log.info("telegram.inline_query_failed", error=redact_token(str(error), self._bot.token))
+
+    async def _send(self, query: InlineQuery, suggestions: Suggestions | None) -> None:
+        """Raises `TelegramError`, and `RichRejectedError` if one of the suggestions is rich."""
+        if suggestions is None:
+            return
+        is_rich = any(rich_content(item.part) is not None for item in suggestions.items)
+        with self._rich_messages.recognising_refusals() if is_rich else nullcontext():
+            await call_method(self._bot, "answerInlineQuery", self._parameters(query, suggestions))
 
     def _parameters(self, query: InlineQuery, suggestions: Suggestions) -> dict[str, object]:
         results = [_result(number, item) for number, item in enumerate(suggestions.items)]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from core.store.schema import messages, turns
 
 MAX_SEARCHED_TURNS = 40
-MAX_SEARCHED_CHARS = 20_000
+MAX_SEARCHED_CHARS = 40_000
 """How many characters of each answer are searched: more than one message shows."""
 
 

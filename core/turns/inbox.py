@@ -65,9 +65,9 @@ class EventInbox:
     ignored_events: IgnoredEvents
     suggester: Suggester
 
-    async def suggest(self, query: Incoming) -> Suggestions | None:
+    async def suggest(self, query: Incoming, *, allows_rich: bool = True) -> Suggestions | None:
         """See `core.suggestions.SupportsSuggestions`."""
-        return await self.suggester.suggest(_sanitise(query))
+        return await self.suggester.suggest(_sanitise(query), allows_rich=allows_rich)
 
     async def find_question(self, ask_token: str, sender: Sender) -> str | None:
         """See `core.suggestions.SupportsSuggestions`."""

@@ -6,6 +6,8 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bots.sandbox.model.faults import http_error, stall
 from bots.sandbox.telegram import Fault, FaultKind
 from core.store.database import Store
@@ -138,7 +140,23 @@ async def test_own_answers_can_be_shared(harness: Harness, tmp_path: Path) -> No
     assert (count_turns(tmp_path), len(harness.model.requests)) == (turns, requests)
 
 
+@pytest.mark.parametrize("has_rich_messages", [True, False], ids=["rich", "old server"])
+async def test_own_answer_with_a_table_is_shared_as_a_rich_message(harness: Harness, has_rich_messages: bool) -> None:
+    harness.model.answer = lambda _body: "| tea | milk |\n|---|---|\n| 2 | 1 |\n\n" + "word " * 5000 + "the end"
+    ann = InlinePerson(harness)
+    chat = harness.telegram.open_private_chat(ann.user)
+    await harness.telegram.send_message(ann.user, chat, "a question")
+    await harness.wait_until_stored("SELECT 1 FROM messages WHERE role = 'assistant'")
+    harness.telegram.has_rich_messages = has_rich_messages
+    message = await ann.place("word", "text-1")
+    assert message.text.startswith("tea")
+    assert (message.rich is not None) is has_rich_messages
+    assert message.text.endswith("the end" if has_rich_messages else "word\n\n…")
+
+
 async def test_long_own_answer_is_shared_up_to_one_message(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(telegram_rich="off")
     harness.model.answer = lambda _body: "word " * 3000
     ann = InlinePerson(harness)
     chat = harness.telegram.open_private_chat(ann.user)

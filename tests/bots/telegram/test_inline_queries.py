@@ -13,8 +13,11 @@ from bots.telegram.adapter import create_bot
 from bots.telegram.foreign_messages import foreign_place, inline_token
 from bots.telegram.identity import sender_of
 from bots.telegram.inline_queries import InlineQueries
+from bots.telegram.rich_dialect import RichDialect
+from bots.telegram.rich_messages import RichMessages
 from core.errors import StoreError
-from core.port import EventKind, Incoming, Part, Sender
+from core.markdown.document import Document, ThematicBreak
+from core.port import EventKind, Incoming, Part, RichMode, Sender
 from core.suggestions import Suggestion, Suggestions
 from tests.bots.telegram.conftest import FAST_TIMINGS, TOKEN, params_of, wait_for_calls
 from tests.bots.telegram.payloads import ADA, BOB, BOT
@@ -31,9 +34,9 @@ class FakeInbox:
         self._suggest = suggest
         self.asked: list[Incoming] = []
 
-    async def suggest(self, query: Incoming) -> Suggestions | None:
+    async def suggest(self, query: Incoming, *, allows_rich: bool = True) -> Suggestions | None:
         self.asked.append(query)
-        return self._suggest(query)
+        return self._suggest(query) if allows_rich else QUESTION
 
     async def find_question(self, ask_token: str, sender: Sender) -> str | None:
         return "why?" if (ask_token, sender) == ("token", sender_of(PERSON)) else None
@@ -68,7 +71,7 @@ async def inline_queries(
     clock, inbox = FakeClock(), FakeInbox(suggest)
     bot = create_bot(TOKEN, server.api_base, FAST_TIMINGS)
     await bot.initialize()
-    queries = InlineQueries(bot, ME, inbox, replace(FAST_TIMINGS, clock=clock))
+    queries = InlineQueries(bot, ME, inbox, RichMessages(bot), replace(FAST_TIMINGS, clock=clock))
     try:
         yield World(server, queries, clock, inbox.asked)
     finally:
@@ -122,6 +125,25 @@ async def test_refused_answer_is_not_repeated(bot_api: TelegramStandIn, reply: S
         await bot_api.wait_for(lambda: [call for call in bot_api.calls_to("answerInlineQuery") if call.status])
         await world.clock.advance(100)
         assert len(bot_api.calls_to("answerInlineQuery")) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "calls"),
+    [("message text is empty", 2), ("can't parse blocks", 2), ("query is too old", 1)],
+)
+async def test_refused_rich_message_is_offered_as_text(bot_api: TelegramStandIn, refusal: str, calls: int) -> None:
+    shared = Suggestions((Suggestion("Shared", "", RichDialect(RichMode.ALWAYS).render(Document((ThematicBreak(),)))),))
+    async with inline_queries(bot_api, lambda _query: shared) as world:
+        bot_api.script.add("answerInlineQuery", ScriptedReply.error(400, f"Bad Request: {refusal}"))
+        await world.type("why")
+        await world.pause()
+        await wait_for_calls(bot_api, "answerInlineQuery", calls)
+        await world.clock.settle()
+    first, *others = params_of(bot_api, "answerInlineQuery")
+    assert "rich_message" in first["results"][0]["input_message_content"]
+    assert [params["results"][0]["input_message_content"]["message_text"] for params in others] == ["why?"] * (
+        calls - 1
+    )
 
 
 async def test_failing_database_ends_no_other_query(bot_api: TelegramStandIn) -> None:
