@@ -208,6 +208,18 @@ def test_component_backs_up_as_the_bot(tmp_path: Path) -> None:
     typer.main.get_command(cli.app).commands[name].make_context(name, [file])  # type: ignore[attr-defined]
 
 
+def test_restore_has_the_database_of_the_bot_and_its_confinement() -> None:
+    (item,) = yaml.safe_load_all((KUBERNETES / "restore.yaml").read_text())
+    kubernetes_validate.validate(item, OLDEST_VERSION, strict=True)
+    assert item["metadata"]["labels"] != LABELS
+    assert item["spec"]["securityContext"] == pod("one")["securityContext"]
+    (restore,) = item["spec"]["containers"]
+    for key in ("image", "securityContext", "volumeMounts"):
+        assert restore[key] == container("one")[key]
+    by_name = {volume["name"]: volume for volume in item["spec"]["volumes"]}
+    assert by_name == {volume["name"]: volume for volume in pod("one")["volumes"]}
+
+
 def test_component_lets_prometheus_in(tmp_path: Path) -> None:
     built = build_with_component("one", "prometheus", tmp_path)
     (policy,) = (item["spec"] for item in built if item["metadata"]["name"] == "parley-metrics")
