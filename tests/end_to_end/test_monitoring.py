@@ -87,7 +87,7 @@ async def test_healthy_bot_leaves_no_panel_unexplained(tmp_path: Path) -> None:
         await wait_until(is_scraped, 30)
         await asyncio.gather(telegram.ask("repeat: two", "two"), discord.ask("repeat: two", "two"))
         with suppress(TimeoutError):
-            await wait_until(has_values, 15)
+            await wait_until(has_values, 30)
     assert empty == []
 
 
