@@ -30,6 +30,8 @@ from core.timings import Timings
 
 MAX_COMPARED_TURNS = 50
 LIMIT_SECONDS = 60
+MAX_MARKED_QUESTIONS = 3
+"""How many questions of a person are marked as waiting in one conversation: each mark costs two requests."""
 NOTICE_SECONDS = 10
 """A person who sends too fast is told so once in this time."""
 
@@ -37,7 +39,8 @@ NOTICE_SECONDS = 10
 class AcceptResult(StrEnum):
     NEW = "new"
     WAITING = "waiting"
-    """Like `NEW`: a question that waits for the answer to another one, as its sender's only one in the conversation."""
+    """Like `NEW`: a question that waits for the answer to another one, and is among its sender's first in the
+    conversation that do (`MAX_MARKED_QUESTIONS`)."""
     MERGED = "merged"
     """The event was merged into a waiting question, or asks to stop what an open turn stops already."""
     DUPLICATE = "duplicate"
@@ -127,14 +130,15 @@ def accept_event(
         connection.execute(INSERT_MERGED_TURN, columns)
         return AcceptResult.MERGED
     opens_batch = ordered and not exceeded and incoming.batch is not None
-    is_first_waiting = (
+    is_marked = (
         ordered
         and not (exceeded or is_companion)
         and _can_be_marked(incoming)
-        and (open_count == 1 or (open_count > 1 and not _has_waiting(connection, conversation_id, person_key)))
+        and open_count > 0
+        and _count_waiting(connection, conversation_id, person_key) < MAX_MARKED_QUESTIONS
     )
-    if is_first_waiting:
-        columns["incoming_json"] = encode_incoming(as_stored(incoming, was_first_waiting=True))
+    if is_marked:
+        columns["incoming_json"] = encode_incoming(as_stored(incoming, is_marked=True))
     columns |= {
         "seq": seq if ordered and not exceeded else None,
         "refusal": Refusal(exceeded) if exceeded else None,
@@ -142,7 +146,7 @@ def accept_event(
     }
     if connection.scalar(_insert_queued_turn(insert_factory(connection)), columns) is None:
         return AcceptResult.DUPLICATE
-    return exceeded or (AcceptResult.WAITING if is_first_waiting else AcceptResult.NEW)
+    return exceeded or (AcceptResult.WAITING if is_marked else AcceptResult.NEW)
 
 
 def accept_edit(
@@ -344,15 +348,17 @@ def _can_be_marked(incoming: Incoming) -> bool:
 
 IS_OPEN_QUESTION = (turns.c.conversation_id == bindparam("conversation_id"), turns.c.seq.is_not(None), IS_OPEN)
 FIRST_OPEN_SEQ = select(func.min(turns.c.seq)).where(*IS_OPEN_QUESTION).scalar_subquery()
-SELECT_WAITING_TURN = select(turns.c.id).where(
-    *IS_OPEN_QUESTION, turns.c.person_key == bindparam("person_key"), turns.c.seq > FIRST_OPEN_SEQ
+COUNT_WAITING_TURNS = (
+    select(func.count())
+    .select_from(turns)
+    .where(*IS_OPEN_QUESTION, turns.c.person_key == bindparam("person_key"), turns.c.seq > FIRST_OPEN_SEQ)
 )
 
 
-def _has_waiting(connection: Connection, conversation_id: int, person_key: str) -> bool:
-    """Whether a question of this person waits for the answer to another one."""
+def _count_waiting(connection: Connection, conversation_id: int, person_key: str) -> int:
+    """How many questions of this person wait for the answer to another one."""
     person = {"conversation_id": conversation_id, "person_key": person_key}
-    return connection.scalar(SELECT_WAITING_TURN.limit(1), person) is not None
+    return connection.scalar(COUNT_WAITING_TURNS, person) or 0
 
 
 def accept_forward(

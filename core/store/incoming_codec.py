@@ -34,8 +34,8 @@ class StoredIncoming(Incoming):
     """In the order of `text`, in which line breaks separate them."""
     compared_model: str = ""
     """Answers this question side by side with another model, which has a turn of its own."""
-    was_first_waiting: bool = False
-    """When it was stored, it was the only question of its conversation that waited for the answer to another one."""
+    is_marked: bool = False
+    """Its message may have a mark, because the question waited for the answer to another one when it was stored."""
 
 
 def as_stored(incoming: Incoming, **values: object) -> StoredIncoming:

@@ -1,5 +1,6 @@
-"""Marks the first question of each person in a conversation that waits for the answer to another one, until its own
-answer starts or it is dropped. An interaction needs no mark: the platform shows by itself that the bot is at work.
+"""Marks the first questions of each person in a conversation that wait for the answer to another one, until their own
+answer starts or they are dropped. Short messages that are joined to one of them get no mark of their own. An
+interaction needs no mark: the platform shows by itself that the bot is at work.
 
 The process that stores the question shows the mark, if the question still waits after a moment. The process that
 answers or drops it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are
@@ -51,7 +52,7 @@ class WaitingMarks:
     def remove_later(self, incoming: Incoming) -> None:
         """Remove the mark of a question whose answer starts, or that is dropped. Returns at once."""
         adapter = self._adapter(incoming)
-        has_mark = isinstance(incoming, StoredIncoming) and incoming.was_first_waiting
+        has_mark = isinstance(incoming, StoredIncoming) and incoming.is_marked
         shown = self._shown.pop(_event_key(incoming), None)
         if adapter is None or not has_mark or len(self._removals) >= MAX_TASKS:
             return

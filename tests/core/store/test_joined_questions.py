@@ -11,7 +11,7 @@ from core.store import claims, inbound, turns
 from core.store.answers import store_answer
 from core.store.batches import MAX_JOINED_AGE, MAX_JOINED_CHARS, MAX_JOINED_QUESTIONS
 from core.store.database import Store
-from core.store.inbound import AcceptResult, InboundLimits
+from core.store.inbound import MAX_MARKED_QUESTIONS, AcceptResult, InboundLimits
 from core.store.incoming_codec import StoredIncoming
 from core.store.turns import TurnState
 from tests.core.store.turn_helpers import accept_event, answer, claim, make_older, message_event
@@ -51,7 +51,7 @@ async def test_questions_that_wait_are_joined(store: Store) -> None:
     (joined,) = await claim(store)
     assert joined.incoming.text == "text 2\ntext 3\ntext 4"
     assert isinstance(joined.incoming, StoredIncoming)
-    assert joined.incoming.was_first_waiting, "its message has a mark to remove"
+    assert joined.incoming.is_marked, "its message has a mark to remove"
     assert await write(store, 5) is WAITING, "the joined question is being answered"
     await answer(store, joined, "", "2.")
     (last,) = await claim(store)
@@ -84,8 +84,8 @@ async def test_question_that_is_next_stays_alone(store: Store) -> None:
 async def test_other_questions_are_not_joined(store: Store, fields: dict[str, Any]) -> None:
     await write(store, 1)
     await write(store, 2)
-    assert await write(store, 3, **fields) is (WAITING if "sender" in fields else NEW)
-    assert await write(store, 4) is NEW, "the last one is another kind of question"
+    assert await write(store, 3, **fields) is (NEW if "interaction_token" in fields else WAITING)
+    assert await write(store, 4) is WAITING, "the last one is another kind of question"
     texts = []
     for _ in range(4):
         (turn,) = await claim(store)
@@ -94,18 +94,18 @@ async def test_other_questions_are_not_joined(store: Store, fields: dict[str, An
     assert texts == ["text 1", "text 2", fields.get("text", "text 3"), "text 4"]
 
 
-async def test_first_waiting_question_of_each_person_counts(store: Store) -> None:
-    await write(store, 1)
-    assert await write(store, 2, kind=EventKind.COMMAND, command="ask") is WAITING
-    assert await write(store, 3, sender=BOB) is WAITING
-    assert await write(store, 4, kind=EventKind.COMMAND, command="ask") is NEW
-    assert await write(store, 5, sender=BOB, kind=EventKind.COMMAND, command="new") is NEW
-    for number in (1, 2):
+async def test_first_waiting_questions_of_each_person_are_marked(store: Store) -> None:
+    ask: dict[str, Any] = {"kind": EventKind.COMMAND, "command": "ask"}
+    results = [await write(store, number, **ask) for number in range(6)]
+    assert results == [NEW, *[WAITING] * MAX_MARKED_QUESTIONS, NEW, NEW]
+    assert await write(store, 6, sender=BOB, **ask) is WAITING
+    marked = []
+    for number in range(7):
         (turn,) = await claim(store)
+        assert isinstance(turn.incoming, StoredIncoming)
+        marked.append(turn.incoming.is_marked)
         await answer(store, turn, "", f"{number}.")
-    (bobs,) = await claim(store)
-    assert isinstance(bobs.incoming, StoredIncoming)
-    assert bobs.incoming.was_first_waiting
+    assert marked == [False, True, True, True, False, False, True]
 
 
 async def test_question_of_a_person_whose_other_one_is_being_answered_counts(store: Store) -> None:
@@ -132,7 +132,7 @@ async def test_full_queue_still_joins(store: Store) -> None:
 
 async def test_joined_questions_are_limited(store: Store) -> None:
     results = [await write(store, number) for number in range(MAX_JOINED_QUESTIONS + 2)]
-    assert results == [NEW, WAITING, *[MERGED] * (MAX_JOINED_QUESTIONS - 1), NEW]
+    assert results == [NEW, WAITING, *[MERGED] * (MAX_JOINED_QUESTIONS - 1), WAITING]
 
 
 async def test_stop_drops_all_that_wait(store: Store) -> None:
@@ -155,7 +155,7 @@ async def test_command_separates_questions(store: Store, is_finished: bool) -> N
     running, command = await claim(store)
     if is_finished:
         await store.write(turns.finish_turn, command, TurnState.DONE)
-    assert await write(store, 3) is NEW
+    assert await write(store, 3) is WAITING
     assert await write(store, 4) is MERGED, "text 3 is newer than the command"
     result = await store.write(claims.cancel_turns, command.conversation_id, command.id)
     assert (result.running, result.dropped) == ([running.id], 1)
@@ -171,16 +171,17 @@ async def test_old_question_stays_alone(store: Store) -> None:
     await store.write(make_older, MAX_JOINED_AGE - 5)
     assert await write(store, 3) is MERGED
     await store.write(make_older, 10)
-    assert await write(store, 4) is NEW
+    assert await write(store, 4) is WAITING
 
 
 async def test_stop_tells_whose_mark_to_remove(store: Store) -> None:
-    for number in (1, 2):
+    for number in (1, 2, 3):
         await write(store, number)
-    await write(store, 3, "x" * (MAX_JOINED_CHARS + 1))
+    await write(store, 4, "x" * (MAX_JOINED_CHARS + 1))
+    await write(store, 5, kind=EventKind.COMMAND, command="ask", interaction_token="token")
     (running,) = await claim(store)
     result = await store.write(claims.cancel_turns, running.conversation_id, running.id + 100)
-    assert [question.message_id for question in result.marked] == ["2"]
+    assert [question.message_id for question in result.marked] == ["2", "4"]
 
 
 async def test_edit_changes_one_of_the_joined_questions(store: Store) -> None:

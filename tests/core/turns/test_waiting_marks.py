@@ -57,6 +57,18 @@ async def test_waiting_question_is_marked_until_its_answer_starts(tmp_path: Path
         assert model.requests[-1].body["messages"][-1]["content"] == "text 2\ntext 3"
 
 
+async def test_each_waiting_question_is_marked(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = MarkingAdapter()
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        await ask_during_answer(chat, model, 2)
+        await chat.inbox(question(3, "repeat: " + "long " * 300))
+        await chat.wait_until(lambda: len(adapter.marks) == 2)
+        assert sorted(adapter.marks) == [("m2", True), ("m3", True)]
+        await chat.wait_for_states("done", "done", "done")
+        await chat.wait_until(lambda: len(adapter.marks) == 4)
+        assert adapter.marks[2:] == [("m2", False), ("m3", False)]
+
+
 async def test_question_that_starts_at_once_is_not_marked(tmp_path: Path, model: ModelStandIn) -> None:
     adapter = MarkingAdapter()
     async with running_engine(tmp_path, model, adapter, timings=replace(QUICK, waiting_mark_delay=0.0)) as chat:
