@@ -75,18 +75,23 @@ class EventIntake:
         """The notice for the person if the event was not stored, "" for a banned person; None if it was stored."""
         return await self._refusal_text(self._start_storing(incoming), incoming)
 
-    async def store_interaction(self, incoming: Incoming) -> None:
-        """Store an interaction and acknowledge it; acknowledge first if storing takes too long."""
+    async def store_interaction(self, incoming: Incoming) -> bool:
+        """Store an interaction and acknowledge it; acknowledge first if storing takes too long.
+
+        Returns whether it was stored.
+        """
         token = InteractionToken.decode(incoming.interaction_token or "")
         self.responder.expect_acknowledgement(token)
         storing = self._start_storing(incoming)
         done, _ = await asyncio.wait({storing}, timeout=self.timings.max_acknowledge_delay)
         if done and (refusal := await self._refusal_text(storing, incoming)) is not None:
             await self.refuse(token, await translate_refusal(refusal, incoming))
-            return
+            return False
         await self._acknowledge(token, _question_message(incoming, token))
         if not done and (refusal := await self._refusal_text(storing, incoming)) is not None:
             await self._answer_refusal(token, await translate_refusal(refusal, incoming))
+            return False
+        return True
 
     async def refuse(self, token: InteractionToken, refusal: str) -> None:
         """Show the refusal. Without a text, the person is banned: only a button press is acknowledged."""

@@ -1,7 +1,7 @@
 """Translates Discord's events and hands them to the inbox. Completes what people type."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import discord
 import structlog
@@ -11,6 +11,7 @@ from bots.discord.event_intake import NOT_STORED_TEXT, EventIntake, translate_re
 from bots.discord.forms import Forms
 from bots.discord.http_client import HttpClient, Json
 from bots.discord.payloads import message_payload
+from bots.discord.thread_titles import ThreadTitles
 from bots.discord.translate import (
     Interaction,
     command_call,
@@ -48,6 +49,10 @@ class EventReceiver:
     account: str
     commands: Mapping[str, Command]
     autocomplete_models: AutocompleteModels
+    thread_titles: ThreadTitles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread_titles = ThreadTitles(self.http, self.account)
 
     async def handle_message(self, message: discord.Message, bot_id: int) -> None:
         incoming = translate_message(message, self.account, bot_id)
@@ -56,6 +61,8 @@ class EventReceiver:
         refusal = await self.intake.store(incoming)
         if refusal == NOT_STORED_TEXT and incoming.kind is not EventKind.FORWARD:
             await self._reply_not_stored(message, await translate_refusal(refusal, incoming))
+        elif refusal is None:
+            await self.thread_titles.name(incoming, message.channel)
 
     async def handle_edit(self, message: discord.Message, bot_id: int) -> None:
         """If an edit cannot be stored, the question keeps its text, and the person can edit it again."""
@@ -84,8 +91,8 @@ class EventReceiver:
         incoming = translate_command(interaction, self.account, self.commands)
         if incoming.command == "system" and not incoming.text:
             await self.forms.open_instructions(interaction, incoming)
-        else:
-            await self.intake.store_interaction(incoming)
+        elif await self.intake.store_interaction(incoming):
+            await self.thread_titles.name(incoming, interaction.channel)
 
     async def _handle_message_command(self, interaction: Interaction) -> None:
         if command_call(interaction).name == CONTINUE_FROM_HERE:

@@ -20,7 +20,7 @@ async def thread_reply(request: CommandRequest) -> Reply:
         return Reply(gettext(texts.IN_THREAD))
     if not request.incoming.sender.may_create_threads:
         return Reply(gettext(texts.PERSON_MAY_NOT))
-    title = _make_title(request.argument)
+    title = make_title(request.argument)
     if not title:
         title = await _title_of_conversation(request)
         await request.store_argument(title)  # because a repeated command looks for a thread with its title
@@ -38,10 +38,10 @@ async def _title_of_conversation(request: CommandRequest) -> str:
     """The beginning of the last question."""
     question = await request.services.store.read(last_question, request.conversation_id)
     words = "" if question is None else question.text.rpartition(QUOTE_END)[2]
-    return _make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
+    return make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
 
 
-def _make_title(text: str) -> str:
+def make_title(text: str) -> str:
     """The beginning of the first line, without half of a word."""
     line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
     if len(line) <= MAX_TITLE_CHARS:

@@ -1,6 +1,8 @@
 """Texts of /thread, as Markdown."""
 
-from core.i18n.translation import gettext, gettext_noop
+from functools import cache
+
+from core.i18n.translation import gettext, gettext_noop, read_translations
 from core.texts.formatting import isolate, markdown_name
 
 NO_THREADS = gettext_noop("There are no threads here. Start a new conversation with /new.")
@@ -26,3 +28,16 @@ def thread_created(title: str, address: str, model: str, *, needs_mention: bool)
 def default_title(name: str) -> str:
     """The title of a thread that is created before the first question."""
     return gettext("Conversation with {name}").format(name=isolate(name))
+
+
+def is_default_title(title: str) -> bool:
+    """Whether it is a `default_title`, in any language. The first call takes a tenth of a second."""
+    return any(title.startswith(start) and title.endswith(end) for start, end in _default_title_frames())
+
+
+@cache
+def _default_title_frames() -> tuple[tuple[str, str], ...]:
+    """What stands before and after the name, in each language."""
+    english = gettext_noop("Conversation with {name}")
+    titles = [english, *(translations[english] for translations in read_translations([english]).values())]
+    return tuple((start, end) for start, _, end in (title.partition("{name}") for title in titles))

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from bots.sandbox.discord.state import CREATE_PUBLIC_THREADS, DEFAULT_PERMISSIONS, Call, Channel, User
 from bots.sandbox.stand_in import Fault, FaultKind, ScriptedReply
 from tests.end_to_end.harness import Harness, bot_texts
@@ -62,6 +64,42 @@ async def test_thread_is_named_after_the_last_question(harness: Harness) -> None
     assert second.name.startswith("repeat: a thread about many many")
     assert second.name.endswith("many…")
     assert len(second.name) <= 100
+
+
+@pytest.mark.parametrize("locale", ["en-US", "de", "ja"])
+async def test_thread_without_a_title_is_named_after_its_first_question(harness: Harness, locale: str) -> None:
+    ann, channel = create_channel(harness)
+    ann.locale = locale
+    await use_thread(harness, ann, channel)
+    [thread] = threads_of(harness, channel)
+    assert "Ann" in thread.name
+    await harness.discord.use_command(ann, thread, "ask", prompt="repeat: a secret", private=True)
+    await harness.discord.wait_for(lambda: "a secret" in bot_texts(harness.discord.messages(thread)))
+    assert "Ann" in thread.name, "others would read the private question"
+    await ask(harness, ann, thread, "repeat: first", "first")
+    await harness.discord.wait_for(lambda: thread.name == "repeat: first")
+    await ask(harness, ann, thread, "repeat: second", "second")
+    renames = [call for call in harness.discord.calls if call.method == "PATCH" and "name" in call.body]
+    assert (thread.name, len(renames)) == ("repeat: first", 1)
+    assert not spec_violations(harness)
+
+
+async def test_thread_is_named_after_the_question_of_a_command(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    await use_thread(harness, ann, channel)
+    [thread] = threads_of(harness, channel)
+    await harness.discord.use_command(ann, thread, "ask", prompt="repeat: first")
+    await harness.discord.wait_for(lambda: thread.name == "repeat: first")
+
+
+async def test_other_threads_keep_their_titles(harness: Harness) -> None:
+    ann, channel = create_channel(harness)
+    await use_thread(harness, ann, channel, title="Our trip")
+    [own] = threads_of(harness, channel)
+    of_ann = harness.discord.create_thread(channel, "Conversation with Ann", owner=ann)
+    for thread in (own, of_ann):
+        await ask(harness, ann, thread, "repeat: hello", "hello")
+    assert (own.name, of_ann.name) == ("Our trip", "Conversation with Ann")
 
 
 async def test_repeated_command_finds_the_thread_that_it_has_created(harness: Harness) -> None:

@@ -56,7 +56,7 @@ class Routes:
             "POST channels/{writable_channel}/typing": messages.start_typing,
             "POST channels/{writable_channel}/messages": messages.create,
             "GET channels/{channel}": self._get_channel,
-            "PATCH channels/{channel}": self._reopen_thread,
+            "PATCH channels/{channel}": self._change_thread,
             "GET channels/{channel}/messages": messages.history,
             "POST channels/{channel}/threads": self._create_thread,
             "GET guilds/{guild_id}/threads/active": self._list_active_threads,
@@ -146,12 +146,15 @@ class Routes:
         visible = [thread.json() for thread in threads if thread.bot_has_permission(VIEW_CHANNEL)]
         return {"threads": visible, "members": [], "has_more": False}
 
-    async def _reopen_thread(self, call: Call, channel: Channel) -> Json:
-        """The only change of a channel that the bot may make."""
-        if channel.parent is None or call.body != {"archived": False}:
+    async def _change_thread(self, call: Call, channel: Channel) -> Json:
+        """The changes that the bot may make: reopen a thread, or name one that it has created."""
+        is_new_name = channel.owner is self._backend.bot and call.body.keys() == {"name"}
+        if channel.parent is None or not (is_new_name or call.body == {"archived": False}):
             raise missing_permissions()
         if channel.locked:
             raise locked_thread()
+        if is_new_name:
+            channel.name = call.body["name"]
         channel.archived = False
         await self._backend.gateway.dispatch("THREAD_UPDATE", channel.json())
         return channel.json()

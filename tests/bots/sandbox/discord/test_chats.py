@@ -37,6 +37,15 @@ async def test_thread_is_reopened_unless_locked(raw: RawClient) -> None:
     assert await raw.error_of("PATCH", at, {"archived": False}) == (400, 160005)
 
 
+async def test_bot_names_only_threads_that_it_has_created(raw: RawClient) -> None:
+    server = raw.server
+    parent = server.create_channel(server.create_guild("Home", raw.ann), "general")
+    own, other = server.create_thread(parent, "own", owner=server.bot), server.create_thread(parent, "aside")
+    assert (await raw.call("PATCH", f"/channels/{own.id}", {"name": "new"}))[1]["name"] == "new"
+    assert await raw.error_of("PATCH", f"/channels/{other.id}", {"name": "new"}) == (403, 50013)
+    assert await raw.error_of("PATCH", f"/channels/{parent.id}", {"name": "new"}) == (403, 50013)
+
+
 async def test_daily_command_limit(raw: RawClient) -> None:
     at = f"/applications/{raw.server.application_id}/commands"
     names = [command(f"b{n}") for n in range(100)]
