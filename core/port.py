@@ -587,6 +587,14 @@ class SupportsThreadCreation(Protocol):
         """
 
 
+@runtime_checkable
+class SupportsOptionNames(Protocol):
+    """Optional: for platforms that show the arguments of commands by translated names."""
+
+    async def option_name(self, argument: str, language: str | None) -> str:
+        """The name of an argument in a client of this language, an IETF tag."""
+
+
 class ConnectionState(StrEnum):
     """Whether events can arrive."""
 

@@ -38,6 +38,7 @@ from bots.discord.interaction_responder import (
     InteractionToken,
     ResponseMode,
 )
+from bots.discord.option_names import MAX_OPTION_NAME_CHARS, to_option_name
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import AutocompleteModels, EventReceiver
 from bots.discord.thread_creator import ThreadCreator
@@ -47,6 +48,7 @@ from bots.discord.translate import PLATFORM, channel_id
 from bots.discord.waiting_reactions import WaitingReactions
 from core.commands.declarations import Command
 from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
+from core.i18n.translation import gettext, load_catalogue, match_language, speaking
 from core.port import (
     Attachment,
     Capabilities,
@@ -318,6 +320,11 @@ class DiscordAdapter:
         command = InteractionToken.decode(interaction_token).interaction_id if interaction_token else None
         thread = await self._thread_creator.create(place, title, command=command, is_repeated=is_repeated)
         return f"https://discord.com/channels/{place.server}/{thread}"
+
+    async def option_name(self, argument: str, language: str | None) -> str:
+        """See `core.port.SupportsOptionNames`."""
+        with speaking(await load_catalogue(match_language(language))):
+            return to_option_name(gettext(argument)[:MAX_OPTION_NAME_CHARS])
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._downloads.download(attachment.file_id, max_bytes)

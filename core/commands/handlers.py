@@ -28,7 +28,7 @@ from core.commands.transfer import PRIVATE_EXPORT_COMMAND, export_reply, import_
 from core.commands.usage import usage_reply
 from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
-from core.port import SupportsFiles, SupportsRichMessages, SupportsThreadCreation
+from core.port import SupportsFiles, SupportsOptionNames, SupportsRichMessages, SupportsThreadCreation
 from core.scopes import ScopeKind
 from core.store.claims import was_just_stopped
 from core.store.conversations import reset_history
@@ -82,18 +82,25 @@ async def help_reply(request: CommandRequest) -> Reply:
             example_buttons(is_private=is_private),
         )
     command = find_command(name)
-    return Reply(texts.unknown_command(closest_command(name)) if command is None else _explain(command, request))
+    return Reply(texts.unknown_command(closest_command(name)) if command is None else await _explain(command, request))
 
 
-def _explain(command: Command, request: CommandRequest) -> str:
+async def _explain(command: Command, request: CommandRequest) -> str:
     blocks = [_usage(command, request), texts.command_details(command.description, command.details)]
     if command.arguments:
-        blocks.append(
-            "\n".join(texts.command_line(f"`{argument.name}`", argument.description) for argument in command.arguments)
-        )
+        names = [await _name_in_client(argument.name, request) for argument in command.arguments]
+        lines = zip(names, command.arguments, strict=True)
+        blocks.append("\n".join(texts.command_line(f"`{name}`", argument.description) for name, argument in lines))
     if command.example:
         blocks.append(texts.command_example(command.example))
     return "\n\n".join(blocks)
+
+
+async def _name_in_client(argument: str, request: CommandRequest) -> str:
+    """The name of an argument as the person sees it."""
+    adapter = request.adapter
+    language = request.incoming.sender.language
+    return await adapter.option_name(argument, language) if isinstance(adapter, SupportsOptionNames) else argument
 
 
 def _usage(command: Command, request: CommandRequest) -> str:

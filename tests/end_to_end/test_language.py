@@ -97,3 +97,14 @@ async def test_forms_and_completions_of_discord_are_in_the_chosen_language(harne
     assert opened.modal["title"] == "Anweisungen an das Modell"
     choices = await chat.server.autocomplete(chat.person, chat.chat, "model", "name", "r1")
     assert any("Überlegungen" in choice["name"] for choice in choices)
+
+
+async def test_explanation_names_options_as_the_client_of_discord_shows_them(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord")
+    set_client_language(chat, "de")
+    await chat.ask("/help model", ".*- `bereich`: Wo .*")
+    await chat.ask("/language en", "Language: .*")
+    await chat.ask("/help model", ".*- `bereich`: Where .*")
+    [command] = [command for command in harness.discord.commands if command["name"] == "model"]
+    names = [option["name_localizations"]["de"] for option in command["options"]]
+    assert all(f"`{name}`" in chat.answers[-1] for name in names)
