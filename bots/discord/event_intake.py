@@ -52,12 +52,20 @@ class EventIntake:
         await self._handler_tasks.start(handling)
 
     async def may_use(self, incoming: Incoming) -> bool:
-        """Whether the sender may use the bot, as far as the database can be asked."""
+        """Whether the sender certainly may use the bot."""
+        return await self._check_access(incoming) is True
+
+    async def _is_denied(self, incoming: Incoming) -> bool:
+        """Whether the sender certainly may not use the bot."""
+        return await self._check_access(incoming) is False
+
+    async def _check_access(self, incoming: Incoming) -> bool | None:
+        """None if the database does not answer."""
         try:
             return await self.has_access(incoming)
         except StoreError as error:
             log.info("discord.access_not_checked", error=str(error))
-            return False
+            return None
 
     async def load_catalogue(self, incoming: Incoming) -> Catalogue | None:
         """The catalogue of the language in which the bot writes to the sender. If the database does not say in time,
@@ -71,9 +79,12 @@ class EventIntake:
             language = match_language(incoming.language)
         return await load_catalogue(language)
 
-    async def store(self, incoming: Incoming) -> str | None:
-        """The notice for the person if the event was not stored, "" for a banned person; None if it was stored."""
-        return await self._refusal_text(self._start_storing(incoming), incoming)
+    async def store(self, incoming: Incoming, *, if_allowed: bool = False) -> str | None:
+        """The notice for the person if the event was not stored, "" for a banned person; None if it was stored.
+
+        `if_allowed`: ignore the event if the sender may not use the bot.
+        """
+        return await self._refusal_text(self._start_storing(incoming, if_allowed=if_allowed), incoming)
 
     async def store_interaction(self, incoming: Incoming) -> bool:
         """Store an interaction and acknowledge it; acknowledge first if storing takes too long.
@@ -106,18 +117,20 @@ class EventIntake:
         except DeliveryError as error:
             log.warning("discord.interaction_not_acknowledged", failure=error.failure)
 
-    def _start_storing(self, incoming: Incoming) -> "asyncio.Task[None]":
+    def _start_storing(self, incoming: Incoming, *, if_allowed: bool = False) -> "asyncio.Task[None]":
         if self.inbox is None:
             raise RuntimeError("received an event while the adapter is not running")
-        return self._store_tasks.start(self._store_in_order(self.inbox, incoming))
+        return self._store_tasks.start(self._store_in_order(self.inbox, incoming, if_allowed=if_allowed))
 
-    async def _store_in_order(self, inbox: Inbox, incoming: Incoming) -> None:
+    async def _store_in_order(self, inbox: Inbox, incoming: Incoming, *, if_allowed: bool) -> None:
         """Store the messages of a place in the order of arrival. Interactions need no order."""
         if incoming.interaction_token is not None:
             await self._store_with_retry(inbox, incoming)
             return
         # The lock disappears with the last message that waits for it.
         async with self._place_locks.setdefault(incoming.place, asyncio.Lock()):
+            if if_allowed and await self._is_denied(incoming):
+                return
             await self._store_with_retry(inbox, incoming)
 
     async def _store_with_retry(self, inbox: Inbox, incoming: Incoming) -> None:

@@ -15,6 +15,7 @@ from bots.discord.thread_titles import ThreadTitles
 from bots.discord.translate import (
     Interaction,
     command_call,
+    is_addressed_by_thread,
     is_message_command,
     translate_button,
     translate_command,
@@ -28,7 +29,7 @@ from core.commands.declarations import Command
 from core.commands.models import AutocompleteChoice
 from core.errors import DeliveryError
 from core.i18n.translation import speaking
-from core.port import EventKind, Place
+from core.port import EventKind, Incoming, Place
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ class EventReceiver:
         incoming = translate_message(message, self.account, bot_id)
         if incoming is None:
             return
-        refusal = await self.intake.store(incoming)
+        refusal = await self._store(message, incoming, bot_id)
         if refusal == NOT_STORED_TEXT and incoming.kind is not EventKind.FORWARD:
             await self._reply_not_stored(message, await translate_refusal(refusal, incoming))
         elif refusal is None:
@@ -68,7 +69,7 @@ class EventReceiver:
         """If an edit cannot be stored, the question keeps its text, and the person can edit it again."""
         incoming = translate_edit(message, self.account, bot_id)
         if incoming is not None:
-            await self.intake.store(incoming)
+            await self._store(message, incoming, bot_id)
 
     async def handle_guild_join(self, guild: discord.Guild) -> None:
         incoming = translate_guild_join(guild, self.account)
@@ -82,7 +83,11 @@ class EventReceiver:
             return True
         # The library does not know the parent channel of an archived thread.
         incoming = replace(incoming, place=place)
-        return await self.intake.store(incoming) != NOT_STORED_TEXT
+        return await self._store(message, incoming, bot_id) != NOT_STORED_TEXT
+
+    async def _store(self, message: discord.Message, incoming: Incoming, bot_id: int) -> str | None:
+        # Somebody without access may talk to others in the bot's thread: it is no question that was refused.
+        return await self.intake.store(incoming, if_allowed=is_addressed_by_thread(message, bot_id))
 
     async def handle_command(self, interaction: Interaction) -> None:
         if is_message_command(interaction):

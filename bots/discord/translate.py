@@ -326,12 +326,16 @@ def _is_addressed(message: discord.Message, bot_id: int, roles: frozenset[int]) 
     original = replied_message(message)
     if original is not None:
         return original.author.id == bot_id
-    is_to_others = message.mentions or message.role_mentions or message.mention_everyone
-    return _is_in_own_thread(message, bot_id) and not is_to_others
+    return is_addressed_by_thread(message, bot_id)
 
 
-def _is_in_own_thread(message: discord.Message, bot_id: int) -> bool:
-    """Whether the bot created the thread and receives what people write there, for which it needs the intent."""
+def is_addressed_by_thread(message: discord.Message, bot_id: int) -> bool:
+    """Whether the message is to nobody in particular, in a thread that the bot created.
+
+    The bot needs the intent for it: the message has its text.
+    """
+    if message.reference is not None or message.mentions or message.role_mentions or message.mention_everyone:
+        return False
     is_own = isinstance(message.channel, discord.Thread) and message.channel.owner_id == bot_id
     return is_own and bool(message.content or message.attachments)
 

@@ -72,6 +72,43 @@ async def test_messages_to_others_in_the_bots_thread_are_ignored(harness: Adapte
     assert (await harness.inbox.next()).text == "for the bot"
 
 
+async def test_reply_to_a_deleted_message_in_the_bots_thread_is_ignored(harness: AdapterHarness) -> None:
+    thread = harness.discord.create_thread(harness.channel, "trip", owner=harness.discord.bot)
+    await harness.start(message_content=True)
+    reference = {"message_id": "5", "channel_id": str(thread.id), "type": 0}
+    await harness.say_raw("you are right", thread, type=19, message_reference=reference, referenced_message=None)
+    await harness.say("for the bot", thread)
+    assert (await harness.inbox.next()).text == "for the bot"
+
+
+async def test_people_without_access_talk_in_the_bots_thread(harness: AdapterHarness) -> None:
+    """The inbox, which would refuse it in public, gets only what they say to the bot."""
+    thread = harness.discord.create_thread(harness.channel, "trip", owner=harness.discord.bot)
+    harness.inbox.denies = True
+    received: asyncio.Queue[str] = asyncio.Queue()
+
+    async def inbox(incoming: Incoming) -> None:
+        await received.put(incoming.text)
+        await harness.inbox(incoming)
+
+    await harness.start(inbox=inbox, message_content=True)
+    message = await harness.say("one", thread)
+    await harness.discord.edit_message(harness.ann, message, "two")
+    await harness.mention("three", thread)
+    async with asyncio.timeout(5):
+        assert await received.get() == "three"
+
+
+async def test_unstored_message_in_the_bots_thread_is_reported(harness: AdapterHarness) -> None:
+    """Whoever has access is not ignored because the database does not answer."""
+    thread = harness.discord.create_thread(harness.channel, "trip", owner=harness.discord.bot)
+    await harness.start(message_content=True)
+    harness.inbox.is_failing = True
+    await harness.say("for the bot", thread)
+    [post] = await harness.discord.wait_for(lambda: harness.discord.calls_to("POST", messages_path(thread)))
+    assert "couldn't save" in post.body["content"]
+
+
 async def test_message_of_another_bot_is_ignored(harness: AdapterHarness) -> None:
     await harness.start()
     robot = harness.discord.create_user("Robot")
