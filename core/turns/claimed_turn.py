@@ -191,7 +191,16 @@ class ClaimedTurn:
             if allowed_messages is not None:
                 max_messages = min(max_messages or allowed_messages, allowed_messages - 1)  # the last one says so
             try:
-                parts = await self._build_parts(text, note, buttons, menu, max_messages, dialect, has_file=has_file)
+                parts = await self._build_parts(
+                    text,
+                    note,
+                    buttons,
+                    menu,
+                    max_messages,
+                    dialect,
+                    has_file=has_file,
+                    allowed_messages=allowed_messages,
+                )
                 if card is not None and len(parts) == 1:
                     parts = [replace(parts[0], card=self._render_card(card))]
                 await self._send_parts(parts, is_stored=is_stored)
@@ -213,8 +222,9 @@ class ClaimedTurn:
         if max_messages is None or not isinstance(self.adapter, SupportsUploads):
             return None
         is_too_large = len(_answer_file(text).content) > self.adapter.upload_limits.max_bytes
-        # An earlier attempt, whose file was refused, began to send the other messages.
-        first_other = max_messages + 1 if self._shows_file_first else max_messages
+        # An earlier attempt, whose file was refused, began to send the other messages. With the file in the first
+        # message, a line and a note may follow the text.
+        first_other = max_messages + 2 if self._shows_file_first else max_messages
         return None if is_too_large or self.outbox.has_final_text(first_other) else max_messages
 
     @property
@@ -232,6 +242,7 @@ class ClaimedTurn:
         dialect: Dialect,
         *,
         has_file: bool,
+        allowed_messages: int | None,
     ) -> list[Part]:
         first = await self._split(text, max_messages, dialect) if text.strip() else FirstParts((), is_complete=True)
         parts = list(first.parts)
@@ -246,7 +257,7 @@ class ClaimedTurn:
             caption = self._render_line(Emphasis((Text(gettext(texts.LONG_ANSWER)),)))
             parts.append(replace(caption, file=_answer_file(text)))
         if note:
-            self._append_note(parts, note, dialect)
+            self._append_note(parts, note, dialect, is_last_message=len(parts) == allowed_messages)
         parts[-1] = replace(parts[-1], buttons=buttons, menu=menu)
         return parts
 
@@ -272,19 +283,29 @@ class ClaimedTurn:
             )
         return first
 
-    def _append_note(self, parts: list[Part], note: str, dialect: Dialect) -> None:
-        """Append the note to the last part if it fits, or as a part of its own."""
+    def _append_note(self, parts: list[Part], note: str, dialect: Dialect, *, is_last_message: bool) -> None:
+        """Append the note to the last part if it fits, or as a part of its own.
+
+        `is_last_message`: no other may follow the last part, so that the note is cut.
+        """
         if parts:
             last, limit = parts[-1], dialect.limit
             if isinstance(dialect, OneMessageDialect):
                 limit, note = dialect.dialect.limit, shorten(note, MAX_SINGLE_MESSAGE_NOTE_CHARS)
             if last.file and isinstance(self.adapter, SupportsUploads):
                 limit = self.adapter.upload_limits.max_caption_size
-            combined = replace(last, text=f"{last.text}\n\n{self._render_line(Text(note)).text}")
-            if dialect.size(combined) <= limit:
-                parts[-1] = combined
-                return
-            if self.answers_in_one_message:
+            kept_chars = len(note)
+            while kept_chars > 0:
+                kept_note = self._render_line(Text(shorten(note, kept_chars)))
+                combined = replace(last, text=f"{last.text}\n\n{kept_note.text}")
+                excess = dialect.size(combined) - limit
+                if excess <= 0:
+                    parts[-1] = combined
+                    return
+                if not is_last_message:
+                    break
+                kept_chars -= excess
+            if is_last_message or self.answers_in_one_message:
                 return
         parts.append(self._render_line(Emphasis((Text(note),))))
 

@@ -1,5 +1,6 @@
 """Answers that take too many messages: the first ones, then all of the answer as a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from bots.discord.dialect import DiscordDialect
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import respond_with
 from core.delivery.splitter import Splitter
-from core.errors import DeliveryError, DeliveryFailure
-from core.port import Capabilities, PreviewMode
+from core.errors import DeliveryError, DeliveryFailure, MessageLimitError
+from core.port import Capabilities, Part, PreviewMode
 from core.store.schema import turns
 from core.texts import answers as texts
 from tests.core.api.raw_server import DONE, chunk, final_chunk
@@ -23,6 +24,7 @@ LONG = "".join(f"Sentence {number} of the answer. " for number in range(60)).str
 DIALECT = DiscordDialect(200)
 PARTS = [part.text for part in Splitter(DIALECT).update(LONG)]
 CAPTION = f"*{texts.LONG_ANSWER}*"
+FILE_FIRST = replace(TYPING, edits_attach_files=True)
 
 
 def uploading(capabilities: Capabilities = TYPING, **options: int) -> UploadingAdapter:
@@ -38,9 +40,10 @@ def model(model: ModelStandIn) -> ModelStandIn:
     return model
 
 
-def reopen_delivery(connection: Connection) -> None:
+def reopen_delivery(connection: Connection, note: str | None = None) -> None:
     """The process that delivered the answer died before it finished the turn."""
-    connection.execute(update(turns).values(state="delivering", attempt=1, finished_at=None, lease_expires_at=0))
+    reopened = {"state": "delivering", "attempt": 1, "finished_at": None, "lease_expires_at": 0, "note": note}
+    connection.execute(update(turns).where(turns.c.model.is_not(None)).values(**reopened))
 
 
 async def deliver_again(adapter: FakeAdapter) -> None:
@@ -246,3 +249,49 @@ async def test_longest_answer_in_one_chunk_stays_at_the_limit(tmp_path: Path, mo
         assert len(adapter.messages) == 5 + 1
         is_whole = adapter.files == [longest]  # without 400,000 characters in the report of a failure
         assert is_whole
+
+
+class LimitedAdapter(UploadingAdapter):
+    """Accepts four messages."""
+
+    def _show_new(self, message_id: str, part: Part) -> None:
+        if len(self.messages) == 4:
+            raise MessageLimitError("No more messages")
+        super()._show_new(message_id, part)
+
+
+@pytest.mark.parametrize("capabilities", [TYPING, FILE_FIRST], ids=["no file", "file first"])
+async def test_long_note_under_the_last_message_is_cut(
+    tmp_path: Path, model: ModelStandIn, capabilities: Capabilities
+) -> None:
+    adapter = LimitedAdapter(capabilities)
+    line = texts.LONG_ANSWER_ABOVE if capabilities.edits_attach_files else texts.NO_MORE_MESSAGES
+    adapter.dialect = DiscordDialect(len(line) + 20)  # type: ignore[assignment]
+    adapter.errors["send_file"] = DeliveryError("No files here", DeliveryFailure.FORBIDDEN)
+    if capabilities.edits_attach_files:
+        del adapter.errors["send_file"]
+    async with running_engine(tmp_path, model, adapter, answer_messages=20):
+        await adapter.say("/settings length 250")
+        await adapter.wait_for_states("done")
+        adapter.messages.clear()
+        await adapter.say("hello")
+        await adapter.wait_for_states("done", "done")
+        assert len(adapter.texts) == 4
+        assert adapter.texts[-1].startswith(f"*{line}*\n\n{texts.MAX_LENGTH_REACHED[:5]}")
+        assert adapter.texts[-1].endswith("…")
+        assert list(adapter.buttons.values())[-1] == [texts.CONTINUE_BUTTON, texts.RETRY_BUTTON]
+
+
+async def test_note_of_its_own_is_no_sign_of_a_refused_file(tmp_path: Path, model: ModelStandIn) -> None:
+    adapter = uploading(FILE_FIRST)
+    adapter.dialect = DiscordDialect(len(texts.LONG_ANSWER_ABOVE) + 20)  # type: ignore[assignment]
+    async with running_engine(tmp_path, model, adapter, answer_messages=LIMIT):
+        await adapter.say("/settings length 250")
+        await adapter.wait_for_states("done")
+        await adapter.say("hello")
+        await adapter.wait_for_states("done", "done")
+        shown = dict(adapter.messages)
+        assert adapter.texts[-2:] == [f"*{texts.LONG_ANSWER_ABOVE}*", f"*{texts.MAX_LENGTH_REACHED}*"]
+        await adapter.store.write(reopen_delivery, texts.MAX_LENGTH_REACHED)
+        await adapter.wait_for_states("done", "done")
+        assert adapter.messages == shown
