@@ -382,7 +382,7 @@ class TelegramAdapter:
             raise DeliveryError(str(error), DeliveryFailure.TRANSIENT) from error
 
     async def _answer_guest_privately(self, place: Place, part: Part, token: str) -> str:
-        """The person gets the answer in their private chat. Its messages have numbers, inline ones have other IDs."""
+        """The person gets the answer in their private chat."""
         private_chat = await self.open_private_chat(place.chat)
         async with self._request():
             if token not in self._moved_answers:
@@ -393,7 +393,8 @@ class TelegramAdapter:
 
     async def _create_message(self, place: Place, part: Part, reply: ReplyParameters | None, receiver: str) -> str:
         """`receiver` alone should see the message; empty: everybody."""
-        if part.file is None:
+        file = part.file
+        if file is None:
             target = {
                 "chat_id": int(place.chat),
                 "message_thread_id": thread_id(place),
@@ -409,15 +410,14 @@ class TelegramAdapter:
             return str(message["message_id"])
         if receiver:
             return await self._ephemeral.send_file(
-                place, receiver, lambda parameters: self._send_document(place, part, None, parameters)
+                place, receiver, lambda parameters: self._send_document(place, part, file, None, parameters)
             )
-        return str((await self._send_document(place, part, reply, {})).message_id)
+        return str((await self._send_document(place, part, file, reply, {})).message_id)
 
     async def _send_document(
-        self, place: Place, part: Part, reply: ReplyParameters | None, parameters: Mapping[str, object]
+        self, place: Place, part: Part, file: File, reply: ReplyParameters | None, parameters: Mapping[str, object]
     ) -> Message:
         """`parameters`: those that the library does not know."""
-        file = part.file or File("", b"")
         return await self._bot.send_document(
             int(place.chat),
             InputFile(file.content, filename=file.name),
@@ -431,7 +431,7 @@ class TelegramAdapter:
 
     async def edit(self, place: Place, message_id: str, part: Part, **_: Any) -> None:
         async with self._request():
-            if place.is_foreign and not message_id.isdecimal():
+            if place.is_foreign and not _is_private_message(message_id):
                 await self._foreign_messages.edit(message_id, part)
                 return
             try:
@@ -486,6 +486,11 @@ class TelegramAdapter:
         with delivery_errors():
             async with asyncio.timeout(self._timings.request_timeout):
                 yield
+
+
+def _is_private_message(message_id: str) -> bool:
+    """Whether an answer to a guest stands in their private chat: its messages have numbers, inline ones other IDs."""
+    return message_id.isdecimal()
 
 
 def _text_parameters(part: Part) -> dict[str, object]:

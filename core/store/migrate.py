@@ -142,8 +142,9 @@ def back_up(path: Path) -> None:
 
 
 def list_copies(path: Path) -> list[Path]:
-    """The copies of the database that `back_up` has made, by name."""
-    return sorted(path.parent.glob(f"{path.name}.*.backup"))
+    """The copies of the database that `back_up` has made, by name. An operator's own copies have other names."""
+    copies = (path.with_name(f"{path.name}.{revision}.backup") for revision in known_revisions())
+    return [copy for copy in copies if copy.exists()]
 
 
 def delete_copies(path: Path, before: float) -> int:

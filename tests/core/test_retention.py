@@ -282,16 +282,17 @@ async def test_copies_from_before_an_update_are_deleted_after_two_weeks(tmp_path
     clock = FakeClock(EPOCH)
     async with open_services(settings, timings=Timings(clock=clock)) as services:
         database = services.store.path
-        old, new, foreign = (
-            database.with_name(f"{name}.backup") for name in (f"{database.name}.0022", f"{database.name}.0023", "mine")
+        old, new, foreign, own = (
+            database.with_name(f"{name}.backup")
+            for name in (f"{database.name}.0022", f"{database.name}.0023", "mine", f"{database.name}.before-move")
         )
-        for path, days in ((old, 14.1), (new, 13.9), (foreign, 99.0)):
+        for path, days in ((old, 14.1), (new, 13.9), (foreign, 99.0), (own, 99.0)):
             path.write_bytes(b"a copy")
             os.utime(path, (EPOCH - days * DAY_SECONDS,) * 2)
         sweep = asyncio.create_task(sweep_periodically(services))
         await clock.wait_for_timer()  # until the next deletion
         sweep.cancel()
-        assert sorted(tmp_path.glob("*.backup")) == sorted([new, foreign])
+        assert sorted(tmp_path.glob("*.backup")) == sorted([new, foreign, own])
 
 
 async def test_old_button_says_what_happened(tmp_path: Path, model: ModelStandIn) -> None:

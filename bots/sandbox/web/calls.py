@@ -14,8 +14,10 @@ from core.clock import Clock
 MAX_TEXT_CHARS = 2_000
 MAX_ITEMS = 100
 MAX_DEPTH = 12
-SECRET_NAMES = re.compile(r"(\w+[_-])*(token|secret|authorization|api[_-]?key|password)", re.IGNORECASE)
-"""Whole names, such as "token" and "secret_token": "max_tokens" is a number that people want to see."""
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""Of a name such as "access_token", "accessToken" or "X-Access-Token"."""
+SECRETS = ("token", "secret", "authorization", "apikey", "password")
+"""The ends of names of secrets: "max_tokens" is a number that people want to see."""
 SECRET_PATHS = re.compile(r"(/(?:interactions/\d+|webhooks/\d+))/[^/]+")
 MASK = "••••••"
 
@@ -66,7 +68,7 @@ def masked(value: Any, depth: int = 0) -> Any:
     match value:
         case dict():
             return {
-                str(name): MASK if SECRET_NAMES.fullmatch(str(name)) and item else masked(item, depth + 1)
+                str(name): MASK if _is_secret(str(name)) and item else masked(item, depth + 1)
                 for name, item in itertools.islice(value.items(), MAX_ITEMS)
             }
         case list() | tuple():
@@ -87,3 +89,10 @@ def _describe_file(value: Any) -> Json | str:
 def masked_path(path: str) -> str:
     """A path of Discord's API without the tokens of interactions."""
     return SECRET_PATHS.sub(rf"\1/{MASK}", path)
+
+
+def _is_secret(name: str) -> bool:
+    words = [word.lower() for word in WORDS.findall(name)]
+    if words[-1:] == ["value"]:
+        words.pop()
+    return words[-2:] == ["api", "key"] or any(word in SECRETS for word in words[-1:])
