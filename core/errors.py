@@ -70,6 +70,10 @@ class DeliveryFailure(StrEnum):
     """It may have had its effect (a time-out after the request was sent)."""
 
 
+RETRYABLE_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
+"""For requests that may be repeated even if the first one had its effect."""
+
+
 class DeliveryError(ParleyError):
     """A request to a platform failed."""
 

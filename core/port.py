@@ -363,16 +363,16 @@ class Capabilities:
     ID. A send whose reply is lost then raises `DeliveryFailure.TRANSIENT` instead of `UNKNOWN`: it is sent again.
     """
     has_ephemeral_messages: bool = False
-    """`ephemeral` messages are visible to one person only, even while they are edited. A press on one can change no
-    other of them, but what answers the press."""
+    """`ephemeral` messages are visible to one person only, even while they are edited. A press on such a message
+    can change that message and the replies to the press, but no other ephemeral message."""
     has_ephemeral_files: bool = False
     """An `ephemeral` message with a file is visible to one person only. False: everybody would see it, or the platform
     may refuse it with `DeliveryFailure.FORBIDDEN`."""
     max_ephemeral_age: float = 0.0
     """Seconds for which they can be deleted."""
     edits_attach_files: bool = False
-    """`edit` can turn a message of text into one with a file (`Part.file`), and back. A send that is repeated with the
-    same key then attaches the file to the message of the key."""
+    """`edit` can turn a message of text into one with a file (`Part.file`), and back. Sending again with
+    the same key adds the file to the existing message."""
     has_forms: bool = False
     """A button can open a form with a text to edit. The adapter opens it, and the press arrives with `form_text`."""
     has_cards: bool = False

@@ -40,11 +40,11 @@ DAY_SECONDS = 86_400
 RESERVATION = "retention"
 TRACES_RESERVATION = "traces"
 REQUEST_DAYS = 7
-"""For which a stranger's request to use the bot waits for a decision. Then they may ask again."""
-COPY_DAYS = 14
-"""For which a copy of the database from before an update is kept."""
+"""How long a stranger's request to use the bot waits for a decision. Then they may ask again."""
 DECISION_DAYS = 90
-"""For which a stranger who was refused, or lost access, cannot ask again."""
+"""How long a stranger who was refused, or lost access, cannot ask again."""
+COPY_DAYS = 14
+"""How long a copy of the database from before an update is kept."""
 
 BatchDeletion = Callable[[Connection], int]
 """Deletes one batch of rows and returns their number; 0: nothing is left to delete."""

@@ -6,7 +6,7 @@ on. Messages that are not stored are handled as if they had just arrived. Other 
 
 Example: the bot stored message 10 of a channel and was then offline. Before the new session starts,
 `save_checkpoint` notes that the newest stored turn is, say, turn 7. Then `start` reads the channel after
-message 10. If the process dies halfway, the next one finds the mark and starts from turn 7 again,
+message 10. If the process dies halfway, the next one finds the checkpoint and starts from turn 7 again,
 although newer messages have been stored meanwhile.
 """
 
@@ -71,7 +71,7 @@ class BackfillCheckpoint:
     newest_turn: int
     """The newest stored turn when the first of these attempts started."""
     attempt: str
-    """Only the latest attempt may clear the mark, because the shard may have moved to another process."""
+    """Only the latest attempt may clear the checkpoint, because the shard may have moved to another process."""
 
     def encode(self) -> str:
         return f"{self.newest_turn} {self.attempt}"
@@ -94,7 +94,7 @@ class Backfill:
         self._shard = shard
         self._timings = timings
         self._clock = timings.clock
-        self._mark_name = f"discord.missed.{account}.{shard.count}.{shard.number}"
+        self._state_name = f"discord.missed.{account}.{shard.count}.{shard.number}"
         self._attempt = ""
         self._start_points: list[StartPoint] | None = None
         """Where the next session starts to read; None if unknown."""
@@ -110,17 +110,17 @@ class Backfill:
         self._start_points = None
         try:
             async with asyncio.timeout(self._timings.checkpoint_timeout):
-                mark = await self._load_checkpoint()
+                checkpoint = await self._load_checkpoint()
                 activity = await self._sources.history.recent_activity(
                     self._account,
                     max_places=MAX_PLACES,
                     within_seconds=self._timings.activity_window,
-                    before_turn=mark.newest_turn if mark else None,
+                    before_turn=checkpoint.newest_turn if checkpoint else None,
                 )
                 self._attempt = secrets.token_hex(8)
-                newest_turn = mark.newest_turn if mark else activity.newest_turn
-                new_mark = BackfillCheckpoint(newest_turn, self._attempt)
-                await self._sources.state.save_state(self._mark_name, new_mark.encode())
+                newest_turn = checkpoint.newest_turn if checkpoint else activity.newest_turn
+                new_checkpoint = BackfillCheckpoint(newest_turn, self._attempt)
+                await self._sources.state.save_state(self._state_name, new_checkpoint.encode())
         except (StoreError, TimeoutError) as error:
             log.warning("discord.backfill_unavailable", error=str(error))
             return
@@ -191,13 +191,13 @@ class Backfill:
                 self._pending_channels.pop(channel_id(point.place)).set()
 
     async def _load_checkpoint(self) -> BackfillCheckpoint | None:
-        text = await self._sources.state.load_state(self._mark_name)
+        text = await self._sources.state.load_state(self._state_name)
         return BackfillCheckpoint.decode(text) if text else None
 
     async def _clear_checkpoint(self) -> None:
-        mark = await self._load_checkpoint()
-        if mark is not None and mark.attempt == self._attempt:
-            await self._sources.state.save_state(self._mark_name, "")
+        checkpoint = await self._load_checkpoint()
+        if checkpoint is not None and checkpoint.attempt == self._attempt:
+            await self._sources.state.save_state(self._state_name, "")
 
     async def _is_available(self, client: "GatewayClient", place: Place, expected_until: float) -> bool:
         """Wait until Discord has announced the guild of `place`; False if it does not do so in time."""

@@ -135,11 +135,11 @@ class EventReceiver:
         if not await self.intake.may_use(incoming):
             return []
         with speaking(await self.intake.load_catalogue(incoming)):
-            suggestions = self.autocomplete_models(focused.text)[:MAX_CHOICES]
+            choices = self.autocomplete_models(focused.text)[:MAX_CHOICES]
         return [
-            {"name": suggestion.label[:MAX_CHOICE_CHARS], "value": suggestion.value}
-            for suggestion in suggestions
-            if suggestion.label and len(suggestion.value) <= MAX_CHOICE_CHARS
+            {"name": choice.label[:MAX_CHOICE_CHARS], "value": choice.value}
+            for choice in choices
+            if choice.label and len(choice.value) <= MAX_CHOICE_CHARS
         ]
 
     async def _reply_not_stored(self, message: discord.Message, notice: str) -> None:

@@ -91,10 +91,21 @@ def write_block(block: Block) -> WrittenBlock:
     return WrittenBlock(encoded, to_plain_text(Document((block,))) if objects else "", writer.units, writer.count)
 
 
-def write_item(item: ListItem, number: int | None, *, is_paragraph: bool) -> WrittenBlock:
-    """A list item at the top level. `number`: None in a bullet list; `is_paragraph`: see `shows_as_paragraphs`."""
+def write_item(item: ListItem, number: int | None) -> WrittenBlock:
+    """A list item at the top level. `number`: None in a bullet list."""
     writer = _BlockWriter()
-    objects = writer.numbered_paragraph(item, number or 0, 1) if is_paragraph else writer.list_item(item, number, 1)
+    return _written_item(writer, writer.list_item(item, number, 1), item, number)
+
+
+def write_numbered_paragraph(item: ListItem, number: int) -> WrittenBlock:
+    """A list item at the top level; see `shows_as_paragraphs`."""
+    writer = _BlockWriter()
+    return _written_item(writer, writer.numbered_paragraph(item, number, 1), item, number)
+
+
+def _written_item(
+    writer: "_BlockWriter", objects: Iterable[RichObject], item: ListItem, number: int | None
+) -> WrittenBlock:
     encoded = b",".join(map(msgspec.json.encode, objects))
     text = to_plain_text(Document((ListBlock((item,), number),)))
     return WrittenBlock(encoded, text, writer.units, writer.count)
@@ -256,8 +267,8 @@ class _BlockWriter:
                 yield from self.blocks(item.children, depth)
                 continue
             number = None if block.start is None else block.start + index
-            if shows_as_paragraphs(block):
-                yield from self.numbered_paragraph(item, number or 0, depth)
+            if number is not None and shows_as_paragraphs(block):
+                yield from self.numbered_paragraph(item, number, depth)
             else:
                 written += self.list_item(item, number, depth)
         if written:

@@ -23,6 +23,7 @@ from bots.telegram.rich_blocks import (
     shows_as_paragraphs,
     write_block,
     write_item,
+    write_numbered_paragraph,
 )
 from core.markdown.document import Block, Document, ListBlock, ListItem
 from core.port import Part, RichMode
@@ -135,7 +136,9 @@ class RichDialect:
         known = self._written.get((id(item), form))
         if known is not None and known[0] is item:
             return known[1]
-        return self._remember(item, form, write_item(item, number, is_paragraph=is_paragraph))
+        if is_paragraph and number is not None:
+            return self._remember(item, form, write_numbered_paragraph(item, number))
+        return self._remember(item, form, write_item(item, number))
 
     def _remember(self, source: Block | ListItem, form: ItemForm | None, written: WrittenBlock) -> WrittenBlock:
         _make_room(self._written)

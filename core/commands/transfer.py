@@ -17,6 +17,7 @@ from core.errors import DeliveryError, DeliveryFailure
 from core.i18n.translation import gettext
 from core.port import Button, File, SupportsFiles, SupportsPrivateChats, SupportsUploads
 from core.store.access_requests import accept_notice, as_notice
+from core.store.answers import has_answers
 from core.store.transcripts import TranscriptMessage, apply_import, load_transcript, stage_import
 from core.store.turns import StoredTurn, get_turn
 from core.texts import transfer as texts
@@ -33,7 +34,11 @@ async def export_reply(request: CommandRequest) -> Reply:
     adapter = request.adapter
     if not isinstance(adapter, SupportsUploads):
         return Reply(gettext(texts.NO_UPLOADS))
-    return await _export(request, request.conversation_id, adapter.upload_limits.max_bytes)
+    if request.incoming.place.is_private or request.capabilities.has_ephemeral_files:
+        return await _export(request, request.conversation_id, adapter.upload_limits.max_bytes)
+    if await request.services.store.read(has_answers, request.conversation_id):
+        return await _export_in_private(request)
+    return Reply(gettext(texts.NOTHING_TO_EXPORT))
 
 
 async def private_export_reply(request: CommandRequest) -> Reply | None:
@@ -72,9 +77,6 @@ async def _export(request: CommandRequest, conversation_id: int, max_bytes: int)
     messages = await request.services.store.read(load_transcript, conversation_id)
     if not messages:
         return Reply(gettext(texts.NOTHING_TO_EXPORT))
-    place = request.incoming.place
-    if not (place.is_private or request.capabilities.has_ephemeral_files):
-        return await _export_in_private(request)
     named = [
         TranscriptMessage(message.role, message.text, models.display_name(message.model) if message.model else "")
         for message in messages

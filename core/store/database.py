@@ -58,7 +58,7 @@ class Store:
         self._active_transactions = 0
         self._idle = asyncio.Event()
         self.path = Path(parsed_url.database or "").expanduser()
-        """The file of an embedded database; None for a database server."""
+        """The file of an embedded database; without meaning for a database server."""
         self._connections = self._create_connections(parsed_url)
 
     def _create_connections(self, url: URL) -> "SqliteConnections | PostgresqlConnections":

@@ -84,6 +84,7 @@ SELECT_RESERVED = SELECT_ALL_RESERVED.where(reservations.c.model.in_(bindparam("
 
 
 def _token_usage(row: Row[Any]) -> TokenUsage:
+    # The column's name is older than its meaning, and other versions of Parley use it.
     return TokenUsage(row.tokens, 0, row.request_count, row.is_exhausted)
 
 

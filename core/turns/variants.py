@@ -132,7 +132,7 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
 async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, first_turn: int) -> StoredTurn | None:
     """The turn whose messages show an answer to this question, one of which has the button that was pressed.
 
-    None also if the press cannot change all of them.
+    None if the messages are ephemeral and there are several, because a press can change only its own.
     """
     turn = await _find_pressed_turn(store, incoming)
     if turn is None or not await _shows_answer(store, turn, first_turn):

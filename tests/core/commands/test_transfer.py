@@ -34,6 +34,11 @@ async def test_conversation_is_exported(tmp_path: Path, model: ModelStandIn) -> 
         assert b'"parley-conversation"' in chat.names["conversation.json"].content
 
 
+async def test_group_without_messages_has_nothing_to_export(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, CapableAdapter()) as chat:
+        assert await chat.ask("/export", group="-7") == "This conversation has no messages yet."
+
+
 async def test_conversation_may_be_too_large_for_a_file(tmp_path: Path, model: ModelStandIn) -> None:
     chat = CapableAdapter(max_bytes=10)
     async with running_engine(tmp_path, model, chat):
