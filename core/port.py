@@ -555,8 +555,9 @@ class SupportsWaitingMarks(Protocol):
     """Optional: for platforms where the bot can mark a message of a person without writing one."""
 
     async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
-        """Mark a question that waits for the answer to another one, or remove the mark. Where the chat allows no marks,
-        nothing happens. Raises `DeliveryError`.
+        """Mark a question that waits for the answer to another one, or remove the mark.
+
+        Raises `DeliveryError`, `DeliveryFailure.FORBIDDEN` where the chat allows no marks.
         """
 
 

@@ -8,6 +8,7 @@ from telegram.error import BadRequest, Forbidden, TelegramError
 
 from core.bounded_dict import BoundedDict
 from core.clock import Clock
+from core.errors import DeliveryError, DeliveryFailure
 from core.port import EventKind, Incoming, Place
 from core.turns.inbox import is_question
 
@@ -41,14 +42,22 @@ class Reactions:
         await self._set(incoming.place, incoming.message_id or "0", [self._seen_emoji])
 
     async def mark_waiting(self, place: Place, message_id: str, *, is_waiting: bool) -> None:
-        """Mark a question, or remove the mark. Where questions are marked as seen, they are not marked as waiting."""
+        """Mark a question, or remove the mark. Where questions are marked as seen, they are not marked as waiting.
+
+        Raises `DeliveryError` where the chat allows no reactions.
+        """
         if place.is_private or not self._seen_emoji:
             await self._set(place, message_id, [WAITING_EMOJI] * is_waiting)
+        if is_waiting and self._is_refused(place.chat):
+            raise DeliveryError("The chat allows no reactions", DeliveryFailure.FORBIDDEN)
+
+    def _is_refused(self, chat: str) -> bool:
+        return self._clock.monotonic() < self._refused_until.get(chat, 0.0)
 
     async def _set(self, place: Place, message_id: str, emoji: Sequence[str]) -> None:
         """Best effort: never repeated. Raises `TelegramError` if the reason may be temporary."""
         chat = place.chat
-        if self._clock.monotonic() < self._refused_until.get(chat, 0.0):
+        if self._is_refused(chat):
             return
         try:
             await self._bot.set_message_reaction(int(chat), int(message_id), emoji)

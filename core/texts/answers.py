@@ -57,6 +57,7 @@ INTERNAL_ERROR = gettext_noop("Something went wrong on my side. Try again later.
 ACCESS_DENIED = gettext_noop("Only people approved by this bot's operator can use it.")
 TOO_FAST = gettext_noop("You're sending messages too fast.")
 QUEUE_FULL = gettext_noop("Too many of your messages are waiting. Wait for the next answer, then send this one again.")
+QUESTION_WAITS = gettext_noop("Your question is waiting: I answer it after an earlier one.")
 QUESTION_OUTDATED = gettext_noop("I was offline when you sent this. Send /retry to have it answered now.")
 QUESTION_OUTDATED_HERE = gettext_noop("I was offline when you asked this. Press Retry to have it answered now.")
 EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question, and a model will answer it.")

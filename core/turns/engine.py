@@ -108,7 +108,7 @@ class Engine:
             IgnoredEvents(services.settings.messages_a_minute, timings),
             Suggester(services, adapters, access_control),
         )
-        self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, timings)
+        self._waiting_marks = WaitingMarks(store, adapters, self._rate_limits.limiter, services.settings, timings)
         self._running: dict[int, RunningTurn] = {}
         self._preview_load = PreviewLoad(timings)
         self._lease_keeper = LeaseKeeper(

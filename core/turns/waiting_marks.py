@@ -4,25 +4,34 @@ interaction needs no mark: the platform shows by itself that the bot is at work.
 
 The process that stores the question shows the mark, if the question still waits after a moment. The process that
 answers or drops it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are
-nearly used up, there is none.
+nearly used up, there is none. Where the chat allows no marks, a person reads once in an hour that the question waits.
 """
 
 import asyncio
+import math
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 
 from core.bounded_dict import BoundedDict
+from core.conversation.preferences import load_preferences
 from core.delivery.rate_limiter import Priority, RateLimiter
 from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.i18n.translation import gettext, load_catalogue, speaking
+from core.markdown.document import Document, Paragraph, Text
 from core.port import AccountKey, Adapter, Incoming, SupportsWaitingMarks
+from core.settings import Settings
 from core.store.database import Store
 from core.store.inbound import is_queued
 from core.store.incoming_codec import StoredIncoming
+from core.texts.answers import QUESTION_WAITS
 from core.timings import Timings
 
 MAX_TASKS = 500
+MAX_NOTIFIED = 1000
+NOTICE_INTERVAL_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +42,18 @@ class WaitingMarks:
         store: Store,
         adapters: Mapping[AccountKey, Adapter],
         limiter: Callable[[AccountKey], RateLimiter],
+        settings: Settings,
         timings: Timings,
     ) -> None:
         self._store = store
+        self._settings = settings
         self._adapters = adapters
         self._limiter = limiter
         self._timings = timings
         self._shown: BoundedDict[str, asyncio.Task[bool]] = BoundedDict(MAX_TASKS)
         """By event: whether there may be a mark, for the questions that this process stored."""
+        self._notified_at: BoundedDict[tuple[AccountKey, str, str], float] = BoundedDict(MAX_NOTIFIED)
+        """When people got a notice, by account, chat and person."""
         self._removals: set[asyncio.Task[None]] = set()
 
     def show_later(self, incoming: Incoming) -> None:
@@ -82,9 +95,36 @@ class WaitingMarks:
                 await adapter.mark_waiting(incoming.place, incoming.message_id or "", is_waiting=True)
         except (DeliveryError, StoreError, TimeoutError) as error:
             log.debug("turn.not_marked", error=type(error).__name__)
+            if isinstance(error, DeliveryError) and error.failure is DeliveryFailure.FORBIDDEN:
+                await self._notify(incoming)
             is_refused = isinstance(error, DeliveryError) and error.failure is not DeliveryFailure.UNKNOWN
             return is_sent and not is_refused
         return True
+
+    async def _notify(self, incoming: Incoming) -> None:
+        """Say that the question waits, only to its sender where the platform can do that."""
+        place, person, now = incoming.place, incoming.sender.user, self._timings.clock.monotonic()
+        key = place.account_key, place.chat, person
+        if now < self._notified_at.get(key, -math.inf) + NOTICE_INTERVAL_SECONDS:
+            return
+        self._notified_at[key] = now
+        adapter = self._adapters[place.account_key]
+        try:
+            preferences = await self._store.read(load_preferences, incoming, self._settings)
+            with speaking(await load_catalogue(preferences.language)):
+                notice = adapter.dialect.render(Document((Paragraph((Text(gettext(QUESTION_WAITS)),)),)))
+            async with asyncio.timeout(self._timings.waiting_mark_timeout), self._within_limits(incoming):
+                await adapter.send(
+                    place,
+                    notice,
+                    key=f"w{zlib.crc32(_event_key(incoming).encode()):08x}",
+                    reply_to=incoming.message_id,
+                    person=person,
+                    ephemeral=True,
+                )
+        except (DeliveryError, StoreError, TimeoutError) as error:
+            self._notified_at.pop(key, None)
+            log.debug("turn.not_marked", error=type(error).__name__)
 
     async def _remove(
         self, adapter: SupportsWaitingMarks, incoming: Incoming, shown: "asyncio.Task[bool] | None"

@@ -4,6 +4,7 @@ from typing import Any
 
 from bots.sandbox.stand_in import ScriptedReply
 from bots.sandbox.telegram.state import Chat, Message, User
+from core.texts.answers import QUESTION_WAITS
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN
 from tests.end_to_end.harness import Harness
 from tests.end_to_end.spec_checks import spec_violations
@@ -225,3 +226,20 @@ async def test_export_command_of_the_bot_itself_exports_nothing_for_people(harne
         if m.file_name
     ]
     assert len(files) == 2
+
+
+async def test_person_alone_reads_that_a_question_waits_where_reactions_are_off(harness: Harness) -> None:
+    await harness.stop()
+    await harness.start(telegram_preview="off")  # previews would delay the notice
+    group, model = Group(harness), harness.model
+    group.chat.allows_reactions = False
+    model.tokens_per_second = 20
+    model.answer = lambda body: "word " * (60 if "long" in str(body["messages"][-1]["content"]) else 1)
+    for text in ("/ask a long one", "/ask another one"):
+        await harness.telegram.send_message(group.bob, group.chat, text)
+    await harness.telegram.wait_for(lambda: any(m.text == QUESTION_WAITS for m in group.of_bot(group.chat)), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    notice, *answers = group.of_bot(group.chat)
+    assert (notice.text, notice.receiver) == (QUESTION_WAITS, group.bob)
+    assert [answer.receiver for answer in answers] == [None, None]
+    assert not spec_violations(harness)

@@ -6,7 +6,7 @@ from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.profile import BotProfile
 from bots.telegram.settings import TelegramSettings
 from core.commands.declarations import COMMANDS
-from core.errors import AccessDeniedError
+from core.errors import AccessDeniedError, DeliveryError, DeliveryFailure
 from tests.bots.telegram.conftest import FakeInbox, RunAdapter, params_of, push_update, wait_for_calls
 from tests.bots.telegram.payloads import BOB, GROUP, PRIVATE, command, mention_message, message
 
@@ -67,6 +67,25 @@ async def test_group_without_reactions_is_asked_once(
         await inbox.wait_for_events(1)
         await bot_api.send_message(ada, group, "@parley_bot hello again")
         await inbox.wait_for_events(2)
+    assert len(params_of(bot_api, "setMessageReaction")) == 1
+
+
+@pytest.mark.parametrize("seen_reaction", ["", "👀"])
+async def test_group_without_reactions_shows_no_mark(
+    bot_api: TelegramStandIn, run_adapter: RunAdapter, inbox: FakeInbox, seen_reaction: str
+) -> None:
+    ada, group = bot_api.users[42], bot_api.chats[GROUP["id"]]
+    group.allows_reactions = False
+    async with run_adapter(seen_reaction=seen_reaction) as adapter:
+        question = await bot_api.send_message(ada, group, "@parley_bot hello")
+        (incoming,) = await inbox.wait_for_events(1)
+        if seen_reaction:
+            await bot_api.wait_for(lambda: any(call.status for call in bot_api.calls_to("setMessageReaction")))
+        for _ in range(2):
+            with pytest.raises(DeliveryError) as caught:
+                await adapter.mark_waiting(incoming.place, str(question.id), is_waiting=True)
+            assert caught.value.failure is DeliveryFailure.FORBIDDEN
+        await adapter.mark_waiting(incoming.place, str(question.id), is_waiting=False)
     assert len(params_of(bot_api, "setMessageReaction")) == 1
 
 

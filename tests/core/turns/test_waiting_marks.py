@@ -9,6 +9,7 @@ from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.script import ScriptedAnswer
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Capabilities, EventKind, Incoming, Place, PreviewMode, RateWindow, Sender
+from core.texts.answers import QUESTION_WAITS
 from core.timings import Timings
 from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
 
@@ -99,6 +100,24 @@ async def test_refused_mark_disturbs_nothing(tmp_path: Path, model: ModelStandIn
         await chat.wait_for_text("quick")
         await chat.wait_for_states("done", "done")
         assert adapter.marks == [("m2", True)], "what is not there is not removed"
+
+
+@pytest.mark.parametrize(("language", "notice"), [("en", QUESTION_WAITS), ("de", "Deine Frage wartet")])
+async def test_person_reads_once_that_questions_wait_where_there_are_no_marks(
+    tmp_path: Path, model: ModelStandIn, language: str, notice: str
+) -> None:
+    adapter = MarkingAdapter()
+    adapter.errors["mark_waiting"] = DeliveryError("no", DeliveryFailure.FORBIDDEN)
+    async with running_engine(tmp_path, model, adapter, timings=QUICK) as chat:
+        model.answer = lambda body: SLOW if "text 1" in body["messages"][-1]["content"] else ScriptedAnswer("quick")
+        for number in (1, 2, 3):
+            text = "x" * 600 * (number - 1) or "text 1"
+            await chat.inbox(replace(question(number, text), sender=replace(ANN, language=language)))
+            await chat.wait_until(lambda count=number - 1: len(adapter.marks) == count)
+        await chat.wait_for_states("done", "done", "done")
+    sent = [call for call in adapter.calls if call.method == "send"]
+    assert [(call.reply_to, call.ephemeral) for call in sent if call.ephemeral] == [("m2", True)]
+    assert sum(notice in text for text in chat.texts) == 1
 
 
 async def test_process_that_answers_removes_the_mark(tmp_path: Path, model: ModelStandIn) -> None:
