@@ -153,7 +153,7 @@ async def test_instructions_are_per_channel(harness: Harness) -> None:
     first = discord.create_channel(discord.create_guild("Home", ann), "general")
     second = discord.create_channel(discord.create_guild("Away", ann, bob), "general")
     await discord.use_command(ann, first, "system", text="You are a pirate.")
-    await discord.wait_for(lambda: len(discord.messages(first)) == 2)  # the command, quoted, and its answer
+    await discord.wait_for(lambda: len(discord.messages(first)) == 1)  # the announcement to everyone
     for person, channel, pirate in ((ann, first, True), (ann, second, False), (bob, second, False)):
         before = len(model.requests)
         await discord.send_message(person, channel, f"{discord.mention} repeat: hello")
