@@ -92,11 +92,12 @@ class StandIn:
         """How many connections are open."""
         return len(self._connections())
 
-    def drop_connections(self) -> None:
-        """Close all open connections without an answer; new ones are accepted."""
-        for connection in self._connections():
-            if connection.transport is not None:
-                connection.transport.abort()
+    def drop_connections(self) -> int:
+        """Close all open connections without an answer; new ones are accepted. Returns how many there were."""
+        transports = [connection.transport for connection in self._connections() if connection.transport is not None]
+        for transport in transports:
+            transport.abort()
+        return len(transports)
 
     def _connections(self) -> "list[web.RequestHandler]":
         server = self._runner.server if self._runner is not None else None

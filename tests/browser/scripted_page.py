@@ -66,4 +66,4 @@ class ScriptedPage:
             action = await self._actions.get()
         fields = msgspec.to_builtins(action)
         del fields["id"]
-        return {name: value for name, value in fields.items() if value not in (None, "")}
+        return {name: value for name, value in fields.items() if value not in (None, "") and value is not False}

@@ -214,6 +214,8 @@ async def test_what_a_switch_broke_is_counted_said_and_repaired(page: Page, sand
     await expect(page.get_by_text("3 things are broken")).to_be_visible()
     await page.get_by_role("button", name="Show a key for /key").click()
     await expect(page.get_by_text(PERSONAL_KEY)).to_be_visible()
+    await page.get_by_role("button", name="Drop connections").first.click()
+    await expect(page.get_by_text("No connection was open.")).to_be_visible()
     limit = page.get_by_label("Telegram…")
     await limit.select_option("429")
     await expect(page.get_by_text("4 things are broken")).to_be_visible()

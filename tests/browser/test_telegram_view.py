@@ -254,6 +254,35 @@ async def test_commands_are_filtered_while_typing_and_chosen_by_keyboard(client:
     assert (await client.next_action())["text"] == "/new idea\nsecond line"
 
 
+async def test_pictures_are_sent_as_an_album_or_as_files(client: Client) -> None:
+    client.show(1, text="Hello")
+    pictures: list[FilePayload] = [
+        {"name": f"{name}.png", "mimeType": "image/png", "buffer": b"\x89PNG"} for name in ("a", "b")
+    ]
+    await client.pane.get_by_label("Attach files").set_input_files(pictures)
+    await client.field.press("Enter")
+    first, second = [await client.next_action() for _ in pictures]
+    assert first["album"] == second["album"]
+    assert "as_file" not in first
+    await client.pane.get_by_label("Attach files").set_input_files(pictures[:1])
+    await client.pane.get_by_label("Send pictures as files").check()
+    await client.field.press("Enter")
+    file = await client.next_action()
+    assert file["as_file"]
+    assert "album" not in file
+    await expect(client.pane.get_by_label("Send pictures as files")).to_have_count(0)
+
+
+async def test_sticker_is_sent_as_a_reply(client: Client) -> None:
+    client.show(1, text="Hello")
+    await client.choose("Hello", "Reply")
+    await client.pane.get_by_role("button", name="Send a sticker").click()
+    assert await client.next_action() == {
+        "action": "telegram.send_sticker", "person": 1001, "chat": 1001, "reply_to": 1,
+    }  # fmt: skip
+    await expect(client.pane.get_by_label("Do not reply")).to_have_count(0)
+
+
 async def test_files_are_sent_with_a_caption(client: Client) -> None:
     client.show(1, text="Hello")
     files: list[FilePayload] = [

@@ -82,7 +82,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="action", forb
 class TelegramSend(Action, frozen=True, kw_only=True, tag="telegram.send"):
     """Write a message. With an upload, `text` is the caption; pictures and recordings are sent as such.
 
-    `quote` is the part of the message `reply_to` that the reply is about.
+    `quote` is the part of the message `reply_to` that the reply is about. `as_file`: a picture is sent as a file.
+    Messages with the same `album` belong together.
     """
 
     person: int
@@ -92,6 +93,15 @@ class TelegramSend(Action, frozen=True, kw_only=True, tag="telegram.send"):
     reply_to: int | None = None
     quote: Annotated[str, Meta(max_length=1024)] = ""
     upload: UploadId = ""
+    as_file: bool = False
+    album: Name = ""
+
+
+class TelegramSendSticker(Action, frozen=True, kw_only=True, tag="telegram.send_sticker"):
+    person: int
+    chat: int
+    thread: int | None = None
+    reply_to: int | None = None
 
 
 class TelegramEdit(Action, frozen=True, kw_only=True, tag="telegram.edit"):
@@ -312,6 +322,7 @@ class StartScenario(Action, frozen=True, kw_only=True, tag="scenario.start"):
 
 AnyAction = (
     TelegramSend
+    | TelegramSendSticker
     | TelegramEdit
     | TelegramDelete
     | TelegramPress

@@ -19,6 +19,7 @@ from bots.sandbox.web.security import AccessGuard
 from core.bounded_dict import BoundedDict
 
 PAGE_FOLDER = Path(__file__).parent.parent / "page"
+mimetypes.add_type("image/webp", ".webp")  # not known to every Python
 MAX_UPLOAD_BYTES = 20 * 1024 * 1024
 MAX_UPLOADS = 8
 MAX_CONNECTIONS = 16

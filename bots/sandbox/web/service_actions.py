@@ -53,7 +53,7 @@ class ServiceActions:
             case protocol.ServiceFail():
                 self.fail_platform(action)
             case protocol.ServiceDrop():
-                self.drop_connections(action)
+                return self.drop_connections(action)
             case protocol.ServiceRepair():
                 return await self.repair()
         return None
@@ -70,11 +70,14 @@ class ServiceActions:
         kind = FaultKind(action.kind) if action.kind else None
         self.faults[action.platform].inject(kind, action.seconds, action.times)
 
-    def drop_connections(self, action: protocol.ServiceDrop) -> None:
+    def drop_connections(self, action: protocol.ServiceDrop) -> str:
         drop = self._drop.get(action.platform)
         if drop is None:
             raise ValueError("This is the real service.")
-        drop()
+        count = drop()
+        if not count:
+            return "No connection was open."
+        return f"{count} open connection{'s' if count > 1 else ''} dropped. The bot connects again."
 
     async def repair(self) -> str | None:
         for faults in self.faults.values():

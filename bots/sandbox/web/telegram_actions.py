@@ -1,5 +1,6 @@
 """Carries out what the page's person does on Telegram's side, in the stand-in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from bots.sandbox.telegram.state import Chat, Message, User
 from bots.sandbox.web import protocol
 from bots.sandbox.web.event_log import EventLog
 from bots.sandbox.web.server import Uploads
+from bots.sandbox.web.sticker import draw_sticker
 from bots.sandbox.web.telegram_feed import TelegramFeed
 
 CALLBACK_TIMEOUT_SECONDS = 15.0
@@ -27,6 +29,7 @@ class TelegramActions:
         self._uploads = uploads
         self._handlers: dict[type[protocol.Action], Callable[[Any], Awaitable[Any]]] = {
             protocol.TelegramSend: self._send,
+            protocol.TelegramSendSticker: self._send_sticker,
             protocol.TelegramEdit: self._edit,
             protocol.TelegramDelete: self._delete,
             protocol.TelegramPress: self._press,
@@ -53,7 +56,9 @@ class TelegramActions:
             return message.id
         upload = self._uploads.take(action.upload)
         options["caption"] = action.text
-        match media_family(upload.name):
+        if action.album:
+            options["media_group_id"] = action.album
+        match "file" if action.as_file else media_family(upload.name):
             case "image":
                 message = await server.send_photo(person, chat, upload.content, **options)
             case "audio":
@@ -62,6 +67,16 @@ class TelegramActions:
                 message = await server.send_document(
                     person, chat, upload.name, upload.content, media_type=upload.media_type, **options
                 )
+        return message.id
+
+    async def _send_sticker(self, action: protocol.TelegramSendSticker) -> int:
+        message = await self._server.send_sticker(
+            self._person(action.person),
+            self._chat(action.chat),
+            await asyncio.to_thread(draw_sticker),
+            thread=action.thread,
+            reply_to=action.reply_to,
+        )
         return message.id
 
     def _quote(self, action: protocol.TelegramSend) -> Json:

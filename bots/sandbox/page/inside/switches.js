@@ -8,15 +8,15 @@ const WINDOWS = [512, 2048, 8192];
 const SPEEDS = [5, 20, 40, 100, 400];
 
 export function switchesView(context) {
-  const { state, send } = context;
+  const { state } = context;
   const service = state.inside.service;
   if (!service) return h("p", { class: "empty" }, "Waiting for the services…");
   return h(
     "div",
     { class: "switches" },
     brokenList(brokenThings(service)),
-    platform("Telegram", "telegram", service.telegram, send),
-    platform("Discord", "discord", service.discord, send),
+    platform("Telegram", "telegram", service.telegram, context),
+    platform("Discord", "discord", service.discord, context),
     service.model ? model(service.model, context) : h("p", { class: "muted" }, "The real service answers."),
   );
 }
@@ -26,9 +26,9 @@ function brokenList(things) {
   return h("ul", { class: "broken", "aria-label": "Broken at present" }, things.map((text) => h("li", null, text)));
 }
 
-function platform(title, name, { fault }, send) {
+function platform(title, name, { fault }, context) {
   const fail = (kind) =>
-    send("service.fail", {
+    context.send("service.fail", {
       platform: name,
       kind,
       seconds: SECONDS[kind] ?? 0,
@@ -39,12 +39,16 @@ function platform(title, name, { fault }, send) {
     null,
     h("legend", null, title),
     choice(`${title}…`, Object.entries(PLATFORM_FAULTS), fault ?? "", fail),
-    dropButton(name, send),
+    dropButton(name, context),
   );
 }
 
-function dropButton(name, send) {
-  return h("button", { type: "button", onclick: () => send("service.drop", { platform: name }) }, "Drop connections");
+function dropButton(name, { send, toast }) {
+  const drop = async () => {
+    const result = await send("service.drop", { platform: name });
+    if (result) toast(result);
+  };
+  return h("button", { type: "button", onclick: drop }, "Drop connections");
 }
 
 function choice(label, options, current, choose) {
@@ -64,7 +68,8 @@ function toggle(label, isOn, change) {
   return h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: isOn, onchange: change }), label);
 }
 
-function model(service, { state, ui, setUi, send, toast }) {
+function model(service, context) {
+  const { state, ui, setUi, send, toast } = context;
   const { inside } = state;
   const command = async (name, argument = "") => {
     const result = await send("service.command", { command: name, argument: String(argument) });
@@ -127,7 +132,7 @@ function model(service, { state, ui, setUi, send, toast }) {
     h(
       "div",
       { class: "controls" },
-      dropButton("model", send),
+      dropButton("model", context),
       h("button", { type: "button", onclick: () => command(":day") }, "Begin a new day"),
       h("button", { type: "button", onclick: showKey }, "Show a key for /key"),
     ),

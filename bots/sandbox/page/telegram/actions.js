@@ -43,9 +43,11 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
 
   async function sendFiles(input) {
     let text = input.text.trim();
+    const isAlbum = input.files.length > 1 && input.files.every(isPicture);
+    const how = { as_file: input.asFiles, album: isAlbum ? crypto.randomUUID() : "" };
     for (const { file } of input.files) {
       const uploadId = await upload(file);
-      if (uploadId === undefined || !(await sendMessage({ text, upload: uploadId }, input))) return false;
+      if (uploadId === undefined || !(await sendMessage({ text, upload: uploadId, ...how }, input))) return false;
       text = "";
     }
     return true;
@@ -181,6 +183,18 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
     copy: async (text) => toast((await page.copy(text)) ? "Copied." : "The browser does not allow copying."),
     scrollTo: (messageId) => page.scrollTo(messageId) || toast("This message is not here."),
     sendCommand: (command) => sendMessage({ text: commandText(command, model().chat, model().world.bot.username) }),
+    sendSticker: async () => {
+      const replyTo = ui.input.replyTo;
+      const isSent = await perform("send_sticker", {
+        ...place(),
+        thread: ui.threadId,
+        reply_to: replyTo?.message_id ?? null,
+      });
+      if (isSent && replyTo) ui.prepare({ replyTo: null, quote: "" });
+      redraw();
+      page.scrollToEnd();
+    },
+    sendAsFiles: changing((asFiles) => ui.prepare({ asFiles })),
     start: async () => {
       if (ui.isSending) return;
       ui.isSending = true;
@@ -241,7 +255,7 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
       const added = files.slice(0, MAX_FILES - known.length).map((file) => ({
         id: crypto.randomUUID(),
         file,
-        url: file.type.startsWith("image/") ? URL.createObjectURL(file) : null,
+        url: isPicture({ file }) ? URL.createObjectURL(file) : null,
       }));
       ui.prepare({ files: [...known, ...added], editing: null });
     }),
@@ -263,6 +277,10 @@ export function createActions({ ui, send, upload, model, redraw, page }) {
       await submit();
     },
   };
+}
+
+function isPicture({ file }) {
+  return file.type.startsWith("image/");
 }
 
 // Identifies a pressed button while the bot has not answered.

@@ -10,7 +10,7 @@ import { h } from "../dom.js";
 const MAX_ROWS = 8;
 
 // `input` is what the person has prepared: `text`, `replyTo` and `editing` (messages or null), `files` (`{id, file,
-// url}`). `menu` is the command menu or null: `{commands, selected}`, `selected` the index of one or -1. `offers` is what the
+// url}`), `asFiles` (pictures too are sent as files). `menu` is the command menu or null: `{commands, selected}`, `selected` the index of one or -1. `offers` is what the
 // bot offers for what is typed after its name, or null.
 export function drawComposer({ input, menu, offers, label, isBusy }, context) {
   const { actions } = context;
@@ -29,6 +29,7 @@ export function drawComposer({ input, menu, offers, label, isBusy }, context) {
     offers && drawOffers(offers, actions),
     drawBar(input, actions),
     input.files.length > 0 && drawFiles(input.files, actions),
+    input.files.some(({ url }) => url) && drawFilesSwitch(input, actions),
     h(
       "div",
       { class: "composer-row", key: "row" },
@@ -56,6 +57,11 @@ export function drawComposer({ input, menu, offers, label, isBusy }, context) {
           },
         }),
         icon("attach"),
+      ),
+      h(
+        "button",
+        { type: "button", class: "icon-button", "aria-label": "Send a sticker", title: "Send a sticker", onclick: actions.sendSticker },
+        icon("sticker"),
       ),
       h("textarea", {
         class: "composer-text",
@@ -192,6 +198,19 @@ function drawBar({ replyTo, quote, editing }, actions) {
       },
       icon("close"),
     ),
+  );
+}
+
+function drawFilesSwitch({ asFiles }, actions) {
+  return h(
+    "label",
+    { class: "as-files", key: "as-files" },
+    h("input", {
+      type: "checkbox",
+      checked: asFiles,
+      onchange: (event) => actions.sendAsFiles(event.currentTarget.checked),
+    }),
+    "Send pictures as files",
   );
 }
 

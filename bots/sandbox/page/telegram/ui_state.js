@@ -1,7 +1,7 @@
 // What the user has opened and prepared on Telegram's side. The rest of what the view draws comes from the server.
 
 const FIRST_MESSAGES = 100;
-const EMPTY_INPUT = Object.freeze({ text: "", replyTo: null, quote: "", editing: null, files: [] });
+const EMPTY_INPUT = Object.freeze({ text: "", replyTo: null, quote: "", editing: null, files: [], asFiles: false });
 
 // Identifies a topic of a chat.
 export function placeKey(chatId, threadId) {

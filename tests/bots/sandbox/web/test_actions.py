@@ -1,9 +1,14 @@
 """What a person does on the page happens in the stand-ins, or is refused with a text for them."""
 
+import asyncio
+import contextlib
+import io
+import mimetypes
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bots.sandbox.discord import DiscordStandIn
 from bots.sandbox.model import ModelStandIn
@@ -12,8 +17,9 @@ from bots.sandbox.stand_in import FaultKind
 from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web import protocol
 from bots.sandbox.web.page import SandboxPage
-from bots.sandbox.web.server import Upload
+from bots.sandbox.web.server import SAFE_IMAGE_TYPES, Upload
 from bots.sandbox.web.world import World
+from tests.waiting import wait_until
 
 
 class Sandbox:
@@ -53,6 +59,44 @@ async def test_picture_is_sent_as_a_photo(sandbox: Sandbox) -> None:
     await sandbox.perform(protocol.TelegramSend(id=1, text="a cat", upload=upload, **who))
     [message] = sandbox.telegram.messages(sandbox.chat)
     assert (message.text, "photo" in message.extra_fields) == ("a cat", True)
+
+
+async def test_pictures_are_sent_as_an_album_or_as_files(sandbox: Sandbox) -> None:
+    who: Any = {"person": sandbox.ann.id, "chat": sandbox.chat.id}
+    for name, how in (("a.png", {"album": "7"}), ("b.png", {"album": "7"}), ("c.png", {"as_file": True})):
+        upload = sandbox.page.uploads.add(Upload(name, b"\x89PNG", "image/png"))
+        await sandbox.perform(protocol.TelegramSend(id=1, upload=upload, **who, **how))
+    first, second, file = (message.extra_fields for message in sandbox.telegram.messages(sandbox.chat))
+    assert "photo" in first
+    assert "photo" in second
+    assert (first["media_group_id"], second["media_group_id"]) == ("7", "7")
+    assert "photo" not in file
+    assert (file["document"]["file_name"], file["document"]["mime_type"]) == ("c.png", "image/png")
+
+
+async def test_sticker_is_a_picture_that_the_page_can_show(sandbox: Sandbox) -> None:
+    who: Any = {"person": sandbox.ann.id, "chat": sandbox.chat.id}
+    await sandbox.perform(protocol.TelegramSendSticker(id=1, **who))
+    [message] = sandbox.telegram.messages(sandbox.chat)
+    file = sandbox.telegram.files.find(message.extra_fields["sticker"]["file_id"])
+    assert file is not None
+    name, content = file
+    assert mimetypes.guess_type(name)[0] in SAFE_IMAGE_TYPES
+    assert Image.open(io.BytesIO(content)).size == (512, 512)
+
+
+async def test_person_sees_what_dropping_connections_did(sandbox: Sandbox) -> None:
+    drop = protocol.ServiceDrop(id=1, platform="telegram")
+    assert await sandbox.perform(drop) == "No connection was open."
+    await sandbox.telegram.start()
+    host, _, port = sandbox.telegram.api_base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port.partition("/")[0]))
+    await wait_until(lambda: sandbox.telegram.connection_count == 1)
+    assert await sandbox.perform(drop) == "1 open connection dropped. The bot connects again."
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    await sandbox.telegram.close()
 
 
 async def test_nobody_changes_what_others_wrote(sandbox: Sandbox) -> None:
