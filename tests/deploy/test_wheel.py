@@ -15,6 +15,8 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from tests.core.store.test_database import PREVIOUS_VERSION
 from tests.deploy.tools import ROOT, run_tool
+from tests.end_to_end.harness import running_harness
+from tests.end_to_end.private_chat import PrivateChat
 from tests.sqlite import sqlite_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -60,6 +62,22 @@ def check_commands(parley: Path, folder: Path) -> None:
     assert "TELEGRAM_BOT_TOKEN" in output("config", "show")
 
 
+async def check_answer(parley: Path, folder: Path) -> None:
+    """`parley run` answers a question on each platform, and ends when it is told to."""
+    async with running_harness(folder) as harness:
+        process = await asyncio.create_subprocess_exec(
+            parley, "run", cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder), **harness.environment()}
+        )
+        try:
+            await harness.discord.wait_until_ready(60)  # it sends nothing to a bot that is not connected
+            for platform in ("telegram", "discord"):
+                await PrivateChat(harness, platform).ask("repeat: it works", "it works", 60)
+        finally:
+            process.terminate()
+            status = await asyncio.wait_for(process.wait(), 60)
+    assert status == 0
+
+
 def test_wheel_contains_every_file(wheel: Path) -> None:
     """Catalogues, migrations, prompts and pages too, and nothing from outside the packages."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -84,6 +102,16 @@ def test_pipx_installs_the_wheel(wheel: Path, tmp_path: Path) -> None:
     check_commands(tmp_path / "BIN_DIR" / "parley", tmp_path)
 
 
+@pytest.mark.skipif(not os.environ.get("CI"), reason="takes minutes: with CI=true only")
+async def test_newest_versions_that_pip_finds_work(wheel: Path, tmp_path: Path) -> None:
+    """As `pip install` and `pipx install` do it for most people: without constraints, by pip's own resolver."""
+    environment = {f"PIPX_{name}": str(tmp_path / name) for name in ("HOME", "BIN_DIR", "MAN_DIR")}
+    run_tool("pipx", "install", "--quiet", wheel, PIPX_DEFAULT_BACKEND="pip", **environment)
+    parley = tmp_path / "BIN_DIR" / "parley"
+    check_commands(parley, tmp_path)
+    await check_answer(parley, tmp_path)
+
+
 def test_pip_installs_the_wheel(wheel: Path, installed: Path, tmp_path: Path) -> None:
     """What it requires comes from uv, for which pip would need a minute; pip finds it complete."""
     pip = (sys.executable, "-m", "pip", "--python", installed / "bin" / "python")
@@ -91,6 +119,10 @@ def test_pip_installs_the_wheel(wheel: Path, installed: Path, tmp_path: Path) ->
     for command in (install, ("check",)):
         subprocess.run([*pip, *command], check=True, timeout=100)
     check_commands(installed / "bin" / "parley", tmp_path)
+
+
+async def test_installed_program_answers(installed: Path, tmp_path: Path) -> None:
+    await check_answer(installed.parent / "bin" / "parley", tmp_path)
 
 
 async def test_installed_program_migrates_a_database(installed: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from tests.tools import find_tool
 
 ROOT = Path(__file__).parents[2]
+TIMEOUT_SECONDS = 300
+"""Installers may download and compile for minutes."""
 
 
 def run_tool(name: str, *arguments: str | Path, **environment: str) -> str:
@@ -15,7 +17,12 @@ def run_tool(name: str, *arguments: str | Path, **environment: str) -> str:
     # `tests.conftest` hides the certificate authorities of the machine, which installers need.
     inherited = {key: value for key, value in os.environ.items() if key != "SSL_CERT_DIR"} | {"UV_SYSTEM_CERTS": "1"}
     done = subprocess.run(
-        [path, *arguments], check=False, capture_output=True, text=True, timeout=100, env=inherited | environment
+        [path, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        env=inherited | environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
