@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.deploy.monitoring_files import ALERTS, panel_queries
+from tests.end_to_end.dashboard_picture import Series, legend_of
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -19,8 +20,10 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
 scrape_configs:
   - job_name: parley
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+    static_configs: [{{targets: ["127.0.0.1:{port}"], labels: {{instance: "127.0.0.1:9464"}}}}]
 """
+PICTURE_STEP_SECONDS = 3
+PICTURE_RATE_INTERVAL = "20s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,20 @@ class PrometheusServer:
         values = [float(series["value"][1]) for series in answer["data"]["result"]]
         return [value for value in values if not math.isnan(value)]
 
+    async def panel_series(self, panel: dict[str, Any], start: float, end: float) -> list[Series]:
+        """What the panel shows of a time, given in seconds since 1970."""
+        series: list[Series] = []
+        for target in panel["targets"]:
+            query = _fill_variables(target["expr"], PICTURE_RATE_INTERVAL)
+            parameters = {"query": query, "start": str(start), "end": str(end), "step": str(PICTURE_STEP_SECONDS)}
+            async with self.session.get(f"{self.address}/api/v1/query_range", params=parameters) as response:
+                answer: dict[str, Any] = await response.json()
+            assert answer["status"] == "success", answer
+            for result in answer["data"]["result"]:
+                points = [(float(time) - start, float(value)) for time, value in result["values"]]
+                series.append(Series(legend_of(target, result["metric"]), points))
+        return series
+
     async def is_scraping(self) -> bool:
         with suppress(aiohttp.ClientError):
             return bool(await self.query("parley_database_up"))
@@ -43,8 +60,13 @@ class PrometheusServer:
 
     async def empty_queries(self, panel: dict[str, Any]) -> list[str]:
         """The panel's queries that have no result."""
-        queries = [query.replace("$__rate_interval", "5m").replace("$instance", ".*") for query in panel_queries(panel)]
+        queries = [_fill_variables(query, "5m") for query in panel_queries(panel)]
         return [query for query in queries if not await self.query(query)]
+
+
+def _fill_variables(query: str, rate_interval: str) -> str:
+    """Grafana's variables."""
+    return query.replace("$__rate_interval", rate_interval).replace("$instance", ".*")
 
 
 @asynccontextmanager

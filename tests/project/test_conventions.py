@@ -13,6 +13,7 @@ ALLOWED = {
     "tests/bots/sandbox/discord/conftest.py:running_server": "discord.py has no argument for its URLs",
     "tests/contract/toy_platform.py:run": "the bot polls its platform",
     "tests/deploy/unlucky_bot.py:stall_while": "a hang, not a synchronisation",
+    "tests/end_to_end/monitored_load.py:_ask_again_and_again": "when people write is part of the scenario",
     "tests/faults/population.py:ask_all": "when people write is part of the scenario",
     "tests/faults/test_kill.py:test_kill_loses_and_repeats_nothing": "when a process is killed is part of the scenario",
     "tests/faults/test_replicas.py:freeze": "how long a process is frozen is part of the scenario",
