@@ -103,7 +103,7 @@ class PrometheusMetrics(Metrics):
         )
         self.model_failures = self._counter(
             "parley_model_failures_total",
-            "Requests to a model that failed, by the kind of failure",
+            "Times that a model did not answer a question, by the kind of failure; also while it is paused for that",
             ("model", "failure"),
         )
         self.failovers = self._counter(

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from bots.sandbox.model import faults
-from bots.sandbox.telegram import Call, Fault, FaultKind
+from bots.sandbox.model import ModelStandIn, faults
+from bots.sandbox.stand_in import Fault, FaultKind
 from core.settings.model import DEFAULT_MODEL
 from tests.end_to_end.harness import Harness
 from tests.end_to_end.private_chat import PrivateChat
@@ -63,28 +63,36 @@ class MonitoredBot:
 async def monitored_bot(harness: Harness, **changed: str) -> AsyncIterator[MonitoredBot]:
     """Answers one question at a time, so that others wait."""
     bot = MonitoredBot(free_port())
-    async with harness.run_process(PARLEY_MONITORING_LISTEN=f"{bot.port}", PARLEY_TURNS_AT_ONCE="1", **changed):
+    variables = {"PARLEY_MONITORING_LISTEN": f"{bot.port}", "PARLEY_TURNS_AT_ONCE": "1", **changed}
+    async with harness.run_process(**variables):
         await wait_until(bot.is_ready)
         yield bot
 
 
 async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
-    """Answers on both platforms, a failover, a refusal, a full queue and a full outbox."""
-    telegram, discord = PrivateChat(harness, "telegram"), PrivateChat(harness, "discord")
-    model = harness.model
+    """Answers on both platforms, also stopped and failed ones, a failover, refusals, a full queue and a full outbox."""
+    telegram, discord, model = PrivateChat(harness, "telegram"), PrivateChat(harness, "discord"), harness.model
     await bot.scrape()
     await asyncio.gather(telegram.ask("repeat: first", "first"), discord.ask("repeat: second", "second"))
+    for chat in (telegram, discord):
+        await _begin_to_ask(model, "slow", chat)
+        await chat.ask("/stop", "Stopped")
+        await chat.ask("error 400", "")
     model.fail_next(faults.http_error(500), times=None, model=DEFAULT_MODEL)
     await telegram.ask("repeat: from another model", "from another model", 60)
     model.planned_faults.clear()
-    harness.telegram.fault_hook = _refuse_first_message()
-    await telegram.say("repeat: late")
+    harness.telegram.fault_hook = _refuse_first_message(lambda call: call.method.lower() == "sendmessage")
+    harness.discord.fault_hook = _refuse_first_message(
+        lambda call: call.method == "POST" and call.path.endswith("/messages")
+    )
+    for chat in (telegram, discord):
+        await chat.say("repeat: late")
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_age_seconds")[0] > 0)
-    await telegram.wait_for("late", WAIT_SECONDS + 20)
+    for chat in (telegram, discord):
+        await chat.wait_for("late", WAIT_SECONDS + 20)
     model.tokens_per_second = 2
-    count = len(model.requests)
-    await telegram.say("repeat: this answer takes a while, so that the next question waits for it")
-    await model.wait_for(lambda: len(model.requests) > count, 30)  # the bot answers one question at a time
+    # The bot answers one question at a time.
+    await _begin_to_ask(model, "repeat: this answer takes a while, so that the next question waits for it", telegram)
     await discord.say("repeat: last")
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_queue_age_seconds")[0] > 0)
     model.tokens_per_second = 2000
@@ -92,11 +100,18 @@ async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_turns") == [0])
 
 
-def _refuse_first_message() -> Callable[[Call], Fault | None]:
-    refused: list[Call] = []
+async def _begin_to_ask(model: ModelStandIn, text: str, chat: PrivateChat) -> None:
+    """Ask, and wait until the model has the question: a message that comes sooner may be joined to it."""
+    count = len(model.requests)
+    await chat.say(text)
+    await model.wait_for(lambda: len(model.requests) > count, 30)
 
-    def find_fault(call: Call) -> Fault | None:
-        if call.method.lower() != "sendmessage" or refused:
+
+def _refuse_first_message(is_message: Callable[[Any], bool]) -> Callable[[Any], Fault | None]:
+    refused: list[object] = []
+
+    def find_fault(call: object) -> Fault | None:
+        if not is_message(call) or refused:
             return None
         refused.append(call)
         return Fault(FaultKind.RATE_LIMITED, WAIT_SECONDS)
