@@ -49,6 +49,12 @@ def set_preference(connection: Connection, scope: str, name: PreferenceName, pre
     upsert(connection, preferences, {"scope": scope, "name": name}, values)
 
 
+def replace_value(connection: Connection, scope: str, name: PreferenceName, old: str, new: str) -> None:
+    """Replace the value of a preference, unless somebody has changed it meanwhile."""
+    is_preference = (preferences.c.scope == scope, preferences.c.name == name, preferences.c.value == old)
+    connection.execute(update(preferences).where(*is_preference).values(value=new, notified_model=""))
+
+
 def mark_notified(connection: Connection, scope: str, name: PreferenceName, model: str) -> None:
     """The person has been told that `model` does not accept this preference."""
     is_preference = (preferences.c.scope == scope, preferences.c.name == name)

@@ -28,7 +28,7 @@ from core.store.answers import Variant, get_answer, get_question, list_variants,
 from core.store.conversations import mark_truncation_notified
 from core.store.grants import is_operator
 from core.store.incoming_codec import compared_model
-from core.store.preferences import mark_notified
+from core.store.preferences import PreferenceName, mark_notified, replace_value
 from core.store.token_usage import add_daily_usage
 from core.store.turns import TurnState
 from core.texts import answers as texts
@@ -322,6 +322,9 @@ class AnswerPipeline:
         for name in self._caller.ignored_settings:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
+        chosen = self._preferences.values[PreferenceName.MODEL]
+        if chosen.unavailable_model and chosen.scope is not None:
+            replace_value(connection, chosen.scope.key, PreferenceName.MODEL, chosen.unavailable_model, chosen.value)
         add_daily_usage(connection, self._api_key.subjects, self._services.ledger.today(), self._caller.cost, 1)
 
 

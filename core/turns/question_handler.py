@@ -23,7 +23,7 @@ from core.services import Services
 from core.store.answers import get_answer, list_companions, store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
-from core.store.preferences import Preference, PreferenceName, set_preference
+from core.store.preferences import PreferenceName
 from core.store.turns import Turn, TurnState, is_stopped, last_answering_model
 from core.texts import answers as texts
 from core.texts import images as image_texts
@@ -107,7 +107,7 @@ class QuestionHandler:
             # Only now: if a picture cannot be opened any more, the earlier answer stays as it is.
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
         if not prompt.model:
-            notes = [*await self._replace_retired_model(turn, preferences), *notes]
+            notes = [*await self._retirement_notes(turn, preferences), *notes]
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(
             claimed,
@@ -328,17 +328,15 @@ class QuestionHandler:
 
     # The model
 
-    async def _replace_retired_model(self, turn: Turn, preferences: Preferences) -> list[str]:
-        """If the model is no longer offered, choose its successor. Returns what the person is told about it, once."""
+    async def _retirement_notes(self, turn: Turn, preferences: Preferences) -> list[str]:
+        """What the person is told if the model is no longer offered. Storing the answer chooses its successor."""
         models, model = self._services.models, preferences.values[PreferenceName.MODEL]
         if not model.unavailable_model:
             return []
-        if model.scope is not None:
-            choice = Preference(model.value, model.set_by, model.set_by_key)
-            await self._store.write(set_preference, model.scope.key, PreferenceName.MODEL, choice)
-            is_news = True
-        else:  # the operator's default: the next answer in this conversation says so, whichever model gives it
-            is_news = await self._store.read(last_answering_model, turn) == model.unavailable_model
+        # The operator's default: the next answer in this conversation says so, whichever model gives it.
+        is_news = (
+            model.scope is not None or await self._store.read(last_answering_model, turn) == model.unavailable_model
+        )
         return [texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value)))] * is_news
 
 

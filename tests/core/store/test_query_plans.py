@@ -284,6 +284,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(conversations.is_truncation_notified, turn.conversation_id)
     run(conversations.mark_truncation_notified, turn.conversation_id)
     run(preferences.mark_notified, "person:telegram:5", PreferenceName.ANSWER_LENGTH, "m")
+    run(preferences.replace_value, "person:telegram:5", PreferenceName.MODEL, "m", "n")
     run(token_usage.add_daily_usage, ["person:telegram:5", "chat:telegram:1:5"], MODEL.day, 1, 1)
     run(answer_parts.save_part, turn, 0, SentPart(PartState.SENDING, None, ""))
     run(answer_parts.save_part, turn, 0, None)

@@ -84,3 +84,35 @@ async def test_notice_waits_for_the_next_answer(tmp_path: Path, model: ModelStan
             await chat.wait_for_states(*states)
         assert NOTICE not in "".join(chat.texts)
         assert NOTICE in await engine.ask("repeat: two")
+
+
+async def test_notice_and_successor_outlive_an_interrupted_answer(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat, is_chosen=True)
+    model.tokens_per_second = 1
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS):
+        asked_before = len(model.requests)
+        await chat.say(f"repeat: {'words ' * 50}")
+        await model.wait_for(lambda: len(model.requests) > asked_before)
+        await chat.engine.close(0)
+    model.tokens_per_second = 100_000
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS):
+        await chat.wait_for_text(NOTICE)
+        await chat.wait_for_states("done", "done", "done")
+        assert "from now on" not in await chat.ask("repeat: two")
+
+
+async def test_choice_during_the_answer_of_the_successor_stays(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat, is_chosen=True)
+    model.tokens_per_second = 1
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS):
+        asked_before = len(model.requests)
+        await chat.say(f"repeat: {'words ' * 50}")
+        await model.wait_for(lambda: len(model.requests) > asked_before)
+        await chat.ask(f"/model {GEMMA}")
+        await chat.say("/stop")
+        await chat.wait_for_states("done", "done", "stopped", "done", "done")
+        model.tokens_per_second = 100_000
+        await chat.ask("repeat: two")
+        assert model.requests[-1].body["model"] == GEMMA
