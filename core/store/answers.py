@@ -127,8 +127,8 @@ def store_answer(
         connection.execute(CLEAR_NEXT_PARENT, chosen)
     if parent_turn is not None and answer and not is_excluded:
         delete_summary_of_other_branch(connection, conversation_id, parent_turn)
-    question = {"role": "user", "text": prompt, "images_json": encode_references(images), **columns}
-    reply = {"role": "assistant", "text": answer, "images_json": None, **columns}
+    question = {"role": "user", "text": prompt, "images_json": encode_references(images), "model": None, **columns}
+    reply = {"role": "assistant", "text": answer, "images_json": None, "model": model, **columns}
     connection.execute(INSERT_MESSAGE, [question, reply] if answer else [question])
     return True
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from core.store.people import Person, find_conversations, setting_scopes
 from core.store.schema import (
@@ -33,6 +34,10 @@ class ExportedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the platform has them, as it is stored: JSON."""
     reasoning: str = ""
     """The model's reasoning, as long as it is stored."""
+    model: str = ""
+    """That wrote the answer."""
+    note: str = ""
+    """What the bot said under the answer, as long as it is stored."""
 
 
 class ExportedEntry(msgspec.Struct, frozen=True):
@@ -110,10 +115,11 @@ def export_person(connection: Connection, person: Person, *, key_ids: Collection
 def _conversation(
     connection: Connection, person: Person, id_: int, key: str, *, is_shared: bool
 ) -> ExportedConversation:
-    is_reasoning = (reasoning.c.turn_id == messages.c.turn_id) & (messages.c.role == "assistant")
+    is_answer = messages.c.role == "assistant"
     written = (
-        select(messages, reasoning.c.text.label("reasoning"))
-        .outerjoin(reasoning, is_reasoning)
+        select(messages, reasoning.c.text.label("reasoning"), turns.c.note)
+        .outerjoin(reasoning, (reasoning.c.turn_id == messages.c.turn_id) & is_answer)
+        .outerjoin(turns, (turns.c.id == messages.c.turn_id) & is_answer)
         .where(messages.c.conversation_id == id_)
     )
     stored = select(memory_entries).where(memory_entries.c.conversation_key == key)
@@ -128,13 +134,15 @@ def _conversation(
     return ExportedConversation(
         key,
         is_shared,
-        [
-            ExportedMessage(row.role, row.text, _iso(row.created_at), row.images_json or "", row.reasoning or "")
-            for row in rows
-        ],
+        [_message(row) for row in rows],
         [ExportedEntry(row.kind, row.name, _iso(row.created_at), _texts(connection, row.id)) for row in entries],
         summary or "",
     )
+
+
+def _message(row: Row[Any]) -> ExportedMessage:
+    details = (row.images_json or "", row.reasoning or "", row.model or "", row.note or "")
+    return ExportedMessage(row.role, row.text, _iso(row.created_at), *details)
 
 
 def _texts(connection: Connection, entry_id: int) -> list[str]:

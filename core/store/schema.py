@@ -148,6 +148,7 @@ messages = table(
     required("role", String(16)),
     required("text", NulFreeText),
     Column("images_json", NulFreeText),  # the pictures of a question, as references
+    Column("model", NulFreeText),  # that wrote the answer; NULL: unknown
     required("is_excluded", Boolean, server_default=text("false")),  # from the history
     Column("variant_of", Id),  # the turn that first asked the question; NULL: this one
     Column("parent_turn", Id),  # the turn that first asked what this question continues from; NULL: the one before

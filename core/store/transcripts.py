@@ -5,11 +5,11 @@ old turns if nobody confirms.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from core.store.conversations import reset_history
 from core.store.history import load_history
@@ -31,7 +31,9 @@ def load_transcript(connection: Connection, conversation_id: int) -> tuple[Trans
     """The newest messages since /new that lead to the newest answer, oldest first."""
     history = load_history(connection, conversation_id, None, MAX_MESSAGES).messages
     ids = [message.id for message in history if message.role == "assistant"]
-    answers = select(messages.c.id, turns.c.model).join(turns, turns.c.id == messages.c.turn_id)
+    # Processes from before 0026 write the model to the turn alone.
+    model = func.coalesce(messages.c.model, turns.c.model).label("model")
+    answers = select(messages.c.id, model).outerjoin(turns, turns.c.id == messages.c.turn_id)
     models = {row.id: row.model or "" for row in connection.execute(answers.where(messages.c.id.in_(ids)))}
     return tuple(TranscriptMessage(message.role, message.text, models.get(message.id, "")) for message in history)
 
@@ -41,7 +43,7 @@ def stage_import(
 ) -> None:
     """Keep the messages of a file for `apply_import`. Repeated calls keep them once."""
     if not _staged(connection, turn_id):
-        rows = [{"role": message.role, "text": message.text} for message in imported]
+        rows = [{"role": message.role, "text": message.text, "model": message.model or None} for message in imported]
         _insert(
             connection, conversation_id, turn_id, [{**row, "turn_id": turn_id, "is_excluded": True} for row in rows]
         )
@@ -56,19 +58,17 @@ def apply_import(connection: Connection, conversation_id: int, staged_by: int, t
     if not staged:
         return 0
     reset_history(connection, conversation_id, turn_id)
-    turn_ids = _exchange_ids([role for role, _ in staged], turn_id)
-    rows = [
-        {"role": role, "text": text, "turn_id": exchange, "is_excluded": False}
-        for (role, text), exchange in zip(staged, turn_ids, strict=True)
-    ]
+    turn_ids = _exchange_ids([row["role"] for row in staged], turn_id)
+    rows = [{**row, "turn_id": exchange, "is_excluded": False} for row, exchange in zip(staged, turn_ids, strict=True)]
     _insert(connection, conversation_id, turn_id, rows)
     return len(rows)
 
 
-def _staged(connection: Connection, turn_id: int) -> list[tuple[str, str]]:
+def _staged(connection: Connection, turn_id: int) -> list[dict[str, Any]]:
+    """The role, text and model of each message that the turn has staged."""
     is_staged = (messages.c.turn_id == turn_id, messages.c.is_excluded.is_(True))
-    query = select(messages.c.role, messages.c.text).where(*is_staged).order_by(messages.c.id)
-    return [(row.role, row.text) for row in connection.execute(query)]
+    query = select(messages.c.role, messages.c.text, messages.c.model).where(*is_staged).order_by(messages.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _exchange_ids(roles: Sequence[str], turn_id: int) -> Iterator[int]:

@@ -86,6 +86,10 @@ class StoredTurn:
     state: TurnState
     age_seconds: float = 0.0
     """Seconds since the event was accepted."""
+    note: str = ""
+    """The text under the answer."""
+    buttons_json: str | None = None
+    """The buttons under an answer with a note, as given to `store_answer`."""
 
 
 def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
@@ -95,12 +99,16 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
             turns.c.conversation_id,
             turns.c.incoming_json,
             turns.c.state,
+            turns.c.note,
+            turns.c.buttons_json,
             (database_now() - turns.c.created_at).label("age_seconds"),
         ).where(turns.c.id == turn_id)
     ).first()
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
-    return StoredTurn(turn_id, row.conversation_id or 0, incoming, TurnState(row.state), row.age_seconds)
+    state = TurnState(row.state)
+    note = (row.note or "") if state is not TurnState.FAILED else ""  # else it says why the turn failed
+    return StoredTurn(turn_id, row.conversation_id or 0, incoming, state, row.age_seconds, note, row.buttons_json)
 
 
 def find_turn_of_message(connection: Connection, conversation_key_prefix: str, message_id: str) -> StoredTurn | None:
@@ -155,15 +163,22 @@ def find_shown_press(
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: str = "") -> None:
-    """Finish the turn and erase what only its processing needed. Raises `LostLeaseError`.
+    """Finish the turn and erase what neither its processing nor its answer needs. Raises `LostLeaseError`.
 
     `reason`: why it failed, for `parley top`.
     """
     # Not the event that was claimed: a chat migration changes the stored one.
-    stored = connection.scalar(SELECT_OWNED_EVENT, _ownership(turn))
+    stored = connection.execute(SELECT_OWNED, _ownership(turn)).first()
     if stored is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
-    outcome = {"new_state": state, "erased_json": erase_content(stored), "new_note": reason or None}
+    # Its answer may be shown again, in place of another one.
+    keeps_note = bool(stored.note) and state is not TurnState.FAILED
+    outcome = {
+        "new_state": state,
+        "erased_json": erase_content(stored.incoming_json),
+        "new_note": stored.note if keeps_note else reason or None,
+        "new_buttons_json": stored.buttons_json if keeps_note else None,
+    }
     connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
 
 
@@ -203,7 +218,7 @@ IS_OWNED = and_(
     IS_OPEN,
 )
 """Whether its owner may still write to a turn: no other process has claimed it, and it was not restarted."""
-SELECT_OWNED_EVENT = select(turns.c.incoming_json).where(IS_OWNED).with_for_update()
+SELECT_OWNED = select(turns.c.incoming_json, turns.c.note, turns.c.buttons_json).where(IS_OWNED).with_for_update()
 LOCK_OWNED = select(turns.c.id).where(IS_OWNED).with_for_update(key_share=True)
 FINISH_TURN = (
     update(turns)
@@ -213,7 +228,7 @@ FINISH_TURN = (
         finished_at=database_now(),
         incoming_json=bindparam("erased_json"),
         note=bindparam("new_note"),
-        buttons_json=None,
+        buttons_json=bindparam("new_buttons_json"),
     )
 )
 

@@ -7,8 +7,8 @@ A turn that is claimed again in `delivering` asks no model: its answer is stored
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
@@ -30,14 +30,14 @@ from core.store.grants import is_operator
 from core.store.incoming_codec import compared_model
 from core.store.preferences import PreferenceName, mark_notified, replace_value
 from core.store.token_usage import add_daily_usage
-from core.store.turns import TurnState
+from core.store.turns import TurnState, get_turn, last_answering_model
 from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.foreign_questions import retry_buttons
 from core.turns.model_caller import ModelCaller
-from core.turns.question_buttons import edit_buttons, model_buttons
+from core.turns.question_buttons import edit_buttons, lasting_buttons, model_buttons
 from core.turns.variants import variant_buttons
 
 log = structlog.get_logger(__name__)
@@ -69,6 +69,8 @@ class ModelOutcome:
     """Why there is no answer, or not all of it."""
     is_user_error: bool = False
     """Whether only the person can remove the reason."""
+    retired_model: str = ""
+    """The chosen model, if it is no longer offered and this answer says that its successor answers from now on."""
 
 
 class AnswerPipeline:
@@ -105,6 +107,7 @@ class AnswerPipeline:
     async def _run(self) -> None:
         async with self._claimed.previewing() as preview:
             outcome = await self._ask_with_failover(preview)
+        outcome = replace(outcome, retired_model=await self._find_retired_model(outcome))
         answer = self._caller.answer
         if self._claimed.stop_requested.is_set() or self._is_incomplete(outcome):
             answer.text = await asyncio.to_thread(close_open_marks, answer.text)
@@ -117,7 +120,7 @@ class AnswerPipeline:
         final_state = self._final_state(outcome)
         # The transaction itself finds out whether another process has the turn. Its lease need not be trusted: the
         # database may have been slow just now, and the answer is paid for.
-        await self._claimed.store.write_with_priority(self._store_answer, outcome.model, note, buttons, final_state)
+        await self._claimed.store.write_with_priority(self._store_answer, outcome, note, buttons, final_state)
         reason = "\n".join(outcome.failure_notes) if final_state is TurnState.FAILED else ""
         await _deliver_answer(
             self._claimed,
@@ -141,7 +144,9 @@ class AnswerPipeline:
             substitutes = []  # the person asked for this model
         first_error: ModelError | None = None
         previous_error: ModelError | None = None
-        for model in (chosen, *substitutes):
+        remaining = [chosen, *substitutes]
+        while remaining:
+            model = remaining.pop(0)
             if previous_error is not None:
                 self._services.metrics.failed_over(previous_error.failure)
             try:
@@ -154,6 +159,7 @@ class AnswerPipeline:
                     first_error = error  # it affects all models, even one that is paused for another reason
                     break
                 first_error, previous_error = first_error or error, error
+                remaining = self._with_successor_first(remaining, model, error)
             except PromptTooLongError as error:
                 if first_error is None:
                     note = texts.prompt_too_long_for_model(models.display_name(model), error)
@@ -170,6 +176,31 @@ class AnswerPipeline:
 
     def _is_user_error(self, error: ModelError) -> bool:
         return error.failure in USER_ERRORS or (self._api_key.is_personal and error.failure in KEY_ERRORS)
+
+    def _with_successor_first(self, remaining: list[str], failed: str, error: ModelError) -> list[str]:
+        """The models to ask after `failed`."""
+        successor = self._find_successor(error) if failed == self._preferences.model else None
+        if successor is None or (self._caller.images and not self._services.models.has_vision(successor)):
+            return remaining
+        return [successor, *(model for model in remaining if model != successor)]
+
+    def _find_successor(self, error: ModelError | None) -> str | None:
+        """The model that replaces the chosen one, if somebody chose that and it has just turned out to be gone."""
+        chosen = self._preferences.values[PreferenceName.MODEL]
+        is_gone = error is not None and error.failure is ModelFailure.UNKNOWN_MODEL
+        return self._services.models.successor(chosen.value) if is_gone and chosen.scope is not None else None
+
+    async def _find_retired_model(self, outcome: ModelOutcome) -> str:
+        """See `ModelOutcome.retired_model`."""
+        chosen = self._preferences.values[PreferenceName.MODEL]
+        if not self._caller.answer.text:
+            return ""  # the next answer says so
+        if chosen.unavailable_model and chosen.scope is None:
+            # The operator's default: the next answer in each conversation says so, whichever model gives it.
+            last_model = await self._claimed.store.read(last_answering_model, self._claimed.turn)
+            return chosen.unavailable_model if last_model == chosen.unavailable_model else ""
+        is_replaced = outcome.model == self._find_successor(outcome.first_error)
+        return chosen.unavailable_model or (chosen.value if is_replaced else "")
 
     async def _handle_failure(self, model: str, error: ModelError) -> ModelError:
         """Log the failure and return it. A fresh list of models tells a wrong address from a model that is gone."""
@@ -193,18 +224,24 @@ class AnswerPipeline:
     def _failure_note(self, error: ModelError) -> str:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
-    def _fallback_note(self, outcome: ModelOutcome) -> str:
-        if outcome.first_error is None:
-            return ""
-        names = map(self._services.models.display_name, (self._preferences.model, outcome.model))
-        return texts.fallback_note(outcome.first_error, *names)
+    def _model_notes(self, outcome: ModelOutcome) -> Iterator[str]:
+        """Which model answered, or answers from now on, instead of the chosen one."""
+        chosen, retired, name = self._preferences.model, outcome.retired_model, self._services.models.display_name
+        if retired:
+            yield texts.model_retired(name(retired), name(self._successor_of(retired, outcome)))
+        if outcome.first_error is not None and retired != chosen:
+            yield texts.fallback_note(outcome.first_error, name(chosen), name(outcome.model))
+
+    def _successor_of(self, retired: str, outcome: ModelOutcome) -> str:
+        chosen = self._preferences.model
+        return outcome.model if retired == chosen else chosen
 
     # Storing
 
     async def _collect_notes(self, outcome: ModelOutcome) -> list[str]:
         """What the person is told under the answer."""
         answer = self._caller.answer
-        notes = [self._fallback_note(outcome), *self._notes]
+        notes = [*self._model_notes(outcome), *self._notes]
         notes += [gettext(texts.ONLY_REASONING)] * answer.is_reasoning + [
             gettext(texts.ANSWER_HAS_GAP)
         ] * answer.has_gap
@@ -293,10 +330,15 @@ class AnswerPipeline:
         return TurnState.STOPPED if self._claimed.stop_requested.is_set() else TurnState.DONE
 
     def _store_answer(
-        self, connection: Connection, model: str, note: str, buttons: tuple[Button, ...], final_state: TurnState
+        self,
+        connection: Connection,
+        outcome: ModelOutcome,
+        note: str,
+        buttons: tuple[Button, ...],
+        final_state: TurnState,
     ) -> None:
         """One transaction: the answer with its buttons and reasoning, and whose allowance it counts for."""
-        claimed, answer = self._claimed, self._caller.answer
+        claimed, answer, model = self._claimed, self._caller.answer, outcome.model
         is_stored = store_answer(
             connection,
             claimed.turn,
@@ -322,9 +364,10 @@ class AnswerPipeline:
         for name in self._caller.ignored_settings:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
-        chosen = self._preferences.values[PreferenceName.MODEL]
-        if chosen.unavailable_model and chosen.scope is not None:
-            replace_value(connection, chosen.scope.key, PreferenceName.MODEL, chosen.unavailable_model, chosen.value)
+        scope, retired = self._preferences.values[PreferenceName.MODEL].scope, outcome.retired_model
+        if retired and scope is not None:
+            successor = self._successor_of(retired, outcome)
+            replace_value(connection, scope.key, PreferenceName.MODEL, retired, successor)
         add_daily_usage(connection, self._api_key.subjects, self._services.ledger.today(), self._caller.cost, 1)
 
 
@@ -353,7 +396,12 @@ async def _deliver_answer(
     if not text:
         claimed.outbox.reply_to_question()  # its answer may be expected after those of others that wait
     try:
-        shown_text = await claimed.store.read(get_answer, replaced.turn_id) if replaced is not None else text
+        shown_text = text
+        if replaced is not None:
+            shown_text = await claimed.store.read(get_answer, replaced.turn_id)
+            answered = await claimed.store.read(get_turn, replaced.turn_id)
+            note = "\n".join(filter(None, (answered.note if answered is not None else "", note)))
+            buttons = (*lasting_buttons(answered, ButtonAction.CONTINUE), *buttons)
         unseen_since = claimed.times.take_unseen()
         await claimed.deliver(shown_text, note=note, buttons=buttons, is_stored=replaced is None, is_answer=True)
         if text:

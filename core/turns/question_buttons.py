@@ -1,11 +1,13 @@
 """The buttons under an answer that change what was asked: the text, the model."""
 
+import msgspec
+
 from core.buttons import ButtonAction, encode_action, parse_action
 from core.i18n.translation import gettext
 from core.port import Adapter, Button, Capabilities, EventKind, Incoming
 from core.store.database import Store
 from core.store.retrying_store import RetryingStore
-from core.store.turns import get_turn
+from core.store.turns import StoredTurn, get_turn
 from core.texts import answers as texts
 
 COMMANDS_WITH_QUESTION = ("ask", "new")
@@ -28,6 +30,14 @@ async def edit_buttons(
     if not _has_no_message(question):
         return []
     return [Button(gettext(texts.EDIT_QUESTION_BUTTON), encode_action(ButtonAction.EDIT_QUESTION, turn_id))]
+
+
+def lasting_buttons(answered: StoredTurn | None, action: ButtonAction) -> list[Button]:
+    """Those under an answer that do this, and that nothing but the turn of the answer knows."""
+    stored = answered.buttons_json if answered is not None else None
+    buttons = msgspec.json.decode(stored or "[]", type=tuple[Button, ...])
+    presses = ((button, parse_action(button.action)) for button in buttons)
+    return [button for button, press in presses if press is not None and press.action is action]
 
 
 def model_buttons(capabilities: Capabilities) -> list[Button]:

@@ -23,8 +23,7 @@ from core.services import Services
 from core.store.answers import get_answer, list_companions, store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
-from core.store.preferences import PreferenceName
-from core.store.turns import Turn, TurnState, is_stopped, last_answering_model
+from core.store.turns import Turn, TurnState, is_stopped
 from core.texts import answers as texts
 from core.texts import images as image_texts
 from core.texts import speech as speech_texts
@@ -106,8 +105,6 @@ class QuestionHandler:
         if prompt.first_turn is not None and not prompt.is_compared:
             # Only now: if a picture cannot be opened any more, the earlier answer stays as it is.
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
-        if not prompt.model:
-            notes = [*await self._retirement_notes(turn, preferences), *notes]
         recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
         caller = ModelCaller(
             claimed,
@@ -134,7 +131,7 @@ class QuestionHandler:
         is_question = incoming.kind is EventKind.PROMPT or incoming.command in ("ask", "new")
         if not prompt or not is_question or claimed.turn.refusal is not None:
             return ()
-        if incoming.command == "new":
+        if incoming.command == "new" and incoming.kind is not EventKind.EDIT:
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
         preferences = await self._store.read(load_preferences, incoming, self._settings)
         parent_turn = await self._prompts.find_parent(claimed)
@@ -325,19 +322,6 @@ class QuestionHandler:
         await claimed.deliver("", note=note, buttons=buttons)
         await claimed.finish(TurnState.FAILED, note)
         return None
-
-    # The model
-
-    async def _retirement_notes(self, turn: Turn, preferences: Preferences) -> list[str]:
-        """What the person is told if the model is no longer offered. Storing the answer chooses its successor."""
-        models, model = self._services.models, preferences.values[PreferenceName.MODEL]
-        if not model.unavailable_model:
-            return []
-        # The operator's default: the next answer in this conversation says so, whichever model gives it.
-        is_news = (
-            model.scope is not None or await self._store.read(last_answering_model, turn) == model.unavailable_model
-        )
-        return [texts.model_retired(*map(models.display_name, (model.unavailable_model, model.value)))] * is_news
 
 
 def _retry_button(turn_id: int) -> Button:

@@ -39,7 +39,7 @@ from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
 from core.texts.models import MODEL_RETIRED
 from core.turns.answer_files import files_buttons
-from core.turns.question_buttons import edit_buttons, model_buttons
+from core.turns.question_buttons import edit_buttons, lasting_buttons, model_buttons
 
 MAX_CHOICES = 4
 """Models that are offered under an answer; /model lists all."""
@@ -76,7 +76,8 @@ async def choose_retry_model_reply(request: CommandRequest, turn: StoredTurn) ->
         for model in models
     ]
     back = Button(gettext(texts.BACK_BUTTON), encode_action(ButtonAction.SHOW_VARIANT, turn.id))
-    return replace(reply, note=gettext(texts.CHOOSE_RETRY_MODEL), buttons=(*choices, back))
+    note = "\n".join(filter(None, (reply.note, gettext(texts.CHOOSE_RETRY_MODEL))))
+    return replace(reply, note=note, buttons=(*choices, back))
 
 
 async def use_model_reply(request: CommandRequest, turn: StoredTurn) -> Reply:
@@ -107,13 +108,15 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
     shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
     text = await services.store.read(get_answer, variant.turn_id)
     reasoning = await services.store.read(get_reasoning, variant.turn_id)
-    buttons = variant_buttons(variants, variant.turn_id, services.models)
+    answered = await services.store.read(get_turn, variant.turn_id)
+    buttons = lasting_buttons(answered, ButtonAction.CONTINUE)
+    buttons += variant_buttons(variants, variant.turn_id, services.models)
     if reasoning and request.preferences.shows_reasoning:
         buttons.append(
             Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, variant.turn_id))
         )
+    buttons += lasting_buttons(answered, ButtonAction.RETRY_WITH)
     buttons += await files_buttons(request.adapter, variant.turn_id, text)
-    answered = await services.store.read(get_turn, variant.turn_id)
     if answered is not None:
         buttons += await edit_buttons(
             services.store, request.adapter, answered.incoming, variant.turn_id, question.first_turn
@@ -124,6 +127,7 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
         tuple(buttons),
         is_public=True,
         is_answer=True,
+        note=answered.note if answered is not None else "",
         shown_turn=variant.turn_id,
         replaced_turn=shown_in.id if shown_in is not None and shown_in.id != request.turn_id else None,
     )

@@ -222,3 +222,44 @@ async def test_only_the_person_who_asked_turns_the_pages_in_a_group(harness: Har
     await harness.wait_until_stored(NO_OPEN_TURN)
     await chat.ask("and then?", "answer 3")
     assert conversation(harness) == ["hello", "answer 1", "and then?"]
+
+
+@PLATFORMS
+async def test_cut_answer_keeps_its_note_and_can_be_continued_after_paging(harness: Harness, platform: str) -> None:
+    await harness.stop()
+    await harness.start(max_answer_tokens=20)
+    chat = ChatWithButtons(harness, platform)
+    answers = iter(["several words " * 100, "short", "the rest"])
+    harness.model.answer = lambda _body: next(answers)
+    cut = r"several words .*\n.*reached its maximum length\."
+    await chat.ask("hello", cut)
+    await chat.press("Retry")
+    await chat.wait_for("short")
+    assert "Continue" not in chat.buttons()
+    await chat.press("▶")
+    await chat.wait_for(cut)
+    labels = chat.answer_buttons()
+    assert labels[0] == "Continue"
+    await chat.press("Other model")
+    await chat.wait_for(f"{cut}\n.*Which other model should answer.*")
+    await chat.press("Back")
+    await chat.wait_for(cut)
+    assert chat.answer_buttons() == labels
+    await chat.press("Continue")
+    await chat.wait_for("the rest")
+
+
+@PLATFORMS
+async def test_failed_retry_leaves_the_note_and_the_continuation_of_a_cut_answer(
+    harness: Harness, platform: str
+) -> None:
+    await harness.stop()
+    await harness.start(max_answer_tokens=20)
+    chat = ChatWithButtons(harness, platform)
+    harness.model.answer = lambda _body: "several words " * 100
+    await chat.ask("hello", ".*maximum length.*")
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.press("Retry")
+    await chat.wait_for("several words .*maximum length.*rejected this request.*")
+    await chat.press("Continue")
+    await harness.model.wait_for(lambda: "Continue exactly" in str(harness.model.requests[-1].body["messages"][-1]))

@@ -132,6 +132,21 @@ async def test_export_has_pictures_and_reasoning(store: Store) -> None:
     assert await store.read(rows_with, "PICTURE-ID") == []
 
 
+async def test_note_under_an_answer_is_exported_and_erased_also_of_somebody_elses_turn(store: Store) -> None:
+    for key, sender in (("1", ANN_SENDER), ("2", BOB)):
+        event = replace(message_event(key, "what?", place=GROUP), sender=sender)
+        await store.write(
+            partial(accept_event, incoming=event, conversation_key=GROUP_KEY, person_key=f"telegram:{sender.user}")
+        )
+        (turn,) = await claim(store)
+        noted = partial(store_answer, prompt="what?", answer="yes", note="I heard: a secret", model="m")
+        await store.write(partial(noted, replaces_last=sender is BOB, buttons_json="[]"), turn)
+        await store.write(finish_turn, turn, TurnState.DONE)
+    assert (await store.read(export_person, ANN)).encode().count(b'"note": "I heard: a secret"') == 2
+    await erase(store)
+    assert await store.read(rows_with, "a secret") == []
+
+
 async def test_question_that_somebody_else_asked_again_is_erased(store: Store) -> None:
     async def ask(key: str, sender: Sender, *, again: bool) -> None:
         event = replace(message_event(key, "a secret", place=GROUP), sender=sender)

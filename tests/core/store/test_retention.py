@@ -4,6 +4,7 @@ import math
 from functools import partial
 
 import numpy as np
+import pytest
 from sqlalchemy import Connection, Table, func, select, update
 
 from core.memory.vector_search import VectorSearch
@@ -26,7 +27,7 @@ from core.store.schema import (
     turns,
 )
 from core.store.token_usage import add_daily_usage, get_daily_usage
-from core.store.turns import Turn, TurnState, finish_turn
+from core.store.turns import Turn, TurnState, finish_turn, get_turn
 from tests.core.store.turn_helpers import ANN, PLACE, accept, accept_event, answer, claim, history_texts
 
 ALL = math.inf
@@ -78,6 +79,27 @@ async def test_finished_turn_keeps_no_content(store: Store) -> None:
     assert '"77"' in stored  # what the buttons need
     assert (await store.read(get_question, turn.id)).text == "secret question"  # type: ignore[union-attr]
     assert await accept(store, "e1") is AcceptResult.DUPLICATE
+
+
+@pytest.mark.parametrize(
+    ("note", "state", "kept"),
+    [
+        ("Stopped.", TurnState.STOPPED, ("Stopped.", "[]")),
+        ("", TurnState.DONE, ("", None)),
+        ("It failed.", TurnState.FAILED, ("", None)),
+    ],
+)
+async def test_finished_turn_keeps_the_note_under_its_answer_and_then_its_buttons(
+    store: Store, note: str, state: TurnState, kept: tuple[str, str | None]
+) -> None:
+    await accept(store, "e1")
+    (turn,) = await claim(store)
+    stored_answer = partial(store_answer, prompt="q", answer="a", note=note, model="m", buttons_json="[]")
+    await store.write(stored_answer, turn)
+    await store.write(finish_turn, turn, state)
+    finished = await store.read(get_turn, turn.id)
+    assert finished is not None
+    assert (finished.note, finished.buttons_json) == kept
 
 
 async def test_dropped_questions_keep_no_content(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What people are told once the operator's default model is no longer offered."""
+"""What people are told once the model that they chose, or the operator's default, is no longer offered."""
 
 from pathlib import Path
 
@@ -116,3 +116,52 @@ async def test_choice_during_the_answer_of_the_successor_stays(tmp_path: Path, m
         model.tokens_per_second = 100_000
         await chat.ask("repeat: two")
         assert model.requests[-1].body["model"] == GEMMA
+
+
+@pytest.mark.parametrize("is_chosen", [False, True])
+async def test_notice_is_given_once_though_the_first_question_gets_no_answer(
+    tmp_path: Path, model: ModelStandIn, is_chosen: bool
+) -> None:
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat, is_chosen=is_chosen)
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS) as chat:
+        model.fail_next(http_error(400, "Invalid request"))
+        assert "rejected this request" in await chat.ask("repeat: two")
+        assert NOTICE in await chat.ask("repeat: three")
+        assert await chat.ask("repeat: four") == "four"
+    assert "".join(chat.texts).count(NOTICE) == 1
+
+
+async def test_successor_of_a_chosen_model_is_asked_first_and_named_once(tmp_path: Path, model: ModelStandIn) -> None:
+    settings = {"fallbacks": (PHI,), "successors": {LLAMA: GEMMA}, "timings": TIMINGS}
+    async with running_engine(tmp_path, model, **settings) as chat:  # type: ignore[arg-type]
+        await chat.ask(f"/model {LLAMA}")
+        await chat.ask("repeat: one")
+        model.models.pop(LLAMA)
+        told = await chat.ask("repeat: two")
+        assert told.endswith("Llama-3.3-70B-Instruct is no longer available. gemma-2-9b-it answers here from now on.")
+        assert await chat.ask("repeat: three") == "three"
+        assert model.requests[-1].body["model"] == GEMMA
+
+
+async def test_choice_made_while_the_successor_answers_holds(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, successors={LLAMA: GEMMA}, timings=TIMINGS) as chat:
+        await chat.ask(f"/model {LLAMA}")
+        model.models.pop(LLAMA)
+        model.tokens_per_second = 1
+        await chat.say("repeat: one two three four five")
+        await model.wait_for(lambda: model.requests and model.requests[-1].body["model"] == GEMMA)
+        await chat.ask(f"/model {PHI}")
+        model.tokens_per_second = 5000
+        await chat.wait_for_text("five")
+        assert "**phi-4**" in await chat.ask("/model")
+
+
+async def test_note_of_a_substitute_does_not_name_it_as_the_successor(tmp_path: Path, model: ModelStandIn) -> None:
+    model.fault_hook = lambda body: http_error(503) if body["model"] == GEMMA else None
+    settings = {"fallbacks": (PHI,), "successors": {LLAMA: GEMMA}, "timings": TIMINGS}
+    async with running_engine(tmp_path, model, **settings) as chat:  # type: ignore[arg-type]
+        await chat.ask(f"/model {LLAMA}")
+        model.models.pop(LLAMA)
+        assert "is no longer available. Answered by phi-4." in await chat.ask("repeat: one")
+        assert "gemma-2-9b-it answers here from now on." in await chat.ask("repeat: two")
