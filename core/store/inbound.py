@@ -163,11 +163,7 @@ def accept_edit(
     if _is_stored(connection, event_key):
         return AcceptResult.DUPLICATE
     question = _find_edited(connection, incoming, conversation_id, person_key)
-    if question is not None:
-        refusal, _ = _check_limits(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False)
-        # A question that waits already makes the queue no longer.
-        if refusal and not (refusal is AcceptResult.QUEUE_FULL and question.is_open):
-            return AcceptResult.DROPPED
+    refusal = _check_edit(connection, question, conversation_id, person_key, limits)
     columns: dict[str, Any] = {
         "conversation_id": conversation_id,
         "chat_key": chat_key(incoming.place),
@@ -175,6 +171,8 @@ def accept_edit(
         "person_key": person_key,
         "is_exempt": False,
     }
+    if refusal is not None:
+        return _refuse_edit(connection, incoming, refusal, columns)
     if question is not None and question.is_open:
         if restart_turn(connection, question.id, question.incoming):
             columns["incoming_json"] = erase_content(encode_incoming(incoming))
@@ -187,6 +185,31 @@ def accept_edit(
     columns |= {"seq": seq, "refusal": None, "batch_window": 0.0, "incoming_json": encode_incoming(question.incoming)}
     connection.execute(_insert_queued_turn(insert_factory(connection)), columns)
     return AcceptResult.NEW
+
+
+def _check_edit(
+    connection: Connection,
+    question: "_EditedQuestion | None",
+    conversation_id: int,
+    person_key: str,
+    limits: InboundLimits,
+) -> AcceptResult | None:
+    """The refusal for an edit, None if it is within the limits or changes no question."""
+    if question is None:
+        return None
+    refusal, _ = _check_limits(connection, conversation_id, person_key, limits, ordered=True, is_exempt=False)
+    # A question that waits already makes the queue no longer.
+    return None if refusal is AcceptResult.QUEUE_FULL and question.is_open else refusal
+
+
+def _refuse_edit(
+    connection: Connection, incoming: Incoming, refusal: AcceptResult, columns: dict[str, Any]
+) -> AcceptResult:
+    if refusal is not AcceptResult.DROPPED:
+        columns |= {"conversation_id": None, "seq": None, "refusal": Refusal(refusal), "batch_window": 0.0}
+        columns["incoming_json"] = encode_incoming(incoming)
+        connection.execute(_insert_queued_turn(insert_factory(connection)), columns)
+    return refusal
 
 
 INSERT_MERGED_TURN = plain_insert(turns).values(
@@ -234,7 +257,7 @@ def _find_edited(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str
 ) -> _EditedQuestion | None:
     """The question that contains the edited message, if it has no answer yet and another text, or is the last."""
-    if not incoming.text or incoming.command not in ("", "ask"):
+    if not incoming.text or incoming.command not in ("", "ask", "new"):
         return None
     is_question = (turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None))
     asked = _find_question(connection, incoming, *is_question)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bots.sandbox.model.faults import http_error
+from core.texts.answers import TOO_FAST
 from core.turns.engine import MAX_ATTEMPTS
 from tests.end_to_end.harness import Harness, complete_texts
 
@@ -178,6 +179,53 @@ async def test_edit_of_earlier_conversation_is_ignored(harness: Harness, create_
     await chat.server.wait_for(lambda: chat.answers()[-1] == "next")
     assert chat.answers()[0] == "old"
     assert conversation(harness) == ["repeat: next"]
+
+
+async def test_edit_of_a_new_conversations_first_question_replaces_its_answer(harness: Harness) -> None:
+    """Only Telegram's commands are messages, which can be edited."""
+    chat = TelegramChat(harness)
+    await chat.write("repeat: before")
+    await chat.server.wait_for(lambda: chat.answers() == ["before"])
+    question = await chat.write("/new repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["before", "old"])
+    await chat.edit(question, "/new repeat: new")
+    await chat.server.wait_for(lambda: chat.answers() == ["before", "new"])
+    assert conversation(harness) == ["repeat: new"]
+    await chat.write("repeat: next")
+    await chat.server.wait_for(lambda: chat.answers() == ["before", "new", "next"])
+    assert conversation(harness) == ["repeat: new", "new", "repeat: next"]
+
+
+async def test_edit_of_a_new_conversations_first_question_during_its_answer(harness: Harness) -> None:
+    chat = TelegramChat(harness)
+    await chat.write("repeat: before")
+    await chat.server.wait_for(lambda: chat.answers() == ["before"])
+    harness.model.tokens_per_second = 5
+    question = await chat.write("/new repeat: the old words, which nobody wants to read any more")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
+    await chat.edit(question, "/new repeat: the new words")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 3)
+    harness.model.tokens_per_second = 2000
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert chat.answers() == ["before", "the new words"]
+    assert conversation(harness) == ["repeat: the new words"]
+
+
+@CHATS
+async def test_person_is_told_once_that_an_edit_comes_too_fast(harness: Harness, create_chat: ChatType) -> None:
+    await harness.stop()
+    await harness.start(messages_a_minute=2)
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await chat.edit(question, "repeat: new")
+    await chat.server.wait_for(lambda: chat.answers() == ["new"])
+    for text in ("newer", "newest"):
+        await chat.edit(question, f"repeat: {text}")
+        await chat.server.wait_for(lambda: TOO_FAST in chat.answers()[-1])
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert len(chat.answers()) == 2
+    assert chat.answers()[0] == "new"
 
 
 async def test_redelivered_edit_is_answered_once(harness: Harness) -> None:

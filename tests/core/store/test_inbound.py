@@ -291,4 +291,4 @@ async def test_full_queue_takes_the_new_text_of_a_waiting_question(store: Store)
     too_often = partial(
         accept_edit, incoming=replace(edit, key="u3", text="best"), limits=InboundLimits(max_per_minute=1)
     )
-    assert await store.write(too_often) is AcceptResult.DROPPED
+    assert await store.write(too_often) is AcceptResult.RATE_LIMITED
