@@ -39,7 +39,7 @@ from bots.telegram.translate import thread_id
 from bots.telegram.updates import allowed_updates
 from core.bounded_dict import BoundedDict
 from core.commands.declarations import Command
-from core.errors import ConfigurationError, DeliveryError, DeliveryFailure
+from core.errors import ConfigurationError, DeliveryError, DeliveryFailure, RichRejectedError
 from core.i18n.translation import gettext
 from core.port import (
     Attachment,
@@ -402,6 +402,8 @@ class TelegramAdapter:
                 "reply_markup": _keyboard_parameter(part),
             }
             if rich_content(part) is not None:
+                if receiver:
+                    raise RichRejectedError("it is for one person alone")
                 message = await self._rich_messages.call("sendRichMessage", part, target)
             elif receiver:
                 return await self._ephemeral.send(place, receiver, target | _text_parameters(part))

@@ -6,12 +6,14 @@ from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.ephemeral import REFUSED_SECONDS
 from bots.telegram.message_ids import is_ephemeral_key
+from bots.telegram.rich_dialect import RichDialect
 from bots.telegram.timings import TelegramTimings
-from core.errors import DeliveryError
-from core.port import File, Part
-from tests.bots.telegram.conftest import GROUP_PLACE, RunAdapter
+from core.errors import DeliveryError, RichRejectedError
+from core.port import File, Part, RichMode
+from tests.bots.telegram.conftest import GROUP_PLACE, RunAdapter, params_of
 from tests.bots.telegram.payloads import ADA
 from tests.clock import FakeClock
+from tests.core.markdown.samples import parse_markdown
 
 REFUSAL = ScriptedReply.error(400, "Bad Request: BOT_NOT_ADMIN")
 
@@ -38,6 +40,15 @@ async def test_group_that_refuses_them_is_asked_again_later(bot_api: TelegramSta
         assert not has_ephemeral_messages(adapter), "as long as it is not known better"
         assert await sends_ephemeral(adapter)
         assert has_ephemeral_messages(adapter)
+
+
+async def test_rich_message_is_shown_to_nobody_else(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
+    rich = RichDialect(RichMode.ALWAYS).render(parse_markdown("Hello"))
+    async with run_adapter() as adapter:
+        with pytest.raises(RichRejectedError):
+            await adapter.send(GROUP_PLACE, rich, key="k", person=str(ADA["id"]), ephemeral=True)
+        assert adapter.answer_dialect(RichMode.ALWAYS) is not adapter.dialect, "others still get them"
+    assert params_of(bot_api, "sendRichMessage") == []
 
 
 async def test_group_that_accepted_them_may_refuse_them(bot_api: TelegramStandIn, run_adapter: RunAdapter) -> None:
