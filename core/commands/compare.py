@@ -8,6 +8,8 @@ from core.conversation.model_registry import ModelRegistry
 from core.i18n.translation import gettext
 from core.texts import models as texts
 
+MAX_REPEATED_CHARS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -23,19 +25,23 @@ def parse_comparison(models: ModelRegistry, argument: str) -> Comparison | str:
     if not second:
         return gettext(texts.COMPARISON_USAGE)
     found: list[Model] = []
-    for query in (first, second):
+    for query, before, after in ((first, (), (second,)), (second, (first,), ())):
         match = models.find(query)
+        if match.model is None and not match.candidates:
+            return texts.unknown_model(query, match.similar)
         if match.model is None:
-            is_unknown = not match.candidates
-            return (
-                texts.unknown_model(query, match.similar)
-                if is_unknown
-                else texts.several_models(query, match.candidates)
-            )
+            commands = [(*before, model.id, *after, _repeat(question)) for model in match.candidates]
+            return texts.several_models(query, (f"/compare {' '.join(words)}" for words in commands))
         found.append(match.model)
     if found[0] == found[1]:
         return texts.same_model(found[0])
     return Comparison(found[0], found[1], question.strip())
+
+
+def _repeat(question: str) -> str:
+    """The question, to copy with a command; "…" for one that has several lines or is long."""
+    is_short = len(question) <= MAX_REPEATED_CHARS and question.isprintable() and "`" not in question
+    return question if is_short else "…"
 
 
 async def compare_reply(request: CommandRequest) -> Reply:

@@ -8,6 +8,7 @@ from core.conversation.preferences import EffectivePreference
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.scopes import Scope, ScopeKind
 from core.texts.formatting import (
+    code_span,
     escape_markdown,
     format_context_window,
     format_duration,
@@ -106,11 +107,10 @@ def ambiguous_model(query: str, candidates: Iterable[Model]) -> str:
     return "\n".join([head, "", *(f"- `{model.id}`" for model in candidates)])
 
 
-def several_models(query: str, candidates: Iterable[Model]) -> str:
-    """In a command that names several models, so that a button could not choose one."""
-    return gettext("Several models match {query}: {names}. Type more of the name.").format(
-        query=quote(query), names=join_all(f"`{model.name}`" for model in candidates)
-    )
+def several_models(query: str, commands: Iterable[str]) -> str:
+    """Of a command that names several models. Buttons could not repeat its question, so the person copies one."""
+    head = gettext("Several models match {query}. Send one of these instead:").format(query=quote(query))
+    return "\n".join([head, "", *(f"- {code_span(command)}" for command in commands)])
 
 
 def many_models_linked(search: str) -> str:

@@ -18,6 +18,8 @@ USAGE = (
     "Name two models and a question: `/compare MODEL MODEL QUESTION`. Without a question, they answer your last one."
 )
 
+SEVERAL = "Several models match “qwen”. Send one of these instead:\n\n"
+
 
 @pytest.fixture
 async def models(tmp_path: Path) -> AsyncIterator[ModelRegistry]:
@@ -51,7 +53,12 @@ async def test_two_models_get_a_question(
         ("", USAGE),
         ("phi-4", USAGE),
         ("phi-4 phi-4 Why?", "Both names mean **phi-4**. Name another model to compare it with."),
-        ("qwen phi-4 Why?", "Several models match “qwen”: `Qwen3` and `Qwen4`. Type more of the name."),
+        (
+            "qwen phi-4 Why is {it} so?",
+            f"{SEVERAL}- `/compare Qwen/Qwen3 phi-4 Why is {{it}} so?`\n- `/compare Qwen/Qwen4 phi-4 Why is {{it}} so?`",
+        ),
+        ("phi-4 qwen", f"{SEVERAL}- `/compare phi-4 Qwen/Qwen3`\n- `/compare phi-4 Qwen/Qwen4`"),
+        ("phi-4 qwen a\nb", f"{SEVERAL}- `/compare phi-4 Qwen/Qwen3 …`\n- `/compare phi-4 Qwen/Qwen4 …`"),
         ("phi-4 claude Why?", "No model matches “claude”. See /models."),
         ("phi-5 llama-3.3", "No model matches “phi-5”. Did you mean `microsoft/phi-4`?"),
     ],

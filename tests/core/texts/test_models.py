@@ -28,8 +28,8 @@ def test_several_models_are_listed() -> None:
     assert ambiguous_model("i", [PHI, LLAMA]) == (
         "Several models match “i”. Choose one:\n\n- `microsoft/phi-4`\n- `meta-llama/Llama-3.3-70B-Instruct`"
     )
-    assert models.several_models("i", [PHI, LLAMA]) == (
-        "Several models match “i”: `phi-4` and `Llama-3.3-70B-Instruct`. Type more of the name."
+    assert models.several_models("i", ["/compare phi-4 llama", "/compare phi-4 `qwen`"]) == (
+        "Several models match “i”. Send one of these instead:\n\n- `/compare phi-4 llama`\n- `/compare phi-4 qwen`"
     )
 
 

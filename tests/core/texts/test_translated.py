@@ -6,7 +6,6 @@ from datetime import date
 
 import pytest
 
-from core.api.catalogue import Model
 from core.commands.declarations import COMMANDS, Command
 from core.conversation.ledger import QuotaStatus
 from core.i18n.translation import ENGLISH, LANGUAGES, read_catalogue, speaking
@@ -25,7 +24,7 @@ from core.texts.formatting import (
     markdown_name,
 )
 from core.texts.memory import recall_note
-from core.texts.models import several_models, tokens_left
+from core.texts.models import tokens_left
 
 
 def speaking_language(language: str) -> AbstractContextManager[None]:
@@ -140,10 +139,8 @@ def test_number_of_tokens_left_fits_its_noun(language: str, left: tuple[str, ...
 
 @pytest.mark.parametrize(("language", "names"), [("en", "`a` and `b`"), ("ja", "`a`、`b`"), ("zh", "`a`和`b`")])
 def test_lists_are_joined_as_the_language_does(language: str, names: str) -> None:
-    models = (Model("a"), Model("b"))
     with speaking_language(language):
         listed = [
-            several_models("x", models),
             unreadable_attachments(["`a`", "`b`"]),
             attachments_not_read(["`a`", "`b`"]),
             recall_note(RecalledContext(sources=(Source(1, "`a`", ""), Source(2, "`b`", ""))), ""),
