@@ -36,6 +36,8 @@ class ButtonAction(StrEnum):
     """Argument: the page."""
     SHOW_MODEL_FAMILY = "mf"
     """Argument: the page and the digest of the family, `PAGE:DIGEST`."""
+    CHOOSE_MODEL_FOR = "ms"
+    """Argument: where it is to answer, as in `/model NAME SCOPE`, and the digest of its ID, `SCOPE:DIGEST`."""
     CHOOSE_LANGUAGE = "lang"
     """Argument: the language's code, or `auto`."""
     CHOOSE_PERSONA = "p"

@@ -307,7 +307,7 @@ _OTHERS = (
             "`temperature` sets how varied answers are, `length` their maximum length in tokens, `effort` how much "
             "the model reasons, `reasoning` whether a button shows its reasoning, and `share` whether everyone in a "
             "group shares one conversation. Where there are rich messages, with tables and formulas, `rich` sets when "
-            "answers use them. `/settings reset` goes back to the defaults."
+            "answers use them. `/settings reset` goes back to the defaults, except for `share`."
         ),
         example="/settings temperature 0.2",
     ),

@@ -1,7 +1,6 @@
 """The handlers of all commands. Each takes a request and returns the reply."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from core.commands.access import (
     DENIED_COMMAND,
@@ -26,7 +25,6 @@ from core.commands.settings import persona_reply, settings_reply, system_reply
 from core.commands.threads import thread_reply
 from core.commands.transfer import PRIVATE_EXPORT_COMMAND, export_reply, import_reply, private_export_reply
 from core.commands.usage import usage_reply
-from core.conversation.preferences import with_available_model
 from core.i18n.translation import gettext
 from core.port import SupportsFiles, SupportsOptionNames, SupportsRichMessages, SupportsThreadCreation
 from core.scopes import ScopeKind
@@ -43,8 +41,7 @@ async def run_command(request: CommandRequest) -> Reply | None:
     handler = HANDLERS.get(name)
     if handler is None:
         return Reply(texts.unknown_command(closest_command(name)))
-    preferences = with_available_model(request.preferences, request.services.models)
-    return await handler(replace(request, preferences=preferences))
+    return await handler(request)
 
 
 async def new_reply(request: CommandRequest) -> Reply:

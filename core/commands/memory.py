@@ -1,13 +1,13 @@
 """/remember and /memory: the notes and files of a conversation, and what is recalled."""
 
 from core.buttons import ButtonAction, encode_action
-from core.commands.declarations import MemoryAction, ScopeName
-from core.commands.permissions import announce, find_scope
+from core.commands.declarations import MemoryAction
+from core.commands.permissions import announce, find_conversation_scope
 from core.commands.request import CommandRequest, Reply
 from core.errors import DocumentError, DocumentFailure
 from core.i18n.translation import gettext
 from core.port import Button
-from core.scopes import Scope, ScopeKind
+from core.scopes import Scope
 from core.store.memories import (
     RecallMode,
     delete_all,
@@ -52,7 +52,7 @@ async def memory_reply(request: CommandRequest) -> Reply:
     if action in ("", MemoryAction.LIST):
         entries = await store.read(list_entries, conversation_key)
         return Reply(texts.memory_list(entries, await store.read(get_statistics, conversation_key)))
-    scope = await _scope_of_memory(request)
+    scope = await find_conversation_scope(request)
     if isinstance(scope, Reply):
         return scope
     match action:
@@ -71,14 +71,6 @@ async def memory_reply(request: CommandRequest) -> Reply:
             return Reply(gettext(texts.UNKNOWN_ACTION))
 
 
-async def _scope_of_memory(request: CommandRequest) -> Scope | Reply:
-    """Whom a change concerns: everyone in a shared conversation, which only some may change, else the sender."""
-    preferences = request.preferences
-    if preferences.is_shared and not request.incoming.is_confidential:
-        return await find_scope(request, ScopeName.CHAT)
-    return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
-
-
 async def _ask_to_clear(request: CommandRequest, conversation_key: str) -> Reply:
     action = encode_action(ButtonAction.CLEAR_MEMORY, request.turn_id)
     text = texts.confirm_clear(await request.services.store.read(get_statistics, conversation_key))
@@ -89,7 +81,7 @@ async def clear_memory_reply(request: CommandRequest, turn: StoredTurn) -> Reply
     """Delete what an earlier `/memory clear` asked about."""
     if turn.incoming.command != "memory" or turn.conversation_id != request.conversation_id:
         return Reply(gettext(texts.CLEAR_EXPIRED))
-    scope = await _scope_of_memory(request)
+    scope = await find_conversation_scope(request)
     if isinstance(scope, Reply):
         return scope
     return await _clear(request, scope, await request.services.store.read(get_conversation_key, turn.conversation_id))

@@ -13,7 +13,7 @@ If all models fit one page, or if they are one family, the menu has them at once
 cards: a menu of the families, and under it a text with a button for each model of one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,7 +23,7 @@ from core.commands.pages import paginate
 from core.commands.request import CommandRequest, Reply
 from core.conversation.ledger import QuotaStatus
 from core.conversation.model_quotas import quotas_by_model
-from core.conversation.preferences import EffectivePreference, with_available_model
+from core.conversation.preferences import EffectivePreference
 from core.i18n.translation import gettext
 from core.port import Button, Card, CardSection, MenuItem
 from core.store.preferences import PreferenceName
@@ -142,10 +142,12 @@ def _head(request: CommandRequest) -> str:
     return texts.current_model(models.display_name(current.value), current, replaced)
 
 
-def model_menu(models: Sequence[Model], current: str) -> tuple[MenuItem, ...]:
-    return tuple(
-        MenuItem(texts.model_label(model), choice_action(model), is_selected=model.id == current) for model in models
-    )
+def model_menu(
+    models: Sequence[Model], current: str, action: Callable[[Model], str] | None = None
+) -> tuple[MenuItem, ...]:
+    """`action`: of the item of a model; None: `choice_action`."""
+    encode = action or choice_action
+    return tuple(MenuItem(texts.model_label(model), encode(model), is_selected=model.id == current) for model in models)
 
 
 def current_first(models: Sequence[Model], current: str) -> list[Model]:
@@ -154,7 +156,7 @@ def current_first(models: Sequence[Model], current: str) -> list[Model]:
 
 def current_preference(request: CommandRequest) -> EffectivePreference:
     """The model that answers the sender here."""
-    return with_available_model(request.preferences, request.services.models).values[PreferenceName.MODEL]
+    return request.preferences.values[PreferenceName.MODEL]
 
 
 def choice_action(model: Model) -> str:

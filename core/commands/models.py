@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TypeVar
 
 from core.api.catalogue import Model, find_model
-from core.buttons import ButtonAction, encode_action
+from core.buttons import ButtonAction, encode_action, short_digest
 from core.commands.declarations import RESET, ScopeName
 from core.commands.model_picker import choice_action, current_first, current_preference, menu_reply, model_menu
 from core.commands.pages import paginate
@@ -94,12 +96,18 @@ async def model_reply(request: CommandRequest) -> Reply:
     if match.model is not None:
         return await choose_model(request, match.model, scope)
     if match.candidates:
-        menu = () if scope_name else model_menu(match.candidates, "")  # a button names no scope
+        menu = model_menu(
+            match.candidates, "", choice_action if scope_name is None else partial(_choice_for, scope_name)
+        )
         return Reply(texts.ambiguous_model(query, match.candidates), menu=menu)
     embedding_model = find_model(models.embedding_models(), query).model
     return Reply(
         texts.embedding_model_chosen(embedding_model) if embedding_model else texts.unknown_model(query, match.similar)
     )
+
+
+def _choice_for(scope_name: ScopeName, model: Model) -> str:
+    return encode_action(ButtonAction.CHOOSE_MODEL_FOR, f"{scope_name}:{short_digest(model.id)}")
 
 
 async def _reset(request: CommandRequest, scope: Scope) -> Reply:
@@ -156,6 +164,17 @@ async def menu_choice_reply(request: CommandRequest) -> Reply:
     if model is None:
         return Reply(gettext(texts.MODEL_RETIRED))
     return await choose_model(request, model, await default_scope(request), edits_message=True)
+
+
+async def scoped_choice_reply(request: CommandRequest) -> Reply:
+    """Choose the model whose menu item was pressed for the scope that the command named."""
+    choices = product(ScopeName, request.services.models.chat_models())
+    choice = next((choice for choice in choices if _choice_for(*choice) == request.incoming.text), None)
+    if choice is None:
+        return Reply(gettext(texts.MODEL_RETIRED))
+    scope_name, model = choice
+    scope = await find_scope(request, scope_name)
+    return scope if isinstance(scope, Reply) else await choose_model(request, model, scope, edits_message=True)
 
 
 async def models_reply(request: CommandRequest) -> Reply:

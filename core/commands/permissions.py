@@ -51,14 +51,25 @@ async def find_scope(request: CommandRequest, name: ScopeName) -> Scope | Reply:
     return scope if await may_change(request, scope) else Reply(texts.managers_only(scope))
 
 
+async def find_conversation_scope(request: CommandRequest) -> Scope | Reply:
+    """Whom a change of the conversation concerns: in a shared one everyone, for whom only some may change it, else the
+    sender.
+    """
+    preferences = request.preferences
+    if preferences.is_shared and not request.incoming.is_confidential:
+        return await find_scope(request, ScopeName.CHAT)
+    return next(scope for scope in preferences.scopes if scope.kind is ScopeKind.PERSON)
+
+
 def announce(request: CommandRequest, reply: Reply, scope: Scope) -> Reply:
     """The reply to a change in `scope`. If it concerns others, everyone in the chat sees it, and who made it."""
     incoming = request.incoming
     if incoming.place.is_private or scope.kind in PERSONAL_SCOPES:
         return reply
     text = f"{reply.text}\n{texts.changed_by(incoming.sender.name, scope)}"
-    edits_message = reply.edits_message and not request.capabilities.has_ephemeral_messages
-    return replace(reply, text=text, is_public=True, edits_message=edits_message)
+    if reply.edits_message and request.capabilities.has_ephemeral_messages:
+        return replace(reply, announcement=text)
+    return replace(reply, text=text, is_public=True)
 
 
 SCOPE_KINDS = {ScopeName.ME: ScopeKind.PERSON, ScopeName.CHAT: ScopeKind.CHAT, ScopeName.SERVER: ScopeKind.SERVER}

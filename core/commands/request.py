@@ -24,6 +24,7 @@ class CommandRequest:
     """Stops those of the turns that run in this process, and removes the marks of dropped questions."""
     turn: Turn
     preferences: Preferences
+    """With a model that is available (`with_available_model`)."""
     adapter: Adapter
 
     @property
@@ -105,6 +106,8 @@ class Reply:
     """Replaces the message whose button was pressed."""
     is_public: bool = False
     """Everyone in the chat sees it, even if only the person sees the other replies to this command."""
+    announcement: str = ""
+    """What everyone in the chat is told besides, where only the person sees the replaced message."""
     is_collapsed: bool = False
     """Hidden until the person expands it: long, and interesting to few."""
     is_answer: bool = False

@@ -69,11 +69,8 @@ async def setting_menu_reply(request: CommandRequest, name: str) -> Reply:
     ]
     buttons.append(Button(gettext(texts.RESET_BUTTON), encode_action(ButtonAction.SET_SETTING, f"{name}:{RESET}")))
     buttons.append(Button(gettext(BACK_BUTTON), encode_action(ButtonAction.SHOW_SETTING, "")))
-    if name == PreferenceName.SHARED_CONVERSATION:
-        text = texts.share_explanation()
-    else:
-        text = (await settings_reply(_with_argument(request, name))).text
-    return Reply(text, tuple(buttons), edits_message=True)
+    details = await settings_reply(_with_argument(request, name))
+    return Reply(details.text, tuple(buttons), edits_message=True)
 
 
 async def set_setting_reply(request: CommandRequest, name: str, value: str) -> Reply:
@@ -81,10 +78,17 @@ async def set_setting_reply(request: CommandRequest, name: str, value: str) -> R
     if name not in panel_names(request):
         return replace(settings_panel(request), edits_message=True)
     changed = await settings_reply(_with_argument(request, f"{name} {value}"))
-    if changed.is_public and request.capabilities.has_ephemeral_messages:
-        return changed  # only this person sees the panel
-    updated = replace(request, preferences=await request.current_preferences())
-    return replace(settings_panel(updated, changed.text), edits_message=True)
+    panel = settings_panel(await _updated(request), changed.text)
+    return replace(panel, edits_message=True, announcement=changed.text if _is_announced(request, changed) else "")
+
+
+def _is_announced(request: CommandRequest, changed: Reply) -> bool:
+    """Whether others need a message of their own about a change, because only this person may see the panel."""
+    return changed.is_public and request.capabilities.has_ephemeral_messages
+
+
+async def _updated(request: CommandRequest) -> CommandRequest:
+    return replace(request, preferences=await request.current_preferences())
 
 
 def _with_argument(request: CommandRequest, text: str) -> CommandRequest:
@@ -95,7 +99,10 @@ async def _reset_all(request: CommandRequest) -> Reply:
     scope = await default_scope(request)
     for setting in (*CHAT_SETTINGS, RICH_MESSAGES):
         await request.services.store.write(delete_preference, [scope.key], setting.name)
-    return announce(request, Reply(texts.settings_reset(scope)), scope)
+    text = texts.settings_reset(scope)
+    if request.preferences.is_shared:
+        text += f"\n{gettext(texts.SHARE_STAYS)}"
+    return announce(request, Reply(text), scope)
 
 
 async def _set(request: CommandRequest, name: PreferenceName, value: str) -> Reply:
@@ -111,16 +118,19 @@ async def _reset(request: CommandRequest, name: PreferenceName) -> Reply:
 
 
 async def _set_share(request: CommandRequest, value: str) -> Reply:
-    place = request.incoming.place
-    if value.casefold() not in (ON, OFF, RESET):
-        return Reply(texts.invalid_setting(PreferenceName.SHARED_CONVERSATION, either((ON, OFF))))
-    if place.is_private:
+    name = PreferenceName.SHARED_CONVERSATION
+    if value.casefold() not in ("", ON, OFF, RESET):
+        return Reply(texts.invalid_setting(name, either((ON, OFF))))
+    if request.incoming.place.is_private:
         return Reply(gettext(texts.SHARE_IN_PRIVATE))
+    if not value:
+        current = ON if request.preferences.is_shared else OFF
+        return Reply(texts.setting_details(name, current, texts.share_explanation()))
     scope = await find_scope(request, ScopeName.CHAT)
     if isinstance(scope, Reply):
         return scope
     is_shared = value.casefold() == ON
-    await request.set_preference(scope.key, PreferenceName.SHARED_CONVERSATION, ON if is_shared else OFF)
+    await request.set_preference(scope.key, name, ON if is_shared else OFF)
     return announce(request, Reply(gettext(texts.SHARED if is_shared else texts.NOT_SHARED)), scope)
 
 
@@ -173,8 +183,11 @@ async def persona_choice_reply(request: CommandRequest) -> Reply:
     name = next((known for known in personas if encode_action(ButtonAction.CHOOSE_PERSONA, known) == action), None)
     if name is None:
         return Reply(gettext(texts.PERSONA_REMOVED))
-    reply = await persona_reply(_with_argument(request, name))
-    return replace(reply, edits_message=not (reply.is_public and request.capabilities.has_ephemeral_messages))
+    changed = await persona_reply(_with_argument(request, name))
+    if not _is_announced(request, changed):
+        return replace(changed, edits_message=True)
+    personas_menu = await persona_reply(_with_argument(await _updated(request), ""))
+    return replace(personas_menu, edits_message=True, announcement=changed.text)
 
 
 def _persona_menu(names: Iterable[str], current: str) -> tuple[MenuItem, ...]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import structlog
 
 from core.buttons import ButtonAction, encode_action
+from core.commands.permissions import announce, find_conversation_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.redaction import redact_service_keys
 from core.conversation.transcript import (
@@ -98,6 +99,9 @@ async def import_reply(request: CommandRequest) -> Reply:
     file = next((file for file in request.incoming.attachments if file.is_document and file.file_id), None)
     if file is None or not isinstance(adapter, SupportsFiles):
         return Reply(gettext(texts.IMPORT_USAGE))
+    scope = await find_conversation_scope(request)
+    if isinstance(scope, Reply):
+        return scope
     if file.size > MAX_TRANSCRIPT_BYTES:
         return Reply(texts.import_too_large(MAX_TRANSCRIPT_BYTES))
     try:
@@ -109,7 +113,10 @@ async def import_reply(request: CommandRequest) -> Reply:
     messages = decode_transcript(content)
     if messages is None:
         return Reply(gettext(texts.NO_TRANSCRIPT))
-    imported = tuple(TranscriptMessage(message.role, redact_service_keys(message.text)) for message in messages)
+    imported = tuple(
+        TranscriptMessage(message.role, *map(redact_service_keys, (message.text, message.model)))
+        for message in messages
+    )
     await request.services.store.write(stage_import, request.conversation_id, request.turn_id, imported)
     button = Button(gettext(texts.REPLACE_BUTTON), encode_action(ButtonAction.IMPORT, request.turn_id))
     return Reply(texts.import_question(len(imported)), (button,))
@@ -119,5 +126,10 @@ async def apply_import_reply(request: CommandRequest, turn: StoredTurn) -> Reply
     """Replace the conversation by the file of an earlier `/import`."""
     if turn.incoming.command != "import" or turn.conversation_id != request.conversation_id:
         return Reply(gettext(texts.IMPORT_EXPIRED))
+    scope = await find_conversation_scope(request)
+    if isinstance(scope, Reply):
+        return scope
     count = await request.services.store.write(apply_import, request.conversation_id, turn.id, request.turn_id)
-    return Reply(texts.messages_imported(count) if count else gettext(texts.IMPORT_EXPIRED), edits_message=True)
+    if not count:
+        return Reply(gettext(texts.IMPORT_EXPIRED), edits_message=True)
+    return announce(request, Reply(texts.messages_imported(count), edits_message=True), scope)

@@ -12,6 +12,7 @@ MODEL_DEFAULT = gettext_noop("the model's default")
 BOT_DEFAULT = gettext_noop("the bot's default")
 SHARED = gettext_noop("Share: on. Everyone here shares one conversation from now on.")
 NOT_SHARED = gettext_noop("Share: off. Everyone here has their own conversation from now on.")
+SHARE_STAYS = gettext_noop("Share stays on; `/settings share off` turns it off.")
 SHARE_IN_PRIVATE = gettext_noop("Share is for groups; this chat is private.")
 NO_SERVER = gettext_noop("This chat isn't on a server.")
 ANONYMOUS = gettext_noop(

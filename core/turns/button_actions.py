@@ -12,7 +12,7 @@ from core.commands.access import DECISIONS, REQUESTS_COMMAND, decide
 from core.commands.language import choose_language
 from core.commands.memory import clear_memory_reply
 from core.commands.model_picker import family_reply, menu_reply
-from core.commands.models import list_reply, menu_choice_reply
+from core.commands.models import list_reply, menu_choice_reply, scoped_choice_reply
 from core.commands.permissions import is_manager
 from core.commands.privacy import confirmation_reply, data_reply, erasure_reply, privacy_page
 from core.commands.request import CommandRequest, Reply
@@ -51,9 +51,11 @@ def target_turn(incoming: Incoming) -> int | None:
 
 async def run_button(request: CommandRequest) -> Reply | None:
     reply = await _run_action(request, parse_action(request.incoming.text))
-    if reply is not None and reply.edits_message and not await _is_replaceable(request):
-        return replace(reply, edits_message=False)
-    return reply
+    if reply is None or not reply.edits_message or await _is_replaceable(request):
+        return reply
+    if reply.announcement:
+        return Reply(reply.announcement, is_public=True)
+    return replace(reply, edits_message=False)
 
 
 async def _run_action(request: CommandRequest, press: ButtonPress | None) -> Reply | None:
@@ -156,9 +158,9 @@ async def _cancel_turns(request: CommandRequest, target: StoredTurn) -> Reply | 
 
 
 async def _send_again(request: CommandRequest, turn: StoredTurn) -> Reply:
-    """Repeat an answer that may not have arrived."""
+    """Repeat an answer that may not have arrived, for everyone who should have seen it."""
     answer = await request.services.store.read(get_answer, turn.id)
-    return Reply(answer, is_answer=True) if answer else Reply(gettext(texts.ANSWER_NOT_STORED))
+    return Reply(answer, is_answer=True, is_public=True) if answer else Reply(gettext(texts.ANSWER_NOT_STORED))
 
 
 async def _show_reasoning(request: CommandRequest, turn: StoredTurn) -> Reply:
@@ -215,6 +217,10 @@ async def _choose_model(request: CommandRequest, _press: ButtonPress) -> Reply:
     return await menu_choice_reply(request)
 
 
+async def _choose_model_for(request: CommandRequest, _press: ButtonPress) -> Reply:
+    return await scoped_choice_reply(request)
+
+
 async def _choose_language(request: CommandRequest, press: ButtonPress) -> Reply:
     return await choose_language(request, press.argument, edits_message=True)
 
@@ -244,6 +250,7 @@ MENU_ACTIONS: dict[ButtonAction, Callable[[CommandRequest, ButtonPress], Awaitab
     ButtonAction.SHOW_MODEL_FAMILY: _show_model_family,
     ButtonAction.SHOW_MODEL_LIST: _show_model_list,
     ButtonAction.CHOOSE_MODEL: _choose_model,
+    ButtonAction.CHOOSE_MODEL_FOR: _choose_model_for,
     ButtonAction.CHOOSE_PERSONA: _choose_persona,
     ButtonAction.SHOW_SETTING: _show_setting,
     ButtonAction.SET_SETTING: _set_setting,

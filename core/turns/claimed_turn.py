@@ -355,6 +355,9 @@ class ClaimedTurn:
 
     async def _show_reply(self, reply: Reply) -> None:
         message_id = self.turn.incoming.message_id
+        if reply.announcement:
+            self.outbox.is_ephemeral = False
+            await self.deliver(reply.announcement)
         if reply.edits_message and message_id is not None:
             await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:
@@ -401,7 +404,8 @@ class ClaimedTurn:
         except DeliveryError as error:
             if error.failure is not DeliveryFailure.GONE:
                 raise
-            await self._send_parts([part])
+            if not reply.announcement:
+                await self._send_parts([part])
 
     async def finish(self, state: TurnState, reason: str = "") -> None:
         """`reason`: why the turn failed, for `parley top`."""

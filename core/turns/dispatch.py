@@ -9,7 +9,7 @@ from core.commands.declarations import find_command, is_ephemeral
 from core.commands.greetings import added_reply
 from core.commands.handlers import run_command
 from core.commands.request import CommandRequest, Reply
-from core.conversation.preferences import Preferences, load_preferences
+from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.errors import DeliveryError, StoreError
 from core.i18n.translation import gettext, load_catalogue, speaking
 from core.metrics import Outcome
@@ -96,6 +96,7 @@ class Dispatcher:
         await claimed.deliver("", note=note, buttons=buttons)
 
     async def _run_command(self, claimed: ClaimedTurn, preferences: Preferences) -> Reply | None:
+        preferences = with_available_model(preferences, self._services.models)
         request = CommandRequest(self._services, self._on_cancelled, claimed.turn, preferences, claimed.adapter)
         match request.incoming.kind:
             case EventKind.STOP:

@@ -61,6 +61,26 @@ async def test_settings_are_changed_on_one_card(harness: Harness, others: tuple[
     assert not spec_violations(harness)
 
 
+async def test_card_of_a_manager_shows_what_is_announced_beside_it(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "discord", others=("Bob",))
+    chat.person = chat.chat.guild.members[0]
+    card = await open_card(chat, "settings")
+    await choose(chat, card, "0.5")
+    assert card.text.startswith("Temperature: 0.5 (this chat)")
+    assert is_card(card)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    notice = chat.server.messages(chat.chat)[-1]
+    assert notice.text == "Temperature: 0.5 (this chat)\nChanged by Owner for everyone here"
+    assert notice.ephemeral_to is None
+    card = await open_card(chat, "model")
+    await choose(chat, card, "microsoft")
+    await chat.server.press_button(chat.person, card, f"parley:m:{PHI}")
+    await chat.server.wait_for(lambda: card.text.startswith("Model: **phi-4**"), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert chat.server.messages(chat.chat)[-1].text.endswith("Changed by Owner for everyone here")
+    assert not spec_violations(harness)
+
+
 async def test_model_is_chosen_by_family_on_a_card(harness: Harness) -> None:
     chat = ChatWithButtons(harness, "discord")
     card = await open_card(chat, "model")

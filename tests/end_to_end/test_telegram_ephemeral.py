@@ -94,6 +94,7 @@ async def test_change_for_everybody_is_announced_beside_the_panel(harness: Harne
     await harness.telegram.wait_for(lambda: len(group.of_bot(group.chat)) > count, 30)
     announcement = group.of_bot(group.chat)[-1]
     assert (announcement.receiver, "Ann" in announcement.text) == (None, True)
+    await harness.telegram.wait_for(lambda: "Share: on (" in panel.text, 30)
     assert not spec_violations(harness)
 
 

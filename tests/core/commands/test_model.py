@@ -1,12 +1,15 @@
 """Which model answers, and how the person and the operator learn of it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import structlog
 
 from bots.sandbox.model import ModelStandIn
 from core.app import open_services
+from core.buttons import ButtonAction, encode_action
+from core.port import EventKind, Incoming, Place, Sender
 from core.settings import Settings
 from tests.core.commands.conftest import LLAMA
 from tests.core.turns.fake_adapter import FakeAdapter, running_engine
@@ -74,6 +77,10 @@ async def test_answering_model_is_shown(tmp_path: Path, model: ModelStandIn) -> 
         assert "**phi-4** will answer" in await chat.ask("/start")
         assert "Model: phi-4" in await chat.ask("/settings")
         assert "phi-4 · 16k · 499k tokens left" in await chat.ask("/models phi-4")
+        await chat.press(encode_action(ButtonAction.SHOW_SETTING, ""), next(iter(chat.messages)))
+        await chat.wait_until(lambda: "Model: phi-4" in chat.texts[-1])
+        await chat.inbox(Incoming(EventKind.ADDED, "u1", Place("fake", "1", "-7"), Sender("fake", "5", "Ann"), ""))
+        await chat.wait_for_text("Ask me anything, and **phi-4** will answer")
 
 
 async def test_removed_choice_shows_successor(tmp_path: Path, model: ModelStandIn) -> None:
@@ -92,10 +99,10 @@ async def test_removed_default_shows_fallback(tmp_path: Path, model: ModelStandI
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("/model llama-3.3")
         model.models.pop(LLAMA)
-        assert "is no longer available. Answered by Llama-3.1-N" in await chat.ask("repeat: 1")
+        reply = await chat.ask("repeat: 1")
+        assert re.search("is no longer available. Llama-3.1-Nemotron.* answers here from now on", reply)
         assert "**Llama-3.1-Nemotron" in await chat.ask("/model")
-        reply = await chat.ask("repeat: 2")
-        assert "is no longer available. Llama-3.1-Nemotron" in reply
+        assert await chat.ask("repeat: 2") == "2"
         assert "Llama-3.1-Nemotron" in model.requests[-1].body["model"]
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.images import VISION_MODEL
+from core.buttons import ButtonAction, encode_action, short_digest
 from core.commands.model_picker import group_by_family
 from core.commands.models import MAX_AUTOCOMPLETE_CHOICES, MAX_SEARCH_BYTES, autocomplete_models, search_models
 from core.conversation.model_quotas import quotas_by_model
 from core.port import EventKind, Incoming, MenuItem, Part, Place, Sender
 from core.store.token_usage import UsageKind
+from core.texts.models import MODEL_RETIRED
 from tests.core.commands.conftest import LLAMA
 from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
 
@@ -194,6 +196,38 @@ async def test_ambiguous_name_offers_candidates(tmp_path: Path, model: ModelStan
         reply = await chat.ask("/model DeepSeek-R1-Distill")
         assert reply.startswith("Several models match “DeepSeek-R1-Distill”. Choose one:")
         assert reply.count("- `deepseek-ai/") == sum("R1-Distill" in id_ for id_ in model.models)
+
+
+@pytest.mark.parametrize(("scope", "where"), [("me", "all your chats"), ("here", "this chat")])
+async def test_ambiguous_name_with_a_scope_is_chosen_by_a_button(
+    tmp_path: Path, model: ModelStandIn, scope: str, where: str
+) -> None:
+    async with running_engine(tmp_path, model, MenuAdapter()) as chat:
+        assert isinstance(chat, MenuAdapter)
+        await chat.ask(f"/model DeepSeek-R1-Distill {scope}")
+        first = chat.menu[0]
+        await chat.press_last(first.action)
+        name = first.label.partition(" · ")[0]
+        assert chat.texts[-1].startswith(f"Model: **{name}**")
+        assert chat.texts[-1].endswith(f"({where})")
+
+
+@pytest.mark.parametrize(
+    ("argument", "reply"),
+    [
+        (f"chat:{short_digest(PHI)}", "Only managers of this chat can change this for everyone."),
+        (f"server:{short_digest(PHI)}", "This chat isn't on a server."),
+        (f"all:{short_digest(PHI)}", MODEL_RETIRED),
+        ("me:0123456789ab", MODEL_RETIRED),
+    ],
+)
+async def test_forged_choice_for_a_scope_is_refused(
+    tmp_path: Path, model: ModelStandIn, argument: str, reply: str
+) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/model", group="-7")
+        await chat.press(encode_action(ButtonAction.CHOOSE_MODEL_FOR, argument), list(chat.messages)[-1], group="-7")
+        await chat.wait_for_text(reply)
 
 
 async def test_model_without_quota_is_chosen_with_a_warning(tmp_path: Path, model: ModelStandIn) -> None:

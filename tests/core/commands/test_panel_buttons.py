@@ -1,13 +1,15 @@
 """/settings by buttons, all settings reset at once, and personas by a part of their name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.buttons import ButtonAction, encode_action
+from core.errors import DeliveryError, DeliveryFailure
 from tests.core.commands.capable_adapter import CapableAdapter
-from tests.core.turns.fake_adapter import running_engine
+from tests.core.turns.fake_adapter import TYPING, running_engine
 
 pytestmark = pytest.mark.slow
 PERSONAS = {"teacher": "You teach.", "Preacher": "You preach.", "pirate": "Arr."}
@@ -67,3 +69,44 @@ async def test_removed_persona_cannot_be_chosen(tmp_path: Path, model: ModelStan
         await chat.command("persona")
         text = await chat.answer_to_press(encode_action(ButtonAction.CHOOSE_PERSONA, "ninja"))
         assert text == "This persona no longer exists. See /persona."
+
+
+@pytest.mark.parametrize(
+    ("command", "action", "panel", "notice"),
+    [
+        ("settings", "sv:temperature:1", "\n- Temperature: 1 (0-2)\n", "Temperature: 1 (this chat)"),
+        ("settings", "sv:share:on", "\n- Share: on (", "Share: on. Everyone here shares"),
+        ("persona", "p:pirate", "- pirate ← current", "Persona: pirate (this chat)"),
+        ("model", "m:microsoft/phi-4", "Model: **phi-4**", "Model: **phi-4**"),
+    ],
+)
+async def test_panel_shows_what_is_announced_beside_it(
+    tmp_path: Path, model: ModelStandIn, command: str, action: str, panel: str, notice: str
+) -> None:
+    chat = CapableAdapter()
+    chat.group_capabilities = replace(TYPING, has_ephemeral_messages=True)
+    chat.managers = {"5"}
+    async with running_engine(tmp_path, model, chat, personas=PERSONAS):
+        await chat.ask(f"/{command}", group="-7")
+        (message,) = chat.messages
+        await chat.press(action, message, group="-7")
+        await chat.wait_until(lambda: panel in chat.messages[message])
+        assert len(chat.messages) == 2
+        assert chat.texts[-1].startswith(notice)
+        assert chat.texts[-1].endswith("Changed by Ann for everyone here")
+        assert [call.ephemeral for call in chat.calls if call.method == "send"][-1] is False
+        await chat.press(action, "an unknown message", group="-7")
+        await chat.wait_until(lambda: len(chat.messages) == 3)
+        assert chat.texts[-1] == chat.texts[-2], "nothing is edited: only the notice"
+
+
+async def test_announcement_is_sent_although_the_panel_is_gone(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    chat.group_capabilities = replace(TYPING, has_ephemeral_messages=True)
+    chat.managers = {"5"}
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask("/settings", group="-7")
+        chat.fail_next("edit", DeliveryError("gone", DeliveryFailure.GONE))
+        await chat.press("sv:temperature:1", next(iter(chat.messages)), group="-7")
+        await chat.wait_for_states("done", "done")
+        assert chat.texts[1:] == ["Temperature: 1 (this chat)\nChanged by Ann for everyone here"]

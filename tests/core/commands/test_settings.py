@@ -59,7 +59,7 @@ async def test_invalid_value_is_refused_and_value_can_be_reset(tmp_path: Path, m
         ("/settings effort LOW", "Effort: low (this chat)"),
         ("/settings effort\nlow", "Effort: low (this chat)"),
         ("/settings REASONING off", "Reasoning: off (this chat)"),
-        ("/settings share", "Share must be on or off."),
+        ("/settings share", "Share is for groups; this chat is private."),
         ("/settings effort huge", "Effort must be none, low, medium or high."),
         ("/settings reasoning maybe", "Reasoning must be on or off."),
         ("/settings share maybe", "Share must be on or off."),
@@ -133,12 +133,18 @@ async def test_group_may_share_one_conversation(tmp_path: Path, model: ModelStan
         assert "Share: off (on or off: one conversation for everyone here)" in await chat.ask("/settings", group="-7")
         assert (await chat.ask("/settings share on", group="-7")).startswith("Share: on.")
         assert "Share: on (" in await chat.ask("/settings", group="-7")
+        details = "Share: on. Change it with `/settings share VALUE` (on or off: one conversation for everyone here)"
+        assert (await chat.ask("/settings share", group="-7")).startswith(details)
+        reset = await chat.ask("/settings reset", group="-7")
+        assert "\nShare stays on; `/settings share off` turns it off.\n" in reset
+        assert "Share: on (" in await chat.ask("/settings", group="-7")
         await chat.ask("repeat: of Ann", group="-7")
         await chat.ask("repeat: of Bob", user="6", group="-7")
         assert "of Ann" in str(model.requests[-1].body["messages"])
         assert (await chat.ask("/settings share reset", group="-7")).startswith("Share: off.")
         await chat.ask("repeat: again of Bob", user="6", group="-7")
         assert "of Ann" not in str(model.requests[-1].body["messages"])
+        assert "Share" not in await chat.ask("/settings reset", group="-7")
         assert "Share" not in "".join((await chat.ask("/settings")).splitlines()[:8]), "a private chat has one person"
 
 

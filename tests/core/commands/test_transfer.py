@@ -1,5 +1,7 @@
 """/export and /import."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,10 @@ from bots.sandbox.model import ModelStandIn
 from core.buttons import ButtonAction, encode_action
 from core.conversation.transcript import MAX_TRANSCRIPT_BYTES
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Attachment
+from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.store.retention import delete_turns
 from tests.core.commands.capable_adapter import CONVERSATION_FILE, CapableAdapter
-from tests.core.turns.fake_adapter import FakeAdapter, running_engine
+from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
 
 pytestmark = pytest.mark.slow
 USAGE = "Send the file from /export together with /import, or reply to it with /import."
@@ -110,3 +113,58 @@ async def test_only_an_import_can_be_applied(tmp_path: Path, model: ModelStandIn
         assert await chat.answer_to_press(encode_action(ButtonAction.IMPORT, 1)) == EXPIRED
         await chat.command("help")
         assert await chat.answer_to_press(encode_action(ButtonAction.IMPORT, 3)) == EXPIRED
+
+
+async def test_models_of_an_imported_conversation_are_kept(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        chat.fetched = TRANSCRIPT
+        await chat.command("import", attachments=(CONVERSATION_FILE,))
+        await chat.answer_to_press(chat.actions["Replace"])
+        await chat.command("export")
+        await chat.wait_until(lambda: len(chat.names) == 2)
+        assert "## phi-4\n\nHi!" in chat.names["conversation.md"].content.decode()
+        assert b'"model": "phi-4"' in chat.names["conversation.json"].content
+
+
+async def test_models_of_a_conversation_are_kept_longer_than_its_turns(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        await chat.ask("repeat: one")
+        await chat.ask("/usage")
+        await chat.wait_for_states("done", "done")
+        await chat.store.write(delete_turns, math.inf)
+        await chat.command("export")
+        await chat.wait_until(lambda: len(chat.names) == 2)
+        assert "## Llama-3.3-70B-Instruct\n\none" in chat.names["conversation.md"].content.decode()
+
+
+async def test_others_do_not_replace_a_shared_conversation(tmp_path: Path, model: ModelStandIn) -> None:
+    refusal = "Only managers of this chat can change this for everyone."
+    chat = CapableAdapter()
+    chat.group_capabilities = replace(TYPING, has_ephemeral_messages=True)
+    async with running_engine(tmp_path, model, chat):
+        chat.fetched = TRANSCRIPT
+        assert (await import_in_group(chat, "6")).startswith("The file has 2 messages."), "their own conversation"
+        chat.managers = {"5"}
+        await chat.ask("/settings share on", group="-7")
+        assert await import_in_group(chat, "6") == refusal
+        question = await import_in_group(chat, "5")
+        assert question.startswith("The file has 2 messages.")
+        replace_action, message = chat.actions["Replace"], list(chat.messages)[-1]
+        await chat.press(replace_action, message, user="6", group="-7")
+        await chat.wait_until(lambda: chat.texts[-1] == refusal and chat.calls[-1].ephemeral)
+        await chat.press(replace_action, message, group="-7")
+        notice = "2 messages imported. Continue from there.\nChanged by Ann for everyone here"
+        await chat.wait_until(lambda: chat.texts[-1] == notice)
+        assert not [call for call in chat.calls if call.method == "send"][-1].ephemeral
+        await chat.wait_until(lambda: chat.messages[message] == "2 messages imported. Continue from there.")
+
+
+async def import_in_group(chat: CapableAdapter, user: str) -> str:
+    count, place = len(chat.parts), Place(chat.platform, chat.account, "-7")
+    sender = Sender(chat.platform, user, "Ann", is_manager=user in chat.managers)
+    key, files = f"import {count}", (CONVERSATION_FILE,)
+    await chat.inbox(Incoming(EventKind.COMMAND, key, place, sender, "", command="import", attachments=files))
+    await chat.wait_until(lambda: len(chat.parts) > count)
+    return chat.parts[-1].text

@@ -230,10 +230,12 @@ class FakeAdapter:
         )
         await self.inbox(incoming)
 
-    async def press(self, action: str, message: str, *, user: str = "5", kind: EventKind = EventKind.BUTTON) -> None:
+    async def press(
+        self, action: str, message: str, *, user: str = "5", group: str = "", kind: EventKind = EventKind.BUTTON
+    ) -> None:
         """Press a button of a message."""
-        place = Place(self.platform, self.account, user, is_private=True)
-        sender = Sender(self.platform, user, "Ann")
+        place = Place(self.platform, self.account, group or user, is_private=not group)
+        sender = Sender(self.platform, user, "Ann", is_manager=user in self.managers)
         await self.inbox(Incoming(kind, f"e{next(self._numbers)}", place, sender, action, message_id=message))
 
 

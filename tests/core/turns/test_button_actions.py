@@ -1,4 +1,4 @@
-"""What a press of Stop stops."""
+"""What a press of Stop stops, and who sees an answer that is sent again."""
 
 from pathlib import Path
 
@@ -35,3 +35,14 @@ async def test_stop_command_stops_both_compared_answers(tmp_path: Path, model: M
         await chat.say("/stop")
         await chat.wait_for_states("stopped", "stopped", "done")
     assert all(texts.STOPPED in text for text in chat.texts[:2])
+
+
+async def test_answer_in_a_group_is_sent_again_to_everyone(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: hello", group="-7")
+        await chat.press(encode_action(ButtonAction.SEND_AGAIN, 1), "m", group="-7")
+        await chat.wait_until(lambda: chat.texts == ["hello", "hello"])
+        assert [call.ephemeral for call in chat.calls if call.method == "send"] == [False, False]
+        await chat.press(encode_action(ButtonAction.SEND_AGAIN, 1), "m", group="-7", user="6")
+        await chat.wait_for_text(texts.NOT_YOUR_ANSWER)
+        assert chat.calls[-1].ephemeral
