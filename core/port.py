@@ -573,6 +573,14 @@ class SupportsThreads(Protocol):
 
 
 @runtime_checkable
+class SupportsTranscripts(Protocol):
+    """Optional: for platforms that name places after what people ask in them."""
+
+    def question_transcribed(self, question: Incoming) -> None:
+        """The text of `question` contains what the person said in it. Returns at once."""
+
+
+@runtime_checkable
 class SupportsThreadCreation(Protocol):
     """Optional: for platforms where the bot can start a thread in a chat. `Sender.may_create_threads` says who may."""
 

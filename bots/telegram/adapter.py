@@ -267,12 +267,19 @@ class TelegramAdapter:
                 return
             self._ephemeral.observe(incoming.place, incoming.message_id)
             await inbox(incoming)
-            if self._topics.may_name(incoming):
-                self._start_background(self._topics.name(incoming))
+            self._name_topic(incoming)
             if self._reactions.marks_seen(incoming):
                 self._start_background(self._reactions.mark_seen(incoming))
 
         return receive
+
+    def _name_topic(self, question: Incoming) -> None:
+        if self._topics.may_name(question):
+            self._start_background(self._topics.name(question))
+
+    def question_transcribed(self, question: Incoming) -> None:
+        """See `core.port.SupportsTranscripts`."""
+        self._name_topic(question)
 
     async def _receive_updates(self, receiver: UpdateReceiver, updates: Sequence[str]) -> None:
         if self._webhook is not None:

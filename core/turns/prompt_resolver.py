@@ -11,7 +11,7 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten, split_prompt
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
-from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads
+from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads, SupportsTranscripts
 from core.scopes import person_key
 from core.services import Services
 from core.store.answers import (
@@ -119,6 +119,8 @@ class PromptResolver:
         images = image_references(incoming, claimed.adapter)
         is_quoted = any(file.is_quoted for file in incoming.attachments)
         transcribed, notes = await self._transcribe(claimed, api_key)
+        if transcribed.text != incoming.text and isinstance(claimed.adapter, SupportsTranscripts):
+            claimed.adapter.question_transcribed(transcribed)
         answered_turn = await self._answered_turn(claimed)
         text, quotes = await self._compose_prompt(claimed, transcribed, images, answered_turn=answered_turn)
         return ResolvedPrompt(

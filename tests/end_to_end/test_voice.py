@@ -48,6 +48,13 @@ async def test_voice_message_is_question_on_telegram(hearing: Harness) -> None:
     assert len(hearing.model.transcriptions) == 1
 
 
+async def test_voice_message_names_its_topic(hearing: Harness) -> None:
+    ann, chat = telegram_chat(hearing)
+    topic = hearing.telegram.create_topic(chat, "New topic", is_name_implicit=True)
+    await hearing.telegram.send_voice(ann, chat, make_recording("How do bees find home?"), thread=topic)
+    await hearing.telegram.wait_for(lambda: chat.topics[topic] == "How do bees find home?", 20)
+
+
 async def test_voice_message_is_question_on_discord(hearing: Harness) -> None:
     discord = hearing.discord
     ann = discord.create_user("Ann")
