@@ -122,6 +122,34 @@ def test_question_fits_shrunken_window() -> None:
     assert fitted.estimated_tokens + fitted.reserve_tokens <= 1500 - context_window.answer_reserve(1500)
 
 
+@pytest.mark.parametrize(
+    ("system", "texts"),
+    [("", ("other", "words")), ("other instructions", tuple(message.content for message in HISTORY[:-1]))],
+    ids=["messages", "instructions"],
+)
+def test_count_of_another_request_is_ignored(system: str, texts: tuple[str, ...]) -> None:
+    """As after /new, or when the instructions have changed."""
+    anchor = token_estimator.CountedRequest("m", hash(system), tuple(map(hash, texts)), 5000, hash("answer"), 40)
+    estimator = token_estimator.TokenEstimator(TokenWeights(), anchor)
+    fitted = context_window.fit_prompt("", HISTORY, "and now?", context_tokens=8192, estimator=estimator)
+    assert fitted == context_window.fit_prompt("", HISTORY, "and now?", context_tokens=8192)
+
+
+@pytest.mark.parametrize(
+    ("context", "max_answer", "reserve"),
+    [
+        (8000, 0, 2000),
+        (100_000, 0, context_window.MAX_ANSWER_RESERVE_TOKENS),
+        (8000, 300, 300),
+        (8000, 4000, 4000),
+        (8000, 5000, 4000),
+        (100_000, 20_000, 20_000),
+    ],
+)
+def test_room_for_the_answer(context: int, max_answer: int, reserve: int) -> None:
+    assert context_window.answer_reserve(context, max_answer) == reserve
+
+
 def test_reserve_overflow_error_has_figures() -> None:
     with pytest.raises(context_window.PromptTooLongError) as caught:
         context_window.fit_prompt("", [], "word " * 330, context_tokens=600)

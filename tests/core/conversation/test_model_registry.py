@@ -261,6 +261,34 @@ async def test_suggestions_begin_with_the_best_match(harness: RegistryHarness) -
     assert found.id == "c/thinker-8B"
 
 
+async def test_models_that_only_transcribe_do_not_chat(harness: RegistryHarness) -> None:
+    harness.service.models |= {id_: Model(id_, is_speech_model=True) for id_ in ("z/whisper", "y/whisper")}
+    registry = await harness.fetched()
+    assert registry.speech_model() == "y/whisper"
+    assert ids(registry.chat_models()) == ["a/large-70B", "b/Small-3B", "c/thinker-8B"]
+
+
+@pytest.mark.parametrize(
+    ("seeing", "fallbacks", "chosen"),
+    [
+        ([], (), None),
+        (["x/seeing-8B", "x/seeing-70B"], (), "x/seeing-70B"),
+        (["x/seeing-8B", "x/seeing-70B"], ("b/Small-3B", "x/seeing-8B"), "x/seeing-8B"),
+        (["x/seeing-8B"], ("b/Small-3B",), "x/seeing-8B"),
+    ],
+    ids=["none", "most similar", "configured fallback", "fallback without vision"],
+)
+async def test_picture_is_for_a_model_with_vision(
+    harness: RegistryHarness, seeing: list[str], fallbacks: tuple[str, ...], chosen: str | None
+) -> None:
+    harness.service.models |= {id_: Model(id_, 64_000, has_vision=True) for id_ in seeing}
+    registry = await harness.fetched(Settings(fallbacks=fallbacks))
+    assert registry.vision_model("a/large-70B") == chosen
+    assert [registry.has_vision(id_) for id_ in seeing] == [True] * len(seeing)
+    assert not registry.has_vision("a/large-70B")
+    assert not registry.has_vision("someone/gone-7B")
+
+
 # Windows
 
 

@@ -1,14 +1,22 @@
 """Which of the values set in several scopes holds, and what follows from it."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.api.client import ModelApi
 from core.conversation.model_registry import ModelRegistry
-from core.conversation.preferences import OFF, ON, Preferences, load_preferences, with_available_model
-from core.port import EventKind, Incoming, Place, Sender
+from core.conversation.preferences import (
+    OFF,
+    ON,
+    Preferences,
+    load_preferences,
+    remember_client_language,
+    with_available_model,
+)
+from core.port import EventKind, Incoming, Place, RichMode, Sender
 from core.scopes import Scope, ScopeKind, applicable_scopes, chat_scope_key
 from core.settings import Settings
 from core.store.database import Store
@@ -67,6 +75,11 @@ async def test_set_values_hold(store: Store) -> None:
     assert preferences.values[PreferenceName.TEMPERATURE].set_by == "Bob"
 
 
+@pytest.mark.parametrize("mode", [None, *RichMode])
+async def test_rich_messages_are_as_the_operator_chose_unless_set(store: Store, mode: RichMode | None) -> None:
+    assert (await load(store, **({"rich": mode} if mode else {}))).rich_mode is mode
+
+
 async def test_zero_is_a_temperature(store: Store) -> None:
     assert (await load(store, temperature="0")).temperature == 0.0
 
@@ -95,6 +108,51 @@ async def test_conversation_is_shared_in_the_whole_chat(store: Store, value: str
 async def test_only_a_chat_shares_its_conversation(store: Store) -> None:
     for scope in (scope for scope in SCOPES if scope.kind is not ScopeKind.CHAT):
         assert not (await load(store, scope=scope, share=ON)).is_shared
+
+
+# Language
+
+
+async def load_language(
+    store: Store, *, client: str | None = None, place: str = "", chosen: str = "", stored: str = ""
+) -> Preferences:
+    """`client` is the language that the event names; `stored` one that an earlier event named."""
+    person = next(scope for scope in SCOPES if scope.kind is ScopeKind.PERSON)
+    for name, value in ((PreferenceName.LANGUAGE, chosen), (PreferenceName.CLIENT_LANGUAGE, stored)):
+        if value:
+            await store.write(set_preference, person.key, name, Preference(value, ""))
+    event = replace(MESSAGE, sender=replace(ANN, language=client), place_language=place)
+    return await store.read(load_preferences, event, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("known", "language"),
+    [
+        ({}, "en"),
+        ({"place": "ja"}, "ja"),
+        ({"place": "ja", "stored": "es"}, "es"),
+        ({"place": "ja", "stored": "es", "client": "de-AT"}, "de"),
+        ({"place": "ja", "stored": "es", "client": "de-AT", "chosen": "ru"}, "ru"),
+        ({"place": "ja", "stored": "es", "client": "xx"}, "en"),
+    ],
+    ids=str,
+)
+async def test_choice_precedes_client_and_place(store: Store, known: dict[str, str], language: str) -> None:
+    preferences = await load_language(store, **known)
+    assert preferences.language == language
+    assert preferences.chosen_language == known.get("chosen", "")
+    assert preferences.client_language == known.get("stored", "")
+
+
+@pytest.mark.parametrize(
+    ("client", "stored", "remembered"), [("de-AT", "", "de"), ("ja", "de", "ja"), ("", "de", "de"), (None, "de", "de")]
+)
+async def test_language_of_the_client_is_remembered(
+    store: Store, client: str | None, stored: str, remembered: str
+) -> None:
+    preferences = await load_language(store, client=client, stored=stored)
+    await store.write(remember_client_language, replace(MESSAGE, sender=replace(ANN, language=client)), preferences)
+    assert (await load_language(store)).client_language == remembered
 
 
 # Instructions

@@ -12,7 +12,7 @@ from PIL import Image
 from core.errors import DocumentError, DocumentFailure
 from core.memory.file_document import MAX_FILE_BYTES
 from core.memory.file_reader import FileReader
-from core.memory.image_reader import ImageReader
+from core.memory.image_reader import MAX_CACHED_BYTES, ImageReader
 from core.memory.images import ImageRead, is_image, prepare
 from tests.images import make_image
 
@@ -158,3 +158,35 @@ async def test_picture_is_read_in_own_process_and_remembered() -> None:
     with pytest.raises(DocumentError) as caught:
         await images.read("b", b"text", person="ann")
     assert caught.value.failure is DocumentFailure.UNKNOWN
+
+
+class InstantReader(FileReader):
+    """Prepares pictures of a quarter of the cache."""
+
+    async def read_image(self, content: bytes, max_side: int, *, person: str = "") -> ImageRead:
+        return ImageRead("x" * (MAX_CACHED_BYTES // 4 - 100), max_side, max_side)
+
+
+async def test_pictures_that_were_used_longest_ago_are_forgotten() -> None:
+    images, downloads = ImageReader(InstantReader(), 300), list[str]()
+
+    async def load(key: str) -> None:
+        async def fetch() -> bytes:
+            downloads.append(key)
+            return b""
+
+        await images.load(key, fetch, person="ann")
+
+    for key in "abcdabcd":
+        await load(key)
+    assert downloads == list("abcd"), "there is room for four"
+    await images.read("a", b"", person="ann")  # a new version takes the place of the old one
+    for key in "abcd":
+        await load(key)
+    assert downloads == list("abcd")
+    await load("a")
+    await load("e")
+    downloads.clear()
+    for key in "acdeb":
+        await load(key)
+    assert downloads == ["b"]

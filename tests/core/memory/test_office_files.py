@@ -1,12 +1,16 @@
 """What is read of Office files, books and web pages; bombs, broken and encrypted ones are refused with their reasons."""
 
+from io import BytesIO
+
 import pytest
+from pptx import Presentation
+from pptx.util import Inches
 
 from core.errors import DocumentError, DocumentFailure
 from core.memory.extract import extract
-from core.memory.file_document import FileDocument, FileKind
+from core.memory.file_document import MAX_TEXT_CHARS, FileDocument, FileKind
 from core.memory.html_file import is_html, to_markdown
-from core.memory.office_file import MAX_XML_BYTES, OLE_SIGNATURE
+from core.memory.office_file import MAX_ENTRIES, MAX_XML_BYTES, OLE_SIGNATURE
 from tests.core.memory.office_files import make_docx, make_epub, make_pptx, make_xlsx, make_zip
 
 
@@ -57,6 +61,35 @@ def test_powerpoint_slides_are_cited() -> None:
     ]
     assert (document.page_count, document.blank_page_count) == (3, 1)
     assert progress[-1] == (3, 3)
+
+
+def test_tables_and_groups_on_slides_are_read() -> None:
+    presentation = Presentation()
+    shapes = presentation.slides.add_slide(presentation.slide_layouts[6]).shapes
+    group = shapes.add_group_shape().shapes
+    group.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "Deep"
+    group.add_group_shape().shapes.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "Deeper"
+    table = shapes.add_table(2, 2, 0, 0, Inches(3), Inches(1)).table
+    for row, values in enumerate((("Dish", "Price"), ("Eel\nsoup", "9"))):
+        for column, value in enumerate(values):
+            table.cell(row, column).text = value
+    shapes.add_connector(1, 0, 0, Inches(1), Inches(1))
+    buffer = BytesIO()
+    presentation.save(buffer)
+    (slide,) = read("a.pptx", buffer.getvalue()).sections
+    assert slide.text == "Deep\nDeeper\nDish | Price\nEel soup | 9"
+
+
+def test_word_heading_levels() -> None:
+    levels = [(f"Heading {level}", f"Level {level}") for level in (1, 6, 7)]
+    text = "\n".join(section.text for section in read("a.docx", make_docx([*levels, ("Title", "Name")])).sections)
+    assert text.split("\n\n") == ["# Level 1", "###### Level 6", "Level 7", "Name\n"]
+
+
+def test_empty_cells_at_the_end_of_a_row_are_left_out() -> None:
+    rows: list[tuple[object, ...]] = [("a", None, "c", None, " "), (None, None), (0, "two\nlines")]
+    (sheet,) = read("a.xlsx", make_xlsx({"One": rows})).sections
+    assert (sheet.header, sheet.text) == ("a,,c", "0,two lines")
 
 
 def test_epub_chapters_in_order() -> None:
@@ -116,6 +149,33 @@ def test_bomb_is_refused_before_it_is_unpacked() -> None:
     assert failure_of("a.pptx", media) is DocumentFailure.TOO_LARGE
 
 
+@pytest.mark.parametrize("excess", [0, 1])
+def test_text_and_entries_are_limited(excess: int) -> None:
+    word = make_docx([("", "x" * (MAX_TEXT_CHARS + excess))])
+    book = make_epub({"one.xhtml": f"<p>{'x' * (MAX_TEXT_CHARS + excess)}</p>"})
+    archive = make_epub({"one.xhtml": "<p>x</p>"}, **{f"{n}.png": b"" for n in range(MAX_ENTRIES - 4 + excess)})
+    for name, content in (("a.docx", word), ("a.epub", book), ("b.epub", archive)):
+        if excess:
+            assert failure_of(name, content) is DocumentFailure.TOO_LARGE
+        else:
+            assert read(name, content).sections
+
+
+def test_number_of_chapters_is_limited() -> None:
+    """A book may name a chapter as often as it likes."""
+    spine = "<itemref idref='a'/>" * (MAX_ENTRIES + 1)
+    package = f"<package><manifest><item id='a' href='one.xhtml'/></manifest><spine>{spine}</spine></package>"
+    content = make_epub({"one.xhtml": "<p>x</p>"}, **{"OEBPS/book.opf": package.encode()})
+    assert failure_of("a.epub", content) is DocumentFailure.TOO_LARGE
+
+
+def test_chapters_that_are_missing_are_skipped() -> None:
+    package = b"""<package><manifest><item id="a" href="gone.xhtml"/><item id="b" href="../one%20b.xhtml"/></manifest>
+        <spine><itemref idref="a"/><itemref idref="none"/><itemref idref="b"/></spine></package>"""
+    content = make_epub({}, **{"OEBPS/book.opf": package, "one b.xhtml": b"<p>Calm.</p>"})
+    assert labels(read("a.epub", content)) == ["chapter 1"]
+
+
 def test_entities_are_not_expanded() -> None:
     """Neither a billion laughs nor a file of this machine."""
     entities = '<!DOCTYPE p [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
@@ -142,4 +202,6 @@ def test_unreadable_file_has_its_reason() -> None:
     assert (
         failure_of("a.html", b"<!doctype html><html><body><script>x</script></body></html>") is DocumentFailure.NO_TEXT
     )
+    assert failure_of("a.html", b"<!-- nothing -->") is DocumentFailure.BROKEN
+    assert failure_of("a.html", b"\xef\xbb\xbf") is DocumentFailure.NO_TEXT
     assert failure_of("a.xlsx", make_xlsx({"Big": [["word " * 5000]] * 100})) is DocumentFailure.TOO_LARGE
