@@ -77,7 +77,7 @@ async def test_set_values_hold(store: Store) -> None:
 
 @pytest.mark.parametrize("mode", [None, *RichMode])
 async def test_rich_messages_are_as_the_operator_chose_unless_set(store: Store, mode: RichMode | None) -> None:
-    assert (await load(store, **({"rich": mode} if mode else {}))).rich_mode is mode
+    assert (await load(store, rich=mode or "")).rich_mode is mode
 
 
 async def test_zero_is_a_temperature(store: Store) -> None:

@@ -180,5 +180,5 @@ async def test_flood_of_stops_in_a_slow_chat_delays_nobody(tmp_path: Path, model
         assert await chat.ask("still there?") == "an answer"
         stored = await chat.store.read(turn_states)
         assert stored.count("merged") == 300 - people
-        assert stored.count("running") <= 8
+        assert stored[:-1].count("running") <= 8, "besides the question, whose turn may still be open"
         chat.gates["flooded"].set()

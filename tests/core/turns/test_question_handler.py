@@ -73,7 +73,7 @@ async def test_longest_prompt_is_answered(tmp_path: Path, model: ModelStandIn) -
         (
             "",
             (Attachment("voice message"), Attachment("photo"), Attachment("photo")),
-            "I can't read this yet: photo, voice message.",
+            "I can't read this yet: photo and voice message.",
         ),
     ],
     ids=["empty", "sticker", "several"],
