@@ -251,6 +251,8 @@ class UploadingAdapter(FakeAdapter):
         """By message; also of deleted ones."""
         self.buttons: dict[str, list[str]] = {}
         """Labels, by message."""
+        self.button_actions: dict[str, list[str]] = {}
+        """What they do, by message."""
         self.shown_counts: list[int] = []
         """How many messages there were after each change."""
 
@@ -274,6 +276,7 @@ class UploadingAdapter(FakeAdapter):
     def _show(self, message_id: str, part: Part) -> None:
         super()._show(message_id, part)
         self.buttons[message_id] = [button.label for button in part.buttons]
+        self.button_actions[message_id] = [button.action for button in part.buttons]
         self.shown_counts.append(len(self.messages))
 
 
