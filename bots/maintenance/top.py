@@ -112,6 +112,7 @@ def render(snapshot: Snapshot, height: int | None = None) -> RenderableType:
         _waits(overview),
         _pauses(snapshot.pauses),
         _quotas(snapshot.quotas),
+        _requests(overview),
         _open_turns(overview),
     ]
     sections = [section for section in sections if section.count]
@@ -183,6 +184,14 @@ def _open_turns(overview: Overview) -> Section:
     ]
     count = max(len(rows), sum(overview.open_by_state.values()))
     return Section("open turns, oldest first", ("turn", "platform", "state", "model", "since"), rows, count)
+
+
+def _requests(overview: Overview) -> Section:
+    rows = [
+        (requests.model, requests.kind, f"{requests.count:,}", format_duration(requests.oldest_seconds))
+        for requests in overview.requests
+    ]
+    return Section("requests that models answer now", ("model", "kind", "number", "oldest since"), rows, len(rows))
 
 
 def _waits(overview: Overview) -> Section:

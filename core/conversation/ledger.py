@@ -210,14 +210,16 @@ class Ledger:
         kind: UsageKind = UsageKind.CHAT,
         *,
         within_quota: bool = False,
+        turn_id: int | None = None,
     ) -> AsyncIterator[Reservation]:
         """Reserve the expected cost of a request while the body runs, then book the real cost.
 
-        `within_quota`: what is left of the quota must suffice; otherwise one request at a time may exceed it. Raises
-        `ModelError` if today's quota does not allow the request, and `StoreError`.
+        `within_quota`: what is left of the quota must suffice; otherwise one request at a time may exceed it.
+        `turn_id`: whose answer the request is for. Raises `ModelError` if today's quota does not allow the request, and
+        `StoreError`.
         """
         key = UsageKey(key_id, model, kind, self.today())
-        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens, within_quota)
+        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens, within_quota, turn_id)
         if reservation_id is None:
             raise ModelError("Today's quota is used up", ModelFailure.QUOTA, retry_after=self.seconds_until_reset())
         reservation = Reservation(prompt_tokens)
@@ -265,7 +267,9 @@ class Ledger:
         except StoreError as error:
             log.warning("quota.charge_not_settled", difference=difference, error=str(error))
 
-    async def _reserve(self, key: UsageKey, expected_tokens: int, within_quota: bool) -> int | None:
+    async def _reserve(
+        self, key: UsageKey, expected_tokens: int, within_quota: bool, turn_id: int | None
+    ) -> int | None:
         quota = self.daily_limit(key.model)
 
         async def undo(reservation_id: int | None) -> None:
@@ -273,7 +277,10 @@ class Ledger:
                 await self._store.write(token_usage.settle_reservation, reservation_id, 0)
 
         return await _undo_if_cancelled(
-            self._store.write(token_usage.reserve, key, expected_tokens, quota, within_quota=within_quota), undo
+            self._store.write(
+                token_usage.reserve, key, expected_tokens, quota, within_quota=within_quota, turn_id=turn_id
+            ),
+            undo,
         )
 
     async def _settle(self, reservation_id: int, key: UsageKey, reservation: Reservation) -> None:

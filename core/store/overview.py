@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from core.store.leases import RESERVATION_PREFIX
-from core.store.schema import IS_OPEN, database_now, leases, rate_limits, turns
+from core.store.schema import IS_OPEN, database_now, leases, rate_limits, reservations, turns
 from core.store.turns import TurnState
 
 MAX_ROWS = 20
@@ -18,9 +18,20 @@ class OpenTurn:
     platform: str
     state: str
     model: str
+    """That is asked now, or whose answer is stored; empty if there is none yet."""
     age_seconds: float
     reason: str = ""
     """The first line of why a failed turn failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequests:
+    """Requests to the model service that run now."""
+
+    model: str
+    kind: str
+    count: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Overview:
     """From the question to its end, on average of the last hour's answers."""
     failed: tuple[OpenTurn, ...]
     """The newest of the last hour; `age_seconds` counts from their end."""
+    requests: tuple[OpenRequests, ...]
     waits: tuple[PlatformWaitSummary, ...]
     """The longest."""
     wait_count: int
@@ -56,7 +68,10 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
     by_state = select(turns.c.state, func.count().label("number")).group_by(turns.c.state)
     is_recent = turns.c.finished_at >= now - seconds
     age = now - turns.c.created_at
-    columns = (turns.c.id, turns.c.event_key, turns.c.state, turns.c.model, turns.c.note)
+    asked_model = select(reservations.c.model).where(reservations.c.turn_id == turns.c.id)
+    asked_model = asked_model.order_by(reservations.c.id.desc()).limit(1)
+    model = func.coalesce(asked_model.scalar_subquery(), turns.c.model).label("model")
+    columns = (turns.c.id, turns.c.event_key, turns.c.state, model, turns.c.note)
     oldest = select(*columns, age.label("age")).where(IS_OPEN).order_by(turns.c.id).limit(MAX_ROWS)
     failed = (
         select(*columns, (now - turns.c.finished_at).label("age"))
@@ -81,6 +96,7 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
         {row.state: row.number for row in connection.execute(by_state.where(is_recent))},
         float(connection.scalar(duration) or 0.0),
         _read_turns(connection, failed),
+        _read_requests(connection, now),
         tuple(PlatformWaitSummary(row.account_key, not row.chat, row.remaining) for row in waits),
         connection.scalar(select(func.count()).where(is_waiting)) or 0,
         connection.scalar(held) or 0,
@@ -92,6 +108,17 @@ def _read_turns(connection: Connection, query: Select[Any]) -> tuple[OpenTurn, .
         OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age, _first_line(row.note))
         for row in connection.execute(query)
     )
+
+
+def _read_requests(connection: Connection, now: float) -> tuple[OpenRequests, ...]:
+    open_requests = select(
+        reservations.c.model,
+        reservations.c.kind,
+        func.count().label("number"),
+        (now - func.min(reservations.c.created_at)).label("age"),
+    ).group_by(reservations.c.model, reservations.c.kind)
+    rows = connection.execute(open_requests.order_by(func.count().desc(), reservations.c.model))
+    return tuple(OpenRequests(row.model, row.kind, row.number, row.age) for row in rows)
 
 
 def _first_line(note: str | None) -> str:

@@ -313,6 +313,7 @@ reservations = table(
     required("kind", String(16)),
     required("day", String(10)),
     required("expected_tokens", BigInteger),
+    Column("turn_id", Id),  # whose answer the request is for; NULL: another kind of request
     required("created_at", Float),
 )
 

@@ -99,12 +99,18 @@ def tokens_on_other_keys(connection: Connection, key_id: str, day: str) -> int:
 
 
 def reserve(
-    connection: Connection, key: UsageKey, expected_tokens: int, quota: int | None, *, within_quota: bool = False
+    connection: Connection,
+    key: UsageKey,
+    expected_tokens: int,
+    quota: int | None,
+    *,
+    within_quota: bool = False,
+    turn_id: int | None = None,
 ) -> int | None:
     """Reserve a request's expected cost. Returns the ID, or None if the day's quota does not allow it.
 
     `quota` is in tokens; None: unlimited. While nothing else is reserved, a request may exceed the remaining quota,
-    so that the quota can be used up; `within_quota`: it must not.
+    so that the quota can be used up; `within_quota`: it must not. `turn_id`: whose answer the request is for.
     """
     usage = _add_usage(connection, key, 0, 0)  # locks the row, so that one transaction at a time checks and reserves
     if usage.is_exhausted:
@@ -114,7 +120,7 @@ def reserve(
         exceeds_quota = usage.tokens + (reserved.tokens if reserved else 0) + expected_tokens > quota
         if usage.tokens >= quota or (exceeds_quota and (reserved or within_quota)):
             return None
-    row = {**_columns(key), "expected_tokens": expected_tokens}
+    row = {**_columns(key), "expected_tokens": expected_tokens, "turn_id": turn_id}
     reservation_id: int = connection.execute(INSERT_RESERVATION, row).scalar_one()
     return reservation_id
 

@@ -173,9 +173,12 @@ class ModelCaller:
         request, answer = composed.request, StreamedAnswer()
         self.answer = answer
         expected_tokens = request.max_tokens or DEFAULT_ANSWER_TOKENS
-        reserve = self.services.ledger.reserve
-        async with reserve(
-            self.api_key.key_id, request.model, composed.prompt.estimated_tokens, expected_tokens
+        async with self.services.ledger.reserve(
+            self.api_key.key_id,
+            request.model,
+            composed.prompt.estimated_tokens,
+            expected_tokens,
+            turn_id=self.claimed.turn.id,
         ) as reservation:
             self.reservations.append(reservation)
             try:

@@ -12,11 +12,13 @@ from rich.console import Console
 from sqlalchemy import Connection, insert
 
 from bots.maintenance.top import share_lines, show_top
+from bots.sandbox.model import ModelStandIn
 from core.clock import SystemClock
 from core.conversation.learned_facts import service_name
 from core.conversation.ledger import key_id_of
 from core.errors import ConfigurationError, ModelError, ModelFailure, StoreError
 from core.settings import Settings
+from core.settings.model import DEFAULT_MODEL
 from core.store.database import Store
 from core.store.model_pauses import save_pause
 from core.store.schema import database_now, rate_limits
@@ -24,6 +26,7 @@ from core.store.turns import TurnState, finish_turn
 from tests.clock import FakeClock
 from tests.core.store import sample_database
 from tests.core.store.turn_helpers import accept, claim
+from tests.core.turns.fake_adapter import running_engine
 from tests.sqlite import sqlite_url
 
 
@@ -41,6 +44,25 @@ async def test_view_has_turns_waits_quotas_and_pauses(tmp_path: Path, capsys: py
     assert "some/model" in shown
     assert "overloaded or down" in shown
     assert "before /new" not in shown, "no texts"
+
+
+@pytest.mark.slow
+async def test_model_of_an_answer_that_is_being_written_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, store = ModelStandIn(tokens_per_second=20), Store(sqlite_url(tmp_path))
+    await model.start()
+    async with running_engine(tmp_path, model) as chat:
+        await chat.say("long 9000")
+        await model.wait_for(lambda: model.requests)
+        await show_top(store, Settings(), Console(width=160), interval=1, once=True, clock=SystemClock())
+        await chat.say("/stop")
+        await chat.wait_for_states("stopped", "done")
+    await store.close()
+    await model.close()
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert any(line[1:4] == ["fake", "running", DEFAULT_MODEL] for line in shown)
+    assert any(line[:3] == [DEFAULT_MODEL, "chat", "1"] for line in shown)
 
 
 async def test_missing_database_is_not_created(tmp_path: Path) -> None:
