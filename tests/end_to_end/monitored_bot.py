@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -74,10 +75,11 @@ async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     telegram, discord, model = PrivateChat(harness, "telegram"), PrivateChat(harness, "discord"), harness.model
     await bot.scrape()
     await asyncio.gather(telegram.ask("repeat: first", "first"), discord.ask("repeat: second", "second"))
-    for chat in (telegram, discord):
+    for platform, chat in (("telegram", telegram), ("discord", discord)):
         await _begin_to_ask(model, "slow", chat)
         await chat.ask("/stop", "Stopped")
-        await chat.ask("error 400", "")
+        await chat.say("error 400")
+        await bot.wait_for(partial(_has_failed_answer, platform=platform))
     model.fail_next(faults.http_error(500), times=None, model=DEFAULT_MODEL)
     await telegram.ask("repeat: from another model", "from another model", 60)
     model.planned_faults.clear()
@@ -98,6 +100,10 @@ async def let_everything_happen(harness: Harness, bot: MonitoredBot) -> None:
     model.tokens_per_second = 2000
     await discord.wait_for("last", 60)
     await bot.wait_for(lambda scrape: find_values(scrape, "parley_outbox_turns") == [0])
+
+
+def _has_failed_answer(scrape: Scrape, platform: str) -> bool:
+    return find_values(scrape, "parley_answer_seconds_count", platform=platform, outcome="failed") == [1]
 
 
 async def _begin_to_ask(model: ModelStandIn, text: str, chat: PrivateChat) -> None:
