@@ -151,6 +151,7 @@ class Splitter:
         """Whether a part is plain text because of its cost, or of a failure."""
         self._has_ended = False
         """Whether steps were decided without all their characters, so that no text may follow."""
+        self._part_start = START_OF_TEXT  # not where the last part of another text began
         self._begin_part(START_OF_TEXT)
 
     def _begin_part(self, cut: Cut, *, is_plain: bool = False) -> None:

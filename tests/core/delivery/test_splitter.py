@@ -269,6 +269,14 @@ def test_different_text_restarts() -> None:
     assert splitter.update("") == ()
 
 
+def test_text_that_starts_again_is_split_as_if_it_were_the_first() -> None:
+    """A text goes on after its end was taken for the end of the answer."""
+    text = "\n".join(f"{'  ' * level}- level{level}" for level in range(16))
+    continued = Splitter(TelegramDialect(300))
+    for end in range(260, 275):
+        assert continued.update(text[:end]) == Splitter(TelegramDialect(300)).update(text[:end])
+
+
 @pytest.mark.parametrize("text", ["#", "```", ">", "``` \n```", "|", "-", "[](", "**"])
 def test_markup_only_text_is_not_empty(text: str) -> None:
     assert [bool(part.text) for part in Splitter(TelegramDialect()).update(text)] == [True]
