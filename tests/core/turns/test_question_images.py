@@ -20,7 +20,7 @@ PLACE = Place("fake", "1", "5", is_private=True)
 ANN = Sender("fake", "5", "Ann")
 PHOTO = Attachment("photo", "garden.jpg", 10, file_id="photo", is_image=True)
 BROKEN = replace(PHOTO, name="torn.jpg", file_id="broken")
-IMAGE_FILE = Attachment("file", "scan.bin", 10, file_id="photo", is_document=True)
+IMAGE_FILE = Attachment("file", "scan.bin", 10, file_id="photo", is_document=True, is_image=True)
 QUOTED = replace(PHOTO, is_quoted=True)
 REPLY = Quote(QuoteKind.REPLY, "[photo]", "Bob", message_id="8", is_placeholder=True)
 
@@ -102,6 +102,7 @@ async def test_pictures_without_words_are_a_question(
         await chat.models.refresh()
         answer = await send(chat, "", *files)
     assert question_of(seeing)[1] == images
+    assert chat.fetched == ["scan.bin"], "the same picture, once"
     assert (image_texts.image_limit_reached(2) in answer) is bool(note)
 
 
@@ -158,6 +159,23 @@ async def test_stop_while_a_picture_is_opened(tmp_path: Path, seeing: ModelStand
         await chat.wait_for_states("stopped", "done")
         assert chat.texts[0] == f"*{texts.STOPPED}*"
     assert not seeing.requests
+
+
+@pytest.mark.parametrize(
+    ("file", "requests", "reply"),
+    [(IMAGE_FILE, 1, "[file scan.bin]"), (PHOTO, 0, texts.unreadable_attachments(["photo"]))],
+    ids=["file", "photo"],
+)
+async def test_pictures_may_be_for_no_model(
+    tmp_path: Path, seeing: ModelStandIn, file: Attachment, requests: int, reply: str
+) -> None:
+    settings = {"default_model": VISION_MODEL.id, "max_images": 0}
+    seeing.answer = lambda body: str(body["messages"][-1]["content"])
+    async with running_engine(tmp_path, seeing, PicturesAdapter(), **settings) as chat:
+        assert isinstance(chat, PicturesAdapter)
+        await chat.models.refresh()
+        assert await send(chat, "", file) == reply
+    assert len(seeing.requests) == requests
 
 
 # A model that does not
