@@ -98,6 +98,13 @@ async def test_forward_does_not_join_an_answered_question(store: Store) -> None:
     assert await accept(store, forward(2)) is AcceptResult.IGNORED
 
 
+async def test_comment_joins_one_album(store: Store) -> None:
+    await accept(store, COMMENT)
+    for number in (2, 3):
+        assert await accept(store, forward(number, batch=Batch("album"))) is AcceptResult.MERGED
+    assert await accept(store, forward(4, batch=Batch("another album"))) is AcceptResult.IGNORED
+
+
 async def test_batch_of_forwards_is_not_a_comment(store: Store) -> None:
     await accept(store, forward(1, kind=EventKind.PROMPT, batch=Batch("album")))
     other_album = forward(2, kind=EventKind.PROMPT, batch=Batch("another album"))
