@@ -16,7 +16,7 @@ from tests.core.turns.fake_adapter import TYPING, UploadingAdapter, running_engi
 
 pytestmark = pytest.mark.slow
 
-PLACE = Place("fake", "1", "5", is_private=True)
+PLACE, GROUP = Place("fake", "1", "5", is_private=True), Place("fake", "1", "-7")
 ASK = Incoming(EventKind.COMMAND, "k1", PLACE, Sender("fake", "5", "Ann"), "repeat: one", command="ask")
 QUOTE = Quote(QuoteKind.REPLY, "The deadline is Friday.", "Bob", message_id="m0")
 FORMS = replace(TYPING, has_forms=True)
@@ -55,14 +55,15 @@ def delete_messages(connection: Connection) -> None:
 
 async def test_form_contains_the_question_for_who_asked_it(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, UploadingAdapter(FORMS)) as chat:
-        await chat.inbox(replace(ASK, quotes=(QUOTE,)))
+        asked = replace(ASK, place=GROUP, quotes=(QUOTE,))
+        await chat.inbox(asked)
         await chat.wait_for_states("done")
 
         async def form(
             action: ButtonAction = ButtonAction.EDIT_QUESTION, *, turn: int = 1, user: str = "5"
         ) -> str | None:
             sender = Sender("fake", user, "")
-            press = replace(ASK, kind=EventKind.BUTTON, text=encode_action(action, turn), command="", sender=sender)
+            press = replace(asked, kind=EventKind.BUTTON, text=encode_action(action, turn), command="", sender=sender)
             return await editable_question(chat.services, chat, press)
 
         assert await form() == "repeat: one"

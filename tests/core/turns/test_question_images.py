@@ -169,9 +169,8 @@ async def test_stop_while_a_picture_is_opened(tmp_path: Path, seeing: ModelStand
 async def test_pictures_may_be_for_no_model(
     tmp_path: Path, seeing: ModelStandIn, file: Attachment, requests: int, reply: str
 ) -> None:
-    settings = {"default_model": VISION_MODEL.id, "max_images": 0}
     seeing.answer = lambda body: str(body["messages"][-1]["content"])
-    async with running_engine(tmp_path, seeing, PicturesAdapter(), **settings) as chat:
+    async with running_engine(tmp_path, seeing, PicturesAdapter(), default_model=VISION_MODEL.id, max_images=0) as chat:
         assert isinstance(chat, PicturesAdapter)
         await chat.models.refresh()
         assert await send(chat, "", file) == reply
