@@ -98,7 +98,8 @@ def replace_by_text(file: Path) -> None:
 
 def name_no_table(file: Path) -> None:
     with closing(sqlite3.connect(file)) as database, database:
-        database.execute("""UPDATE parley_backup SET json = json_set(json, '$.tables."a b"', json_object('rows', 0))""")
+        summary = "json_object('rows', 0, 'checksum', '')"
+        database.execute(f"""UPDATE parley_backup SET json = json_set(json, '$.tables."a b"', {summary})""")
 
 
 def make_newer(file: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from bots.sandbox.model import ModelStandIn
 from core.buttons import ButtonAction, encode_action
 from core.delivery.artefacts import MIN_TABLE_ROWS
+from core.port import Part
 from core.texts import answers as texts
 from core.texts.transfer import NO_UPLOADS
 from tests.core.turns.fake_adapter import FakeAdapter, UploadingAdapter, running_engine
@@ -50,10 +51,21 @@ async def test_too_large_files_are_not_sent(tmp_path: Path, model: ModelStandIn,
         assert len(adapter.files) == count
 
 
+class NoUploadsAdapter(FakeAdapter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels: list[str] = []
+
+    def _show(self, message_id: str, part: Part) -> None:
+        super()._show(message_id, part)
+        self.labels += [button.label for button in part.buttons]
+
+
 async def test_platform_without_files_offers_none(tmp_path: Path, model: ModelStandIn) -> None:
     model.answer = lambda _body: TABLE
-    async with running_engine(tmp_path, model, FakeAdapter()) as chat:
+    adapter = NoUploadsAdapter()
+    async with running_engine(tmp_path, model, adapter) as chat:
         await chat.ask("Show the menu")
-        assert texts.FILE_BUTTON not in chat.texts[0]
+        assert adapter.labels == [texts.RETRY_BUTTON]
         await chat.press(encode_action(ButtonAction.SEND_FILES, 1), "2")
         await chat.wait_for_text(NO_UPLOADS)

@@ -51,6 +51,11 @@ def delete_messages(connection: Connection) -> None:
     connection.execute(delete(messages))
 
 
+def history_of(model: ModelStandIn) -> list[str]:
+    """The texts of the last request, without the instructions."""
+    return [message["content"] for message in model.requests[-1].body["messages"] if message["role"] != "system"]
+
+
 async def ask_twice(chat: FakeAdapter, model: ModelStandIn) -> str:
     """Ask a question and press Retry; return the message that shows the second answer."""
     numbers = itertools.count(1)
@@ -76,6 +81,8 @@ async def test_pager_names_the_model_and_turns_to_the_other_answer(tmp_path: Pat
         await chat.wait_for_states(*["done"] * 3)
         assert adapter.buttons[message][0] == f"1/2 · {name}"
         assert chat.texts == ["answer 1"]
+        await chat.ask("and then?")
+        assert history_of(model) == ["hello", "answer 1", "and then?"]
 
 
 @pytest.mark.slow
@@ -121,8 +128,9 @@ async def test_only_model_has_no_substitute(tmp_path: Path, model: ModelStandIn)
 async def test_model_of_a_compared_answer_is_chosen_while_it_is_offered(
     tmp_path: Path, model: ModelStandIn, is_offered: bool
 ) -> None:
+    model.answer = lambda body: str(body["model"])
     async with running_engine(tmp_path, model) as chat:
-        await chat.say("/compare phi-4 gemma-2-9b-it repeat: hello")
+        await chat.say("/compare phi-4 gemma-2-9b-it hello")
         await chat.wait_for_states("done", "done")
         if not is_offered:
             default = chat.models.get(chat.services.settings.default_model)
@@ -133,6 +141,7 @@ async def test_model_of_a_compared_answer_is_chosen_while_it_is_offered(
         assert (MODEL_RETIRED in chat.texts) is not is_offered
         await chat.ask("and now?")
         assert (model.requests[-1].body["model"] == GEMMA) is is_offered
+        assert history_of(model) == ["hello", GEMMA if is_offered else "microsoft/phi-4", "and now?"]
 
 
 @pytest.mark.slow
