@@ -35,11 +35,15 @@ def test_text_is_cut_at_the_last_space_or_line_end_of_a_part() -> None:
         first, rest = "a" * (size - 10), "b" * 20
         shown = texts(dialect, f"{first}{separator}{rest}")
         assert [words_of([text]) for text in shown] == [[first], [rest]]
+    blank_lines = "\n" * 3 * size
+    assert len(texts(dialect, f"{'a' * size}{blank_lines}b")) == 2, "none is empty"
     early = "a" * (size // 2 - 1)
     assert words_of(texts(dialect, f"{early} {'b' * size}")[:1])[-1].startswith("b"), "a part is more than half full"
 
 
 def test_short_text_is_one_part() -> None:
     size = int(DIALECTS[0].limit * INITIAL_FILL_RATIO)
-    assert len(texts(DIALECTS[0], f"  {'a ' * (size // 2)}\n")) == 1
+    longest = ("a " * size)[: size - 1] + "a"
+    assert len(texts(DIALECTS[0], f"  {longest}\n")) == 1
+    assert len(texts(DIALECTS[0], f"{longest}a")) == 2
     assert render_collapsed(DIALECTS[0], " \n ") == []

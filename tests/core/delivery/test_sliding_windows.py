@@ -83,6 +83,8 @@ def test_wait_is_estimated_from_those_before() -> None:
     sent = windows(0, 1, 4)
     assert [sent.estimate_wait(5, whole, waiting) for waiting in range(5)] == [5, 6, 9, 15, 16]
     assert windows(0).estimate_wait(5, whole, 0) == 0
+    sent.pending = 2
+    assert [sent.estimate_wait(5, whole, waiting) for waiting in range(2)] == [9, 15]
 
 
 def test_windows_are_idle_when_nothing_can_matter_any_more() -> None:
