@@ -120,6 +120,50 @@ async def test_second_press_of_stop_is_told_that_it_is_stopping(tmp_path: Path, 
         chat.gates["send"].set()
 
 
+@pytest.mark.parametrize(
+    ("action", "user", "place", "message"),
+    [
+        ("no action", "5", _foreign_place(MESSAGE), MESSAGE),
+        ("files:1", "5", _foreign_place(MESSAGE), MESSAGE),
+        ("retry:99", "5", _foreign_place(MESSAGE), MESSAGE),
+        ("retry:1", "6", _foreign_place(MESSAGE), MESSAGE),
+        ("retry:1", "5", _foreign_place("another"), "another"),
+        ("retry:2", "5", _foreign_place(MESSAGE), MESSAGE),
+    ],
+    ids=["unknown", "other action", "unknown turn", "somebody else", "another message", "answer in private"],
+)
+async def test_press_on_something_else_has_no_effect(
+    tmp_path: Path, model: ModelStandIn, action: str, user: str, place: Place, message: str
+) -> None:
+    async with running_engine(tmp_path, model, ForeignAdapter()) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        await chat.ask_in_foreign_chat("repeat: blue whales")
+        await chat.wait_for_states("done")
+        await chat.say("repeat: in private", interaction_token="private")
+        await chat.wait_for_states("done", "done")
+        sender = Sender("fake", user, "Ann")
+        press = Incoming(EventKind.BUTTON, "p", place, sender, action, message_id=message, interaction_token=message)
+        with pytest.raises(PressRefusedError, match=texts.NOT_YOUR_PRESS):
+            await chat.inbox(press)
+        await chat.wait_for_states("done", "done")
+    assert len(model.requests) == 2
+
+
+async def test_press_counts_in_the_message_that_the_platform_has_created(tmp_path: Path, model: ModelStandIn) -> None:
+    """Its place names no message, as in a chat to which the person was invited as a guest."""
+    async with running_engine(tmp_path, model, ForeignAdapter()) as chat:
+        assert isinstance(chat, ForeignAdapter)
+        model.fail_next(http_error(400), times=None)
+        await chat.ask_in_foreign_chat("repeat: blue whales")
+        await chat.wait_for_states("failed")
+        model.planned_faults.clear()
+        place = Place("fake", "1", "5", is_foreign=True)
+        press = Incoming(EventKind.BUTTON, "p", place, ANN, "retry:1", message_id=MESSAGE, interaction_token=MESSAGE)
+        await chat.inbox(press)
+        await chat.wait_for_states("failed", "done")
+        assert chat.text.endswith("blue whales")
+
+
 async def test_button_that_asks_is_told_that_it_comes_too_fast(tmp_path: Path, model: ModelStandIn) -> None:
     """It arrives as a question, not as a press."""
     async with running_engine(tmp_path, model, ForeignAdapter(), messages_a_minute=1) as chat:

@@ -181,3 +181,36 @@ async def test_events_that_change_nothing_are_limited(tmp_path: Path, model: Mod
         clock.now += 61
         await inbox(replace(event, key="later"))
         assert chat.store.writes["_accept"] - before == 5
+
+
+async def test_chat_that_moves_keeps_its_conversation(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("repeat: one", group="-7")
+        await chat.wait_for_states("done")
+        moved = replace(MESSAGE, kind=EventKind.MOVED, key="m", place=Place("fake", "1", "-7"), text="-8")
+        await chat.inbox(moved)
+        await chat.ask("repeat: two", group="-8")
+        contents = [message["content"] for message in model.requests[-1].body["messages"][1:]]
+        assert contents == ["repeat: one", "one", "repeat: two"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_forward_in_a_group_is_part_of_the_question_beside_it(
+    tmp_path: Path, model: ModelStandIn, is_first: bool
+) -> None:
+    place = Place("fake", "1", "-7")
+    quote = Quote(QuoteKind.FORWARD, "The tide is high.", "Bob")
+    forward = replace(MESSAGE, kind=EventKind.FORWARD, key="f", place=place, text="", quotes=(quote,))
+    question = replace(MESSAGE, place=place, text="Is it true?")
+    unrelated = replace(question, key="e2", text="And now?")
+    model.tokens_per_second = 1  # slow enough for what follows
+    async with running_engine(tmp_path, model) as chat:
+        await chat.inbox(replace(forward, key="e0", quotes=()))  # nothing to add
+        for event in (forward, question) if is_first else (question, forward):
+            await chat.inbox(event)
+        model.tokens_per_second = 5000
+        await chat.wait_for_states(*["done"] if is_first else ["done", "merged"])
+        assert "> The tide is high.\n" in model.requests[-1].body["messages"][-1]["content"]
+        await chat.inbox(unrelated)
+        await chat.wait_for_states(*["done", "done"] if is_first else ["done", "merged", "done"])
+        assert model.requests[-1].body["messages"][-1]["content"] == "And now?"
