@@ -1,4 +1,4 @@
-"""Which requests are sent again with less of the conversation."""
+"""Which requests are sent again with less of the conversation, and which settings have no effect."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,8 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import Fault, http_error
+from core.api.adaptation import MAX_COMPLETION_TOKENS, MAX_TOKENS, TEMPERATURE
+from core.texts import answers as texts
 from core.turns.model_caller import MAX_SMALLER_REQUESTS
 from tests.core.turns.fake_adapter import running_engine
 
@@ -34,3 +36,15 @@ async def test_only_an_overflow_is_asked_again_with_less(
         await chat.ask("and now?")
     assert len(sizes) == requests
     assert sizes == sorted(set(sizes), reverse=True), "each is smaller"
+
+
+async def test_setting_that_a_model_does_not_accept_is_told_once(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, max_answer_tokens=500) as chat:
+        default = chat.services.settings.default_model
+        for part in (f"{TEMPERATURE}=0.2", MAX_COMPLETION_TOKENS, MAX_TOKENS):
+            await chat.services.facts.learn_rejected_parts(default, [part])
+        note = texts.settings_ignored(chat.models.display_name(default), ["temperature 0.2"])
+        assert await chat.ask("repeat: one") == "one", "the length is the operator's default"
+        await chat.ask("/settings temperature 0.2")
+        answers = [(await chat.ask("repeat: two")).replace("\\", "").replace("*", "") for _ in range(2)]
+    assert answers == [f"two\n\n{note}", "two"]
