@@ -80,9 +80,9 @@ class EventIntake:
         return await load_catalogue(language)
 
     async def store(self, incoming: Incoming, *, if_allowed: bool = False) -> str | None:
-        """The notice for the person if the event was not stored, "" for a banned person; None if it was stored.
+        """The notice for the person if the event was not stored, "" if they get none; None if it was stored.
 
-        `if_allowed`: ignore the event if the sender may not use the bot.
+        A banned person gets none; with `if_allowed`, nobody who may not use the bot does.
         """
         return await self._refusal_text(self._start_storing(incoming, if_allowed=if_allowed), incoming)
 
@@ -130,7 +130,7 @@ class EventIntake:
         # The lock disappears with the last message that waits for it.
         async with self._place_locks.setdefault(incoming.place, asyncio.Lock()):
             if if_allowed and await self._is_denied(incoming):
-                return
+                raise AccessDeniedError("")
             await self._store_with_retry(inbox, incoming)
 
     async def _store_with_retry(self, inbox: Inbox, incoming: Incoming) -> None:
@@ -148,7 +148,7 @@ class EventIntake:
             await self.timings.clock.sleep(delay)
 
     async def _refusal_text(self, storing: "asyncio.Task[None]", incoming: Incoming) -> str | None:
-        """The notice for the person if the event was not stored, "" for a banned person; None if it was stored."""
+        """The notice for the person if the event was not stored, "" if they get none; None if it was stored."""
         try:
             await storing
         except AccessDeniedError as denied:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from core.port import Attachment, EventKind, Incoming, Part
+from core.texts.threads import default_title
 from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, messages_path
 
 
@@ -82,8 +83,9 @@ async def test_reply_to_a_deleted_message_in_the_bots_thread_is_ignored(harness:
 
 
 async def test_people_without_access_talk_in_the_bots_thread(harness: AdapterHarness) -> None:
-    """The inbox, which would refuse it in public, gets only what they say to the bot."""
-    thread = harness.discord.create_thread(harness.channel, "trip", owner=harness.discord.bot)
+    """The inbox, which would refuse it in public, gets only what they say to the bot. None of it names the thread."""
+    title = default_title("Ann")
+    thread = harness.discord.create_thread(harness.channel, title, owner=harness.discord.bot)
     harness.inbox.denies = True
     received: asyncio.Queue[str] = asyncio.Queue()
 
@@ -97,6 +99,8 @@ async def test_people_without_access_talk_in_the_bots_thread(harness: AdapterHar
     await harness.mention("three", thread)
     async with asyncio.timeout(5):
         assert await received.get() == "three"
+    await harness.stop()
+    assert thread.name == title
 
 
 async def test_unstored_message_in_the_bots_thread_is_reported(harness: AdapterHarness) -> None:
