@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, delete, select, true, update
 
-from core.scopes import ScopeKind, grant_subject, grant_subjects, person_key_of_subject
+from core.scopes import ScopeKind, grant_subject, grant_subjects, is_role_subject, person_key_of_subject
 from core.store.dialect import insert, upsert
 from core.store.incoming_codec import decode_incoming, erase_content
 from core.store.schema import IS_OPEN, access_requests, database_now, grants, turns
@@ -45,7 +45,8 @@ def add_member(connection: Connection, subject: str, name: str = "") -> Role:
 def revoke(connection: Connection, subject: str, *, is_open_to_all: bool = False) -> bool:
     """Take a grant away; a ban stays. Whether the subject had one.
 
-    The open turns of those who now have no access end without a reply: none if the bot `is_open_to_all`.
+    The open turns of those who now have no access end without a reply: none if the bot `is_open_to_all`, and none on
+    servers of a platform where a role is allowed, because turns do not store roles.
     """
     if not _delete(connection, subject, grants.c.role != Role.BANNED):
         return False
@@ -95,16 +96,19 @@ def _delete(connection: Connection, subject: str, condition: ColumnElement[bool]
 
 
 def _end_turns(connection: Connection, subject: str, still_allowed: AbstractSet[str] = frozenset()) -> None:
-    """Finish the open turns that concern `subject` and none of `still_allowed`.
+    """Finish the open turns that concern `subject` and certainly none of `still_allowed`.
 
     The processes that run some lose them with their next heartbeat. A role ends none: turns do not store roles.
     """
+    platforms_with_roles = {allowed.partition(":")[0] for allowed in still_allowed if is_role_subject(allowed)}
     person_key = person_key_of_subject(subject)
     may_concern = turns.c.person_key == person_key if person_key is not None else true()
     for row in connection.execute(select(turns.c.id, turns.c.incoming_json).where(may_concern, IS_OPEN)).all():
         incoming = decode_incoming(row.incoming_json)
         subjects = set(grant_subjects(incoming)) if incoming is not None else set()
         if (person_key is None and subject not in subjects) or subjects & still_allowed:
+            continue
+        if incoming is not None and incoming.place.server and incoming.place.platform in platforms_with_roles:
             continue
         connection.execute(
             update(turns)

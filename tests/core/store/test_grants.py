@@ -76,3 +76,28 @@ async def test_revoking_a_grant_ends_the_questions_of_those_without_another(
     await store.write(ban, "discord:person:5000")
     await store.write(partial(revoke, subject=subject, is_open_to_all=is_open_to_all))
     assert await open_questions(store) == ["5 in 6"] * is_open_to_all + ["66 in 6"]
+
+
+@pytest.mark.parametrize(
+    ("role", "remaining"),
+    [
+        ("discord:role:8", ["5 in 6"]),
+        ("other:role:8", []),
+    ],
+)
+async def test_allowed_role_keeps_the_questions_on_servers(store: Store, role: str, remaining: list[str]) -> None:
+    """Turns do not store roles: the person may have it."""
+    for granted in ("discord:person:5", role):
+        await store.write(add_member, granted)
+    for place in (HOME, replace(HOME, chat="61", server=None, is_private=True)):
+        await ask(store, place)
+    await store.write(revoke, "discord:person:5")
+    assert await open_questions(store) == remaining
+
+
+async def test_banned_role_keeps_no_question(store: Store) -> None:
+    await store.write(add_member, "discord:person:5")
+    await store.write(ban, "discord:role:8")
+    await ask(store, HOME)
+    await store.write(revoke, "discord:person:5")
+    assert await open_questions(store) == []
