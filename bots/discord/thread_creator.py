@@ -56,9 +56,9 @@ class ThreadCreator:
 
     def _may_be_created_by(self, thread: Json, place: Place, title: str) -> bool:
         is_own = (thread.get("owner_id"), thread.get("parent_id")) == (self.account, place.chat)
-        return is_own and _comparable_title(str(thread.get("name"))) == _comparable_title(title)
+        return is_own and comparable_title(str(thread.get("name"))) == comparable_title(title)
 
 
-def _comparable_title(title: str) -> str:
+def comparable_title(title: str) -> str:
     """What Discord certainly keeps of a title."""
     return "".join(filter(str.isalnum, title))

@@ -1,7 +1,7 @@
-"""Names a thread that the bot has created before any question: after the first one, as long as nobody has named it.
+"""Names a thread that the bot has created before any question, after the first one of the person who created it.
 
-Such a thread has a title that says only whose conversation it is (`core.texts.threads.default_title`), by which any
-process recognises it.
+Until then it has a default title (`core.texts.threads.default_title`) with the person's name, which every process
+recognises. Another title stays: somebody chose it.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ import discord
 import structlog
 
 from bots.discord.http_client import HttpClient
+from bots.discord.thread_creator import comparable_title
 from core.bounded_dict import BoundedDict
 from core.commands.threads import make_title
 from core.conversation.redaction import find_api_key
 from core.errors import DeliveryError
 from core.port import EventKind, Incoming
-from core.texts.threads import is_default_title
+from core.texts.threads import default_titles
 
 QUESTION_COMMANDS = ("ask", "new")
 MAX_NAMED_THREADS = 1_000
@@ -38,7 +39,10 @@ class ThreadTitles:
         if not isinstance(channel, discord.Thread) or str(channel.owner_id) != self.account:
             return
         title = _title_for(incoming)
-        if not title or channel.id in self._named or not await asyncio.to_thread(is_default_title, channel.name):
+        if not title or channel.id in self._named:
+            return
+        default = await asyncio.to_thread(default_titles, incoming.sender.name)
+        if comparable_title(channel.name) not in map(comparable_title, default):
             return
         self._named[channel.id] = True
         try:

@@ -1,5 +1,6 @@
 """Texts of /thread, as Markdown."""
 
+from collections.abc import Set as AbstractSet
 from functools import cache
 
 from core.i18n.translation import gettext, gettext_noop, read_translations
@@ -13,6 +14,7 @@ BOT_MAY_NOT = gettext_noop(
     "**Create Public Threads**."
 )
 NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")
+_DEFAULT_TITLE = gettext_noop("Conversation with {name}")
 
 
 def thread_created(title: str, address: str, model: str, *, needs_mention: bool) -> str:
@@ -27,17 +29,14 @@ def thread_created(title: str, address: str, model: str, *, needs_mention: bool)
 
 def default_title(name: str) -> str:
     """The title of a thread that is created before the first question."""
-    return gettext("Conversation with {name}").format(name=isolate(name))
+    return gettext(_DEFAULT_TITLE).format(name=isolate(name))
 
 
-def is_default_title(title: str) -> bool:
-    """Whether it is a `default_title`, in any language. The first call takes a tenth of a second."""
-    return any(title.startswith(start) and title.endswith(end) for start, end in _default_title_frames())
+def default_titles(name: str) -> AbstractSet[str]:
+    """The `default_title` in every language. The first call takes a tenth of a second."""
+    return {title.format(name=isolate(name)) for title in _default_title_patterns()}
 
 
 @cache
-def _default_title_frames() -> tuple[tuple[str, str], ...]:
-    """What stands before and after the name, in each language."""
-    english = gettext_noop("Conversation with {name}")
-    titles = [english, *(translations[english] for translations in read_translations([english]).values())]
-    return tuple((start, end) for start, _, end in (title.partition("{name}") for title in titles))
+def _default_title_patterns() -> tuple[str, ...]:
+    return (_DEFAULT_TITLE, *(texts[_DEFAULT_TITLE] for texts in read_translations([_DEFAULT_TITLE]).values()))

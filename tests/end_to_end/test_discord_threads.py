@@ -94,12 +94,14 @@ async def test_thread_is_named_after_the_question_of_a_command(harness: Harness)
 
 async def test_other_threads_keep_their_titles(harness: Harness) -> None:
     ann, channel = create_channel(harness)
-    await use_thread(harness, ann, channel, title="Our trip")
-    [own] = threads_of(harness, channel)
-    of_ann = harness.discord.create_thread(channel, "Conversation with Ann", owner=ann)
-    for thread in (own, of_ann):
+    titles = ["Our trip", "Conversation with our landlord"]
+    for title in titles:
+        await use_thread(harness, ann, channel, title=title)
+    threads = threads_of(harness, channel)
+    threads.append(harness.discord.create_thread(channel, "Conversation with Ann", owner=ann))
+    for thread in threads:
         await ask(harness, ann, thread, "repeat: hello", "hello")
-    assert (own.name, of_ann.name) == ("Our trip", "Conversation with Ann")
+    assert [thread.name for thread in threads] == [*titles, "Conversation with Ann"]
 
 
 async def test_repeated_command_finds_the_thread_that_it_has_created(harness: Harness) -> None:
