@@ -53,18 +53,18 @@ class EventIntake:
 
     async def may_use(self, incoming: Incoming) -> bool:
         """Whether the sender certainly may use the bot."""
-        return await self._check_access(incoming) is True
+        return await self.check_access(incoming) is True
 
-    async def _is_denied(self, incoming: Incoming) -> bool:
-        """Whether the sender certainly may not use the bot."""
-        return await self._check_access(incoming) is False
+    async def check_access(self, incoming: Incoming) -> bool | None:
+        """Whether the sender may use the bot. None if the database does not say in time."""
+        return await self._read_access(incoming, self.timings.max_read_delay)
 
-    async def _check_access(self, incoming: Incoming) -> bool | None:
-        """None if the database does not answer."""
+    async def _read_access(self, incoming: Incoming, timeout: float | None) -> bool | None:
         try:
-            return await self.has_access(incoming)
-        except StoreError as error:
-            log.info("discord.access_not_checked", error=str(error))
+            async with asyncio.timeout(timeout):
+                return await self.has_access(incoming)
+        except (StoreError, TimeoutError) as error:
+            log.info("discord.access_not_checked", error=str(error) or "timeout")
             return None
 
     async def load_catalogue(self, incoming: Incoming) -> Catalogue | None:
@@ -72,7 +72,7 @@ class EventIntake:
         that of the client.
         """
         try:
-            async with asyncio.timeout(self.timings.max_acknowledge_delay):
+            async with asyncio.timeout(self.timings.max_read_delay):
                 language = await self.read_language(incoming)
         except (StoreError, TimeoutError) as error:
             log.info("discord.language_not_read", error=str(error) or "timeout")
@@ -129,7 +129,7 @@ class EventIntake:
             return
         # The lock disappears with the last message that waits for it.
         async with self._place_locks.setdefault(incoming.place, asyncio.Lock()):
-            if if_allowed and await self._is_denied(incoming):
+            if if_allowed and await self._read_access(incoming, None) is False:
                 raise AccessDeniedError("")
             await self._store_with_retry(inbox, incoming)
 

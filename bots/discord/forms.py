@@ -1,4 +1,7 @@
-"""Opens forms over the chat, and turns what people enter into their commands."""
+"""Opens forms over the chat, and turns what people enter into their commands.
+
+A form must be the first response to an interaction: what it needs from the database is read at once, with one deadline.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,12 +76,13 @@ class Forms:
     async def open_question_about_message(self, interaction: Interaction) -> None:
         """People without access get the same reply as to any other command."""
         incoming = translate_message_command(interaction, self.account)
-        if not await self.intake.may_use(incoming):
+        may_use, catalogue = await asyncio.gather(self.intake.may_use(incoming), self.intake.load_catalogue(incoming))
+        if not may_use:
             await self.intake.store_interaction(incoming)
             return
         self._questions_about_messages[str(interaction.id)] = incoming
         data: Mapping[str, Any] = interaction.data or {}
-        with speaking(await self.intake.load_catalogue(incoming)):
+        with speaking(catalogue):
             modal = Modal(
                 ASK_MODAL,
                 f"{interaction.id}:{data.get('target_id', '')}",
@@ -94,12 +98,15 @@ class Forms:
         about = self._questions_about_messages.get(opened_by)
         if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
             incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
-        elif await self.intake.may_use(incoming):
-            message = await self._read_message(interaction, message_id)
-            if message is None:
+        else:
+            has_access, message = await asyncio.gather(
+                self.intake.check_access(incoming), self._read_message(interaction, message_id)
+            )
+            if message is not None:
+                incoming = with_quoted_message(incoming, interaction, message)
+            elif has_access is not False:
                 await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT, returned_text=submission.text)
                 return
-            incoming = with_quoted_message(incoming, interaction, message)
         await self.intake.store_interaction(incoming)
 
     async def _read_message(self, interaction: Interaction, message_id: str) -> Json | None:
@@ -109,7 +116,7 @@ class Forms:
             return None
         path = f"/channels/{interaction.channel_id}/messages/{message_id}"
         try:
-            async with asyncio.timeout(self.intake.timings.max_acknowledge_delay):
+            async with asyncio.timeout(self.intake.timings.max_read_delay):
                 return await self.intake.responder.http.call("GET", path)
         except (DeliveryError, TimeoutError) as error:
             log.info("discord.message_not_read", failure=getattr(error, "failure", "timeout"))
@@ -117,11 +124,15 @@ class Forms:
 
     async def open_instructions(self, interaction: Interaction, incoming: Incoming) -> None:
         """Show the current instructions. If a form cannot contain them, they are shown as for `/system`."""
-        current = await self._current_instructions(incoming) if await self.intake.may_use(incoming) else None
-        if current is None or len(current) > MAX_FIELD_CHARS:
+        may_use, current, catalogue = await asyncio.gather(
+            self.intake.may_use(incoming),
+            self._current_instructions(incoming),
+            self.intake.load_catalogue(incoming),
+        )
+        if not may_use or current is None or len(current) > MAX_FIELD_CHARS:
             await self.intake.store_interaction(incoming)
             return
-        with speaking(await self.intake.load_catalogue(incoming)):
+        with speaking(catalogue):
             modal = Modal(
                 INSTRUCTIONS_MODAL,
                 "",
@@ -135,18 +146,20 @@ class Forms:
     async def _change_instructions(self, interaction: Interaction, submission: ModalSubmission) -> None:
         """Without a change, this is `/system`, which shows them."""
         incoming = translate_submission(interaction, self.account, "system", submission.text or RESET)
-        current = await self._current_instructions(incoming) if await self.intake.may_use(incoming) else None
-        if current is not None and current.strip() == submission.text:
+        may_use, current = await asyncio.gather(self.intake.may_use(incoming), self._current_instructions(incoming))
+        if may_use and current is not None and current.strip() == submission.text:
             incoming = replace(incoming, text="")
         await self.intake.store_interaction(incoming)
 
     async def open_question(self, interaction: Interaction, incoming: Incoming, press: ButtonPress) -> None:
         """Show the question whose button was pressed. If a form cannot contain it, the core says why."""
-        question = await self._current_question(incoming) if await self.intake.may_use(incoming) else None
-        if question is None or len(question) > MAX_FIELD_CHARS:
+        may_use, question, catalogue = await asyncio.gather(
+            self.intake.may_use(incoming), self._current_question(incoming), self.intake.load_catalogue(incoming)
+        )
+        if not may_use or question is None or len(question) > MAX_FIELD_CHARS:
             await self.intake.store_interaction(incoming)
             return
-        with speaking(await self.intake.load_catalogue(incoming)):
+        with speaking(catalogue):
             title = gettext(EDIT_QUESTION_BUTTON)
             modal = Modal(EDIT_MODAL, press.argument, title=title, label=gettext("Your question"), text=question)
         await self._open(interaction, incoming, modal)
@@ -155,27 +168,30 @@ class Forms:
         """Nothing is shown to others before it is certain that the sender may edit the question."""
         action = encode_action(ButtonAction.EDIT_QUESTION, submission.argument)
         incoming = translate_form_press(interaction, self.account, action, submission.text)
-        refusal = ""
-        if await self.intake.may_use(incoming):
-            is_editable = await self._current_question(incoming) is not None
-            refusal = QUESTION_NOT_EDITABLE if not is_editable else "" if submission.text else EMPTY_MESSAGE
-        if refusal:
-            await self._refuse(incoming, refusal)
+        has_access, question = await asyncio.gather(
+            self.intake.check_access(incoming), self._current_question(incoming)
+        )
+        if has_access is None or (has_access and question is None):
+            await self._refuse(incoming, QUESTION_NOT_EDITABLE)
+        elif has_access and not submission.text:
+            await self._refuse(incoming, EMPTY_MESSAGE)
         else:
             await self.intake.store_interaction(incoming)
 
     async def _current_question(self, incoming: Incoming) -> str | None:
         try:
-            return await self.read_question(incoming)
-        except StoreError as error:
-            log.info("discord.question_not_read", error=str(error))
+            async with asyncio.timeout(self.intake.timings.max_read_delay):
+                return await self.read_question(incoming)
+        except (StoreError, TimeoutError) as error:
+            log.info("discord.question_not_read", error=str(error) or "timeout")
             return None
 
     async def _current_instructions(self, incoming: Incoming) -> str | None:
         try:
-            return await self.read_instructions(incoming)
-        except StoreError as error:
-            log.info("discord.instructions_not_read", error=str(error))
+            async with asyncio.timeout(self.intake.timings.max_read_delay):
+                return await self.read_instructions(incoming)
+        except (StoreError, TimeoutError) as error:
+            log.info("discord.instructions_not_read", error=str(error) or "timeout")
             return None
 
     async def _open(self, interaction: Interaction, incoming: Incoming, modal: Modal) -> None:

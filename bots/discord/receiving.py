@@ -1,5 +1,6 @@
 """Translates Discord's events and hands them to the inbox. Completes what people type."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -132,9 +133,10 @@ class EventReceiver:
         if focused is None or not focused.argument.autocompletes_models:
             return []
         incoming = translate_command(interaction, self.account, self.commands)
-        if not await self.intake.may_use(incoming):
+        may_use, catalogue = await asyncio.gather(self.intake.may_use(incoming), self.intake.load_catalogue(incoming))
+        if not may_use:
             return []
-        with speaking(await self.intake.load_catalogue(incoming)):
+        with speaking(catalogue):
             choices = self.autocomplete_models(focused.text)[:MAX_CHOICES]
         return [
             {"name": choice.label[:MAX_CHOICE_CHARS], "value": choice.value}

@@ -28,6 +28,9 @@ class DiscordTimings:
     # Events
     max_acknowledge_delay: float = 1.5
     """How long an interaction may wait to be stored before it is acknowledged; Discord allows 3."""
+    max_read_delay: float = 1.0
+    """How long reading what a form or a completion shows may take. What is not read then is acknowledged like other
+    interactions, also within Discord's 3 seconds."""
     acknowledge_timeout: float = 3.0
     """How long an answer waits for the acknowledgement of its interaction."""
     store_timeout: float = 20.0

@@ -23,6 +23,7 @@ from tests.state_store import MemoryState
 
 FAST_TIMINGS = DiscordTimings(
     max_acknowledge_delay=0.2,
+    max_read_delay=0.2,
     store_timeout=0.0,
     acknowledge_timeout=2.0,
     first_retry_delay=0.02,

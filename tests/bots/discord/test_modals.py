@@ -1,16 +1,20 @@
 """Forms open at once, and what people enter reaches the core as a command of theirs."""
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
 from bots.discord.modals import ASK_MODAL, EDIT_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
 from bots.sandbox.discord import Fault, FaultKind, Interaction, Message
-from core.port import EventKind, QuoteKind
+from core.port import Button, EventKind, Incoming, Part, QuoteKind
 from core.texts.answers import ACCESS_DENIED
-from tests.bots.discord.conftest import AdapterHarness, running_harness
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness, running_harness
 
+T = TypeVar("T")
 EPHEMERAL = 1 << 6
 
 
@@ -212,6 +216,44 @@ async def test_no_instructions_for_people_without_access(harness: AdapterHarness
     assert harness.inbox.events.empty()
 
 
+@pytest.mark.parametrize("form", ["instructions", "question", "question_about_message"])
+async def test_form_reads_all_it_needs_at_once(harness: AdapterHarness, form: str) -> None:
+    """Discord allows three seconds."""
+    reads = asyncio.Barrier(2 if form == "question_about_message" else 3)
+
+    def wait_for_others(read: Callable[[Incoming], Awaitable[T]]) -> Callable[[Incoming], Awaitable[T]]:
+        async def waiting(incoming: Incoming) -> T:
+            await reads.wait()
+            return await read(incoming)
+
+        return waiting
+
+    names = ["has_access", "read_language", "read_question", "read_instructions"]
+    reading: dict[str, Any] = {name: wait_for_others(getattr(harness, name)) for name in names}
+    adapter = await harness.start(timings=replace(FAST_TIMINGS, max_read_delay=10.0), **reading)
+    if form == "instructions":
+        opened = await open_instructions(harness)
+    elif form == "question":
+        edit = Part("Because.", buttons=(Button("Edit", "edit:7"),))
+        message = harness.message(await adapter.send(harness.place(harness.channel), edit, key="k"))
+        custom_id = message.components[0]["components"][0]["custom_id"]
+        opened = await harness.discord.press_button(harness.ann, message, custom_id)
+    else:
+        opened = await open_question_form(harness, await write_as_olga(harness))
+    assert (await harness.acknowledgement(opened))["type"] == 9
+
+
+@pytest.mark.parametrize("unread", ["has_access", "read_instructions"])
+async def test_command_is_acknowledged_if_its_form_cannot_be_read_in_time(harness: AdapterHarness, unread: str) -> None:
+    async def never(_incoming: Incoming) -> Any:
+        await asyncio.Event().wait()
+
+    reading: dict[str, Any] = {unread: never}
+    await harness.start(**reading)
+    assert (await harness.acknowledgement(await open_instructions(harness)))["type"] == 5
+    assert (await harness.inbox.next()).command == "system"
+
+
 async def submit_edit(harness: AdapterHarness, text: str) -> Interaction:
     opened = await open_instructions(harness)
     await harness.acknowledgement(opened)
@@ -244,6 +286,17 @@ async def test_form_is_in_the_persons_language(harness: AdapterHarness, language
     await harness.start()
     response = await harness.acknowledgement(await open_instructions(harness))
     assert response["data"]["title"] == title
+
+
+async def test_edit_is_not_shown_to_others_if_access_is_unknown(harness: AdapterHarness) -> None:
+    async def never(_incoming: Incoming) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    await harness.start(has_access=never)
+    opened = await open_instructions(harness)
+    submitted = await harness.discord.send_submission(opened, f"{EDIT_MODAL}:7", FIELD_CUSTOM_ID, "Why not?")
+    assert (await harness.acknowledgement(submitted))["data"]["flags"] & EPHEMERAL
 
 
 async def test_forms_and_their_refusals_are_in_the_chosen_language(harness: AdapterHarness) -> None:
