@@ -14,7 +14,6 @@ BOT_MAY_NOT = gettext_noop(
     "**Create Public Threads**."
 )
 NOT_CREATED = gettext_noop("I couldn't create a thread. Try again in a minute.")
-_DEFAULT_TITLE = gettext_noop("Conversation with {name}")
 
 
 def thread_created(title: str, address: str, model: str, *, needs_mention: bool) -> str:
@@ -29,7 +28,7 @@ def thread_created(title: str, address: str, model: str, *, needs_mention: bool)
 
 def default_title(name: str) -> str:
     """The title of a thread that is created before the first question."""
-    return gettext(_DEFAULT_TITLE).format(name=isolate(name))
+    return gettext("Conversation with {name}").format(name=isolate(name))
 
 
 def default_titles(name: str) -> AbstractSet[str]:
@@ -39,4 +38,5 @@ def default_titles(name: str) -> AbstractSet[str]:
 
 @cache
 def _default_title_patterns() -> tuple[str, ...]:
-    return (_DEFAULT_TITLE, *(texts[_DEFAULT_TITLE] for texts in read_translations([_DEFAULT_TITLE]).values()))
+    english = gettext_noop("Conversation with {name}")
+    return (english, *(translations[english] for translations in read_translations([english]).values()))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.i18n.translation import LANGUAGES
 from core.texts import language, suggestions, threads, transfer
 
 
@@ -37,6 +38,12 @@ def test_thread_is_linked(how_to_ask: str, *, needs_mention: bool) -> None:
         f"[My\\_trip](<{address}>) has its own conversation, with **phi\\_4**. {how_to_ask}"
     )
     assert threads.default_title("Ann") == "Conversation with Ann"
+
+
+def test_default_titles_are_those_of_every_language() -> None:
+    titles = threads.default_titles("Ann")
+    assert {"Conversation with Ann", "Gespräch mit Ann"} <= titles
+    assert len(titles) == len(LANGUAGES)
 
 
 def test_model_is_suggested() -> None:
