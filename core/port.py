@@ -17,7 +17,7 @@ A person writes "hi" in a private chat, and the model's answer grows in one mess
     edit(place, "8", Part("Hello, how are you?"))
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -233,6 +233,12 @@ class StateStore(Protocol):
 
     async def load_state(self, name: str) -> str | None: ...
     async def save_state(self, name: str, value: str) -> None: ...
+
+    async def update_state(self, name: str, change: Callable[[str], str]) -> str:
+        """Save what `change` makes of the value, of "" if there is none; no process changes it meanwhile.
+
+        Returns the value before. `change` may be called again if the database fails.
+        """
 
 
 @dataclass(frozen=True, slots=True)

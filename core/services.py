@@ -1,6 +1,7 @@
 """What one process serves with, created once and shared by its adapters, commands and turns."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from core.memory.service import MemoryService
 from core.metrics import NO_METRICS, Metrics
 from core.settings import Settings
 from core.store.database import Store
-from core.store.key_values import get_value, set_value
+from core.store.key_values import get_value, set_value, update_value
 from core.store.leases import Leases
 from core.timings import Timings
 from core.tracing import NO_TRACER, Tracer
@@ -56,6 +57,9 @@ class Services:
 
     async def save_state(self, key: str, value: str) -> None:
         await self.store.write(set_value, key, value)
+
+    async def update_state(self, key: str, change: Callable[[str], str]) -> str:
+        return await self.store.write(update_value, key, change)
 
 
 def build_services(

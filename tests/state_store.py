@@ -1,6 +1,7 @@
 """The `StateStore` of adapters, in memory."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class MemoryState:
@@ -16,3 +17,8 @@ class MemoryState:
     async def save_state(self, name: str, value: str) -> None:
         self.values[name] = value
         self.saved.set()
+
+    async def update_state(self, name: str, change: Callable[[str], str]) -> str:
+        value = self.values.get(name, "")
+        await self.save_state(name, change(value))
+        return value

@@ -5,8 +5,8 @@ Telegram may deliver the topic and its first question to different processes, or
 stored state has the topics that wait for a question.
 """
 
-import asyncio
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -33,9 +33,8 @@ class TopicTitles:
         self._bot = bot
         self._state = state
         self._clock = clock
-        self._pending_json: str | None = None
+        self._pending_json = ""
         """In place of the stored state."""
-        self._lock = asyncio.Lock()
 
     async def observe(self, update: Update) -> None:
         """Notice a topic that needs a name, or that its owner named it. Raises `StoreError`."""
@@ -44,8 +43,7 @@ class TopicTitles:
             return
         topic = _topic_key(str(message.chat.id), str(message.message_thread_id))
         if _needs_name(message):
-            async with self._lock:
-                await self._save({**await self._load(), topic: self._clock.time()})
+            await self._update(lambda pending: {**pending, topic: self._clock.time()})
         elif message.forum_topic_edited is not None:
             await self._remove(topic)
 
@@ -68,29 +66,35 @@ class TopicTitles:
 
     async def _remove(self, topic: str) -> bool:
         """Returns whether the topic waited for a name."""
-        async with self._lock:
-            pending = await self._load()
-            if pending.pop(topic, None) is None:
-                return False
-            await self._save(pending)
-            return True
+        if topic not in await self._load():
+            return False  # as most do: nothing is written
+        before = await self._update(lambda pending: {key: pending[key] for key in pending if key != topic})
+        return topic in before
 
     async def _load(self) -> dict[str, float]:
-        """The topics that wait for a question, and since when."""
         text = self._pending_json if self._state is None else await self._state.load_state(self._state_name)
+        return self._decode(text)
+
+    async def _update(self, change: Callable[[dict[str, float]], dict[str, float]]) -> dict[str, float]:
+        """Returns the topics that waited before. No process changes them meanwhile."""
+
+        def change_json(text: str) -> str:
+            newest = list(change(self._decode(text)).items())[-MAX_PENDING_TOPICS:]
+            return msgspec.json.encode(dict(newest)).decode()
+
+        if self._state is not None:
+            return self._decode(await self._state.update_state(self._state_name, change_json))
+        before, self._pending_json = self._pending_json, change_json(self._pending_json)
+        return self._decode(before)
+
+    def _decode(self, text: str | None) -> dict[str, float]:
+        """The topics that wait for a question, and since when."""
         try:
             pending = msgspec.json.decode(text, type=dict[str, float]) if text else {}
         except msgspec.DecodeError:
             pending = {}
         oldest = self._clock.time() - MAX_PENDING_SECONDS
         return {topic: since for topic, since in pending.items() if since > oldest}
-
-    async def _save(self, pending: dict[str, float]) -> None:
-        text = msgspec.json.encode(dict(list(pending.items())[-MAX_PENDING_TOPICS:])).decode()
-        if self._state is None:
-            self._pending_json = text
-        else:
-            await self._state.save_state(self._state_name, text)
 
     @property
     def _state_name(self) -> str:
@@ -111,5 +115,8 @@ def _needs_name(message: Message) -> bool:
 
 
 def _topic_key(chat: str, thread: str) -> str:
-    """The state must not say who writes to the bot: the ID of a private chat is its person's."""
+    """The state does not show who writes to the bot: the ID of a private chat is its person's. The hash has no salt, so
+    whoever reads the database can find a person whose ID they guess. An entry that gets no question stays until the
+    state changes for the first time after a day.
+    """
     return hashlib.blake2b(f"{chat} {thread}".encode(), digest_size=12).hexdigest()

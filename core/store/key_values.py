@@ -1,5 +1,7 @@
 """Small state by key: the model catalogue, the pairing code, token weights, positions of adapters."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, delete, select
 
 from core.store.dialect import insert, upsert
@@ -18,6 +20,18 @@ def get_or_create_value(connection: Connection, key: str, value: str) -> str:
     """The stored value; `value` if there is none yet. All transactions get the same."""
     connection.execute(insert(connection, key_values).values(key=key, value=value).on_conflict_do_nothing())
     return str(connection.scalars(select(key_values.c.value).where(key_values.c.key == key)).one())
+
+
+def update_value(connection: Connection, key: str, change: Callable[[str], str]) -> str:
+    """Store what `change` makes of the value, which no other transaction changes meanwhile: of "" if there is none yet.
+
+    Returns the value before.
+    """
+    connection.execute(insert(connection, key_values).values(key=key, value="").on_conflict_do_nothing())
+    locked = select(key_values.c.value).where(key_values.c.key == key).with_for_update()
+    value = str(connection.scalars(locked).one())
+    set_value(connection, key, change(value))
+    return value
 
 
 def delete_value(connection: Connection, key: str, value: str) -> bool:

@@ -4,15 +4,31 @@ import asyncio
 
 import msgspec
 import pytest
+from telegram import Bot, Update
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
-from bots.telegram.topics import make_title
+from bots.telegram.topics import TopicTitles, make_title
+from core.clock import SystemClock
 from core.commands.declarations import COMMANDS
 from core.errors import AccessDeniedError
-from tests.bots.telegram.conftest import FakeInbox, RunAdapter, params_of, wait_for_calls
+from tests.bots.telegram.conftest import TOKEN, FakeInbox, RunAdapter, params_of, wait_for_calls
+from tests.bots.telegram.payloads import PRIVATE, message
 from tests.state_store import MemoryState
 
 STATE = "telegram.topics.123456"
+
+
+class SharedState(MemoryState):
+    """Two processes read it before either saves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads = asyncio.Barrier(2)
+
+    async def load_state(self, name: str) -> str | None:
+        value = await super().load_state(name)
+        await self._reads.wait()
+        return value
 
 
 async def test_topic_without_a_name_gets_one_from_its_first_question(
@@ -57,6 +73,20 @@ async def test_first_question_after_a_restart_names_the_topic(
         await inbox.wait_for_events(2)
     assert (chat.topics[topic], chat.topics[renamed]) == ("How do bees find home?", "Wasps")
     assert str(ada.id) not in state.values[STATE], "who writes to the bot"
+
+
+async def test_processes_notice_topics_at_the_same_time(bot_api: TelegramStandIn) -> None:
+    """None overwrites what another stores meanwhile."""
+    state = SharedState()
+    async with Bot(TOKEN, base_url=f"{bot_api.api_base}/bot") as bot:
+        processes = [TopicTitles(bot, state, SystemClock()) for _ in range(2)]
+        created = {"name": "New topic", "icon_color": 1, "is_name_implicit": True}
+        updates = []
+        for thread in (1, 2):
+            update = message(PRIVATE, message_thread_id=thread, is_topic_message=True, forum_topic_created=created)
+            updates.append(Update.de_json({"update_id": thread, "message": update}, bot))
+        await asyncio.gather(*(process.observe(update) for process, update in zip(processes, updates, strict=True)))
+    assert len(msgspec.json.decode(state.values[STATE])) == 2
 
 
 @pytest.mark.parametrize("command", ["/ask", "/new"])

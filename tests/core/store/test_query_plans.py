@@ -392,6 +392,7 @@ def run_operation(run: Callable[..., Any]) -> None:
     run(turn_log.list_latest_turns, 60)
     run(key_values.get_value, "key")
     run(key_values.get_or_create_value, "key", "value")
+    run(key_values.update_value, "key", str.upper)
     run(key_values.delete_value, "key", "value")
     run(grants.grant, "telegram:person:5", grants.Role.MEMBER, "Ann")
     run(grants.add_member, "telegram:person:5")
