@@ -79,11 +79,18 @@ async def restore(store: Store, path: Path, *, replaces: bool) -> Manifest:
     if store.is_embedded and (owner := find_lock_owner(store.path)) is not None:
         raise UnavailableError(f"A bot (PID {owner}) serves from this database. Stop it and try again.")
     await store.open(migrates=False)
-    with tempfile.TemporaryDirectory(prefix="parley-restore-") as folder:
+    with _migration_folder(store, path) as folder:
         source = path if manifest.revision == migrate.newest_revision() else await _migrated_copy(path, Path(folder))
         async with store.exclusive():
             await store.write_without_limit(load_backup, source, replaces=replaces)
     return manifest
+
+
+def _migration_folder(store: Store, path: Path) -> "tempfile.TemporaryDirectory[str]":
+    """Next to the database or the backup: the folder for temporary files may be too small, or in memory."""
+    neighbour = store.path if store.is_embedded else path
+    folder = neighbour.absolute().parent
+    return tempfile.TemporaryDirectory(prefix="parley-restore-", dir=folder if os.access(folder, os.W_OK) else None)
 
 
 async def _migrated_copy(path: Path, folder: Path) -> Path:

@@ -1,9 +1,12 @@
 """Backups of both databases, restored to both."""
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from sqlalchemy import Connection, insert, select
 
 from core.backup import back_up, restore
 from core.errors import ConfigurationError, UnavailableError
-from core.store.backup import write_backup
+from core.store import migrate
+from core.store.backup import MANIFEST_TABLE, has_content, write_backup
 from core.store.database import Store
 from core.store.key_values import get_value, set_value
 from core.store.leases import delete_leases, try_acquire
@@ -174,6 +178,22 @@ async def test_backup_overwrites_nothing(open_store: OpenStore, backup_file: Pat
     with pytest.raises(ConfigurationError, match="There is no database"):
         await back_up(open_store("sqlite", "missing"), tmp_path / "another")
     assert sorted(path.name for path in tmp_path.glob("*partial*")) == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_older_backup_is_migrated_next_to_the_data(
+    open_store: OpenStore, backup_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """There may be no room in the folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with contextlib.closing(sqlite3.connect(backup_file)) as backup:
+        revision = migrate.newest_revision()
+        backup.execute(f"UPDATE {MANIFEST_TABLE} SET json = replace(json, '{revision}', '0001')")
+        backup.commit()
+    target = open_store(engine, "target")
+    await restore(target, backup_file, replaces=False)
+    assert await target.read(has_content)
+    assert list(tmp_path.glob("*restore*")) == []
 
 
 async def test_missing_backup_is_named(open_store: OpenStore, tmp_path: Path) -> None:
