@@ -168,20 +168,34 @@ def test_only_dns_is_reachable_at_the_address_of_the_node_cache(overlay: str) ->
 
 
 def build_with_component(overlay: str, component: str, folder: Path) -> list[Resource]:
+    return build_overlay(f"resources: [../{overlay}]\ncomponents: [../../components/{component}]\n", folder)
+
+
+def build_overlay(content: str, folder: Path) -> list[Resource]:
     shutil.copytree(KUBERNETES, folder / "kubernetes")
     own = folder / "kubernetes" / "overlays" / "own"
     own.mkdir()
-    (own / "kustomization.yaml").write_text(
-        "apiVersion: kustomize.config.k8s.io/v1beta1\n"
-        "kind: Kustomization\n"
-        f"resources: [../{overlay}]\n"
-        f"components: [../../components/{component}]\n"
-        "images: [{name: parley, newName: registry.example.org/parley, newTag: 0.1.0}]\n"
-    )
+    head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+    (own / "kustomization.yaml").write_text(head + content)
     built = list(yaml.safe_load_all(run_tool("kubectl", "kustomize", own)))
     for item in built:
         kubernetes_validate.validate(item, OLDEST_VERSION, strict=True)
     return built
+
+
+@pytest.mark.parametrize("overlay", SEVERAL_PROCESSES)
+def test_component_backs_up_with_the_image_of_the_bot(tmp_path: Path, overlay: str) -> None:
+    """In an overlay of the operator, as the component's comment says, with the operator's registry."""
+    comment = (KUBERNETES / "components" / "backup" / "kustomization.yaml").read_text()
+    content = "".join(
+        line.removeprefix("#   ") for line in comment.splitlines(keepends=True) if line.startswith("#   ")
+    )
+    own = content.replace("../shards", f"../{overlay}").replace("newName: registry.example.org", "newName: own.org")
+    built = build_overlay(own, tmp_path)
+    (job,) = (item["spec"]["jobTemplate"]["spec"] for item in built if item["kind"] == "CronJob")
+    (bot,) = (item["spec"] for item in built if item["kind"] == "Deployment")
+    images = [run["template"]["spec"]["containers"][0]["image"] for run in (job, bot)]
+    assert images == [container(overlay)["image"].replace("registry.example.org", "own.org")] * 2
 
 
 def test_component_backs_up_as_the_bot(tmp_path: Path) -> None:
@@ -196,7 +210,6 @@ def test_component_backs_up_as_the_bot(tmp_path: Path) -> None:
     assert specification["securityContext"] == pod("webhook")["securityContext"]
     (backup,) = specification["containers"]
     assert backup["securityContext"] == container("webhook")["securityContext"]
-    assert backup["image"] == container("webhook")["image"]
     (variable,) = backup["env"]
     assert variable in container("webhook")["env"]
     claims = {volume["name"]: volume.get("persistentVolumeClaim") for volume in specification["volumes"]}
