@@ -143,6 +143,7 @@ class DiscordAdapter:
             self.account,
             {command.name: command for command in commands},
             autocomplete_models,
+            message_content,
         )
         self._command_sync = CommandSync(self._http, state, commands, timings)
         self._gateway_supervisor = GatewaySupervisor(

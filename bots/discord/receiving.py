@@ -43,7 +43,7 @@ MAX_CHOICE_CHARS = 100
 
 @dataclass(slots=True)
 class EventReceiver:
-    """`commands` are by name."""
+    """`commands` are by name. `reads_own_threads`: the bot has asked for the intent that it needs for this."""
 
     http: HttpClient
     intake: EventIntake
@@ -51,6 +51,7 @@ class EventReceiver:
     account: str
     commands: Mapping[str, Command]
     autocomplete_models: AutocompleteModels
+    reads_own_threads: bool
     thread_titles: ThreadTitles = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +83,8 @@ class EventReceiver:
         incoming = translate_message(message, self.account, bot_id)
         if incoming is None:
             return True
+        if is_addressed_by_thread(message, bot_id) and not self.reads_own_threads:
+            return True  # what Discord has stored may have its text nevertheless
         # The library does not know the parent channel of an archived thread.
         incoming = replace(incoming, place=place)
         return await self._store(message, incoming, bot_id) != NOT_STORED_TEXT

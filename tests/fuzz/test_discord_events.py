@@ -148,7 +148,7 @@ async def running_client(chats: Chats, core: CheckedCore, http: RecordingHttp) -
 
     intake = EventIntake(responder, has_access, read_language, FAST_TIMINGS, core.inbox)
     forms = Forms(intake, chats.account, read_instructions, read_question)
-    receiver = EventReceiver(client_http, intake, forms, chats.account, commands, autocomplete_models)
+    receiver = EventReceiver(client_http, intake, forms, chats.account, commands, autocomplete_models, True)
     limiter = cast("IdentifyLimiter", None)
     client = GatewayClient(
         receiver, limiter, message_content=True, shard=Shard(0, 1), backfill=None, clock=FAST_TIMINGS.clock

@@ -114,6 +114,25 @@ async def test_messages_sent_while_offline_are_received_in_order(bot: BotProcess
     assert places["five"] == harness.place(harness.thread)
 
 
+@pytest.mark.parametrize("message_content", [False, True])
+async def test_unaddressed_message_in_own_thread_is_backfilled_only_with_the_intent(
+    bot: BotProcess, message_content: bool
+) -> None:
+    """Discord's history may show the text of a message that the bot does not see while it is connected."""
+    thread = bot.discord.create_thread(bot.harness.channel, "Lisbon", owner=bot.discord.bot)
+    await bot.start(message_content=message_content)
+    await bot.harness.mention("hello", thread)
+    await bot.received()
+    await bot.stop()
+    await bot.harness.say("in the thread", thread)
+    await bot.harness.mention("missed", thread)
+    await bot.start(message_content=message_content)
+    expected = ["in the thread", "missed"] if message_content else ["missed"]
+    assert await bot.received(len(expected)) == expected
+    await bot.backfill_completed()
+    assert bot.harness.inbox.events.empty()
+
+
 async def test_thread_is_backfilled_once(bot: BotProcess) -> None:
     """The library does not know the parent of an archived thread, so the thread may be stored as a channel too."""
     thread_id = str(bot.harness.thread.id)
