@@ -178,12 +178,13 @@ def _translate_guest(message: Message, me: User) -> Incoming | None:
     token = guest_token(message.guest_query_id)
     files = extract_attachments(message) or replied_files(message)
     return Incoming(
-        EventKind.PROMPT,
+        EventKind.COMMAND if content.command == "key" else EventKind.PROMPT,  # no secret reaches the model
         f"guest:{message.guest_query_id}",
         foreign_place(token, user, me),
         sender_of(user),
         _join(content.text, read_additions(message)),
         message_id=str(message.message_id),
+        command=content.command or "",
         quotes=tuple(replace(quote, message_id=None) for quote in translate_quotes(message, me)),
         # A file that is read becomes part of a conversation's memory, and this one ends with its answer. Without its
         # ID, the answer says that it was not read.

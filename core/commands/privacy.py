@@ -75,7 +75,7 @@ async def erasure_reply(request: CommandRequest, _press: ButtonPress) -> Reply:
     erased = await store.write(erase_person, person, key_ids=key_ids, keeps_access=True, except_turn=request.turn_id)
     copies = [path.name for path in await asyncio.to_thread(list_copies, store.path)] if store.is_embedded else []
     log.info("person.erased", turn=request.turn_id, messages=erased.messages, entries=erased.entries, copies=copies)
-    return Reply(gettext(texts.ERASED))
+    return Reply(gettext(texts.ERASED), edits_message=True)
 
 
 async def _key_ids(request: CommandRequest, person: Person) -> list[str]:

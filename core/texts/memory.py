@@ -1,12 +1,13 @@
 """Texts about notes, files and recall. Notes under answers and reports are plain, the rest is Markdown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from core.errors import DeliveryFailure, DocumentError, DocumentFailure, ModelFailure
 from core.i18n.translation import gettext, gettext_noop, ngettext
 from core.memory.file_document import MAX_FILE_BYTES, MAX_PAGES, MAX_TEXT_CHARS
-from core.memory.recall import RecalledContext
+from core.memory.recall import RecalledContext, Source
 from core.memory.service import MAX_NOTE_CHARS, StoredEntry
 from core.store.memories import MemoryEntry, MemoryStatistics, RecallMode
 from core.texts.formatting import (
@@ -48,6 +49,16 @@ RECALL_CHANGED = {
     RecallMode.OFF: gettext_noop("Recall: off. Notes and files stay until you delete them."),
     RecallMode.NOTES_AND_FILES: gettext_noop("Recall reset. Notes and files are recalled, past messages are not."),
 }
+PLACES = {
+    "page": gettext_noop("page {place}"),
+    "chapter": gettext_noop("chapter {place}"),
+    "sheet": gettext_noop("sheet {place}"),
+    "line": gettext_noop("line {place}"),
+    "lines": gettext_noop("lines {place}"),
+    "row": gettext_noop("row {place}"),
+    "rows": gettext_noop("rows {place}"),
+}
+"""By their first word, the labels of chunks that are no headings (`core.memory.file_document.Chunk`)."""
 DOCUMENT_FAILURE_TEXTS = {
     DocumentFailure.TOO_LARGE: gettext_noop(
         "{name} is too large. I can read up to {megabytes} MB, {pages} pages or {characters} characters of text."
@@ -174,6 +185,14 @@ def _entry(entry: MemoryEntry) -> str:
     return f"{markdown_name(name)} ({day}, {sections.format(count=format_number(entry.chunk_count))})"
 
 
+def _source(source: Source) -> str:
+    """A source as people read it. The model gets it in English (`str(source)`)."""
+    word, _, place = source.label.partition(" ")
+    if word in PLACES and (word == "sheet" or place.replace("-", "").isdecimal()):
+        source = replace(source, label=gettext(PLACES[word]).format(place=place))
+    return str(source)
+
+
 def recall_note(context: RecalledContext, answer: str) -> str:
     """Under an answer: what was recalled for it, and the sources it cites."""
     lines = []
@@ -182,7 +201,9 @@ def recall_note(context: RecalledContext, answer: str) -> str:
     if recalled := _count_recalled(context):
         lines.append(gettext("Recalled {entries}.").format(entries=join_all(recalled)))
     if cited := context.cited_sources(answer):
-        lines.append(gettext("Sources: {sources}").format(sources="; ".join(isolate(str(source)) for source in cited)))
+        lines.append(
+            gettext("Sources: {sources}").format(sources="; ".join(isolate(_source(source)) for source in cited))
+        )
     elif context.sources:
         names = dict.fromkeys(source.name for source in context.sources)
         lines.append(gettext("Searched {files}.").format(files=join_all(map(isolate, names))))

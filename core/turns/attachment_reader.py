@@ -18,6 +18,7 @@ from core.port import Adapter, Attachment, Incoming, Quote, SupportsFiles
 from core.store.image_references import ImageReference
 from core.store.memories import get_conversation_key
 from core.texts import answers, images, memory, speech
+from core.texts.formatting import join_sentences
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.companion_reads import CompanionReads
 from core.turns.file_fetcher import fetch_file
@@ -93,7 +94,7 @@ class AttachmentReader:
         if len(attachments) > MAX_FILES_PER_MESSAGE:
             failures.append(answers.file_limit_reached(MAX_FILES_PER_MESSAGE))
         if entry_ids and not failures:
-            reports[-1] += f" {gettext(memory.ASK_ABOUT_FILE)}"
+            reports[-1] = join_sentences(reports[-1], gettext(memory.ASK_ABOUT_FILE))
         return ReadFiles(
             entry_ids,
             tuple(image for outcome in outcomes for image in outcome.images),

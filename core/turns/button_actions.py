@@ -36,6 +36,8 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
+CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
+"""What Continue asks the model."""
 MENU_COMMANDS = ("model", "models", "import", "memory", "settings", "persona", "language", "privacy", REQUESTS_COMMAND)
 
 
@@ -50,8 +52,11 @@ def target_turn(incoming: Incoming) -> int | None:
 
 
 async def run_button(request: CommandRequest) -> Reply | None:
-    reply = await _run_action(request, parse_action(request.incoming.text))
-    if reply is None or not reply.edits_message or await _is_replaceable(request):
+    press = parse_action(request.incoming.text)
+    # The erasure also deletes what the bot knows of the pressed message.
+    is_replaceable = press is not None and press.action is ButtonAction.ERASE_DATA and await _is_replaceable(request)
+    reply = await _run_action(request, press)
+    if reply is None or not reply.edits_message or is_replaceable or await _is_replaceable(request):
         return reply
     if reply.announcement:
         return Reply(reply.announcement, is_public=True)

@@ -34,7 +34,7 @@ from core.texts.commands import example_question
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_RETIRED
 from core.turns.attachment_reader import readable_attachments
-from core.turns.button_actions import find_permitted_turn, refusal_text
+from core.turns.button_actions import CONTINUE_PROMPT, find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.companion_reads import CompanionReads
 from core.turns.inbox import sanitise_quote
@@ -45,7 +45,6 @@ log = structlog.get_logger(__name__)
 
 MAX_PROMPT_CHARS = 400_000
 MAX_RETRIES_FOLLOWED = 20
-CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
 
 
 class QuestionRefused(Exception):  # noqa: N818 (a reply, not an error)
@@ -94,6 +93,8 @@ class PromptResolver:
         Returns None if an edited question is unchanged or no longer part of the conversation.
         """
         incoming = claimed.turn.incoming
+        if incoming.place.is_foreign and incoming.command not in ("", "ask", "new"):
+            raise QuestionRefused(gettext(texts.COMMAND_IN_FOREIGN_CHAT))
         press = parse_action(incoming.text) if incoming.kind is EventKind.BUTTON else None
         if press is not None and press.action is ButtonAction.ASK_EXAMPLE:
             await self._check_allowances(api_key)

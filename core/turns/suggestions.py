@@ -16,6 +16,7 @@ from core.store.suggested_questions import save_suggested_question
 from core.suggestions import Suggestion, Suggestions
 from core.texts import suggestions as texts
 from core.turns.access_control import Access, AccessControl
+from core.turns.button_actions import CONTINUE_PROMPT
 from core.turns.question_heading import as_heading
 
 MAX_ANSWERS = 3
@@ -69,7 +70,8 @@ class Suggester:
 
 async def _shared_answer(dialect: Dialect, answer: OwnAnswer) -> Suggestion:
     part = await _one_part(dialect, answer.text)
-    title = _first_line(answer.question or part.text, MAX_TITLE_CHARS)
+    is_continuation = answer.question == CONTINUE_PROMPT  # the person has not written it
+    title = _first_line(part.text if is_continuation else answer.question or part.text, MAX_TITLE_CHARS)
     return Suggestion(title, _first_line(part.text, MAX_DESCRIPTION_CHARS), part)
 
 

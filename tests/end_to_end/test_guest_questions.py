@@ -11,6 +11,7 @@ from bots.sandbox.telegram.state import Message
 from core.store import grants
 from core.store.database import Store
 from core.texts import answers as texts
+from core.texts.commands import KEYS_DISABLED
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.inline_person import InlinePerson
@@ -26,6 +27,17 @@ async def test_summoned_bot_answers_in_one_message(harness: Harness) -> None:
     assert len(harness.model.requests) == 1
     assert harness.telegram.calls_to("sendMessage") == []
     assert harness.telegram.calls_to("sendChatAction") == []
+
+
+@pytest.mark.parametrize("command", ["/model phi-4", "/retry", "/key secret"])
+async def test_commands_do_not_ask_the_model(harness: Harness, command: str) -> None:
+    ann = InlinePerson(harness)
+    await ann.summon(command)
+    is_key = command.startswith("/key")
+    await ann.wait_for_reply(KEYS_DISABLED if is_key else texts.COMMAND_IN_FOREIGN_CHAT)
+    await ann.summon("/ask repeat: blue whales")
+    await ann.wait_for_reply("blue whales")
+    assert len(harness.model.requests) == 1
 
 
 TABLE = "| a | b |\n|---|---|\n| 1 | 2 |"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bots.sandbox.model import faults
 from bots.sandbox.model.faults import http_error, stall
 from bots.sandbox.telegram import Fault, FaultKind
 from core.store.database import Store
@@ -15,6 +16,7 @@ from core.store.erasure import erase_person
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.texts import answers as texts
+from core.turns.button_actions import CONTINUE_PROMPT
 from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.inline_person import InlinePerson
@@ -138,6 +140,20 @@ async def test_own_answers_can_be_shared(harness: Harness, tmp_path: Path) -> No
     assert (await bob.type("")).results == []
     assert len((await bob.type("heron")).results) == 1
     assert (count_turns(tmp_path), len(harness.model.requests)) == (turns, requests)
+
+
+async def test_continued_answer_is_offered_under_its_own_words(harness: Harness) -> None:
+    harness.model.answer = lambda body: "herons" if body["messages"][-1]["content"] != CONTINUE_PROMPT else "eat fish"
+    harness.model.fail_next(faults.Fault(finish_reason="length"))
+    ann = InlinePerson(harness)
+    await ann.ask_in_private("birds?", "herons\n\nThe answer reached its maximum length.")
+    chat = harness.telegram.open_private_chat(ann.user)
+    cut = harness.telegram.messages(chat)[-1]
+    press = next(button["callback_data"] for button in cut.buttons if button["text"] == "Continue")
+    await harness.telegram.press_button(ann.user, cut, press)
+    await harness.telegram.wait_for(lambda: "eat fish" in bot_texts(harness.telegram.messages(chat)), 30)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert [result["title"] for result in (await ann.type("")).results] == ["eat fish", "birds?"]
 
 
 @pytest.mark.parametrize("has_rich_messages", [True, False], ids=["rich", "old server"])

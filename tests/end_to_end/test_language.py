@@ -108,3 +108,10 @@ async def test_explanation_names_options_as_the_client_of_discord_shows_them(har
     [command] = [command for command in harness.discord.commands if command["name"] == "model"]
     names = [option["name_localizations"]["de"] for option in command["options"]]
     assert all(f"`{name}`" in chat.answers[-1] for name in names)
+
+
+async def test_no_space_follows_a_full_stop_of_japanese_in_the_report_on_a_file(harness: Harness) -> None:
+    chat = ChatWithButtons(harness, "telegram")
+    set_client_language(chat, "ja")
+    await chat.server.send_document(chat.person, chat.chat, "note.txt", "鍵はマットの下です。".encode())
+    await chat.wait_for("note.txt を読みました: 1 セクション。内容について質問してください。")

@@ -173,6 +173,7 @@ async def test_person_exports_and_deletes_their_data(harness: Harness, tmp_path:
     await chat.wait_for("Delete everything that I store about you.*")
     await chat.press("Delete everything")
     await chat.wait_for("I have deleted your data.*")
+    assert not [text for text in chat.answers if text.startswith("Delete everything")], "the question is gone"
 
     url = f"sqlite:///{tmp_path / 'parley.sqlite3'}"
     left = "".join(await read_rows(url))

@@ -31,6 +31,7 @@ async def test_data_is_exported_and_deleted(tmp_path: Path, model: ModelStandIn)
         delete, back = chat.actions.values()
         assert "What I store about you" in await chat.answer_to_press(back)
         assert (await chat.answer_to_press(delete)).startswith("I have deleted your data.")
+        assert chat.actions == {}
         await chat.command("export")
         assert chat.parts[-1].text == "This conversation has no messages yet."
 

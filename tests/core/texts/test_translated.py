@@ -26,6 +26,30 @@ from core.texts.formatting import (
 from core.texts.memory import recall_note
 from core.texts.models import tokens_left
 
+PLACES = {
+    "page 3": "Seite 3",
+    "chapter 2": "Kapitel 2",
+    "sheet Costs 2026": "Tabellenblatt Costs 2026",
+    "line 7": "Zeile 7",
+    "lines 10-40": "Zeilen 10-40",
+    "row 7": "Zeile 7",
+    "rows 10-40": "Zeilen 10-40",
+    "Front page 3": "Front page 3",
+    "page layout": "page layout",
+    "": "",
+}
+"""Labels of chunks, and what people read in German."""
+
+
+@pytest.mark.parametrize(("label", "place"), PLACES.items())
+def test_place_of_a_source_is_translated_for_people_only(label: str, place: str) -> None:
+    source = Source(1, "a.pdf", label)
+    with speaking(read_catalogue("de")):
+        assert recall_note(RecalledContext(sources=(source,)), "As [1] says.") == ", ".join(
+            filter(None, ("Quellen: [1] a.pdf", place))
+        )
+        assert str(source) == ", ".join(filter(None, ("[1] a.pdf", label)))
+
 
 def speaking_language(language: str) -> AbstractContextManager[None]:
     return speaking(None if language == ENGLISH else read_catalogue(language))

@@ -21,9 +21,9 @@ from core.texts import memory as memory_texts
 from core.texts import speech as speech_texts
 from core.timings import Timings
 from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
-from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
+from core.turns.button_actions import CONTINUE_PROMPT, MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
-from core.turns.prompt_resolver import CONTINUE_PROMPT, MAX_PROMPT_CHARS
+from core.turns.prompt_resolver import MAX_PROMPT_CHARS
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, FilesAdapter, running_engine
 from tests.sqlite import sqlite_url
 
