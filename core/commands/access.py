@@ -73,7 +73,7 @@ def _panel(pending: PendingRequests, outcome: str, *, edits_message: bool = Fals
     is_single = len(entries) == 1
     labels = (
         (gettext(texts.APPROVE_BUTTON), ButtonAction.APPROVE),
-        (gettext(texts.REFUSE_BUTTON), ButtonAction.REFUSE),
+        (gettext(texts.DECLINE_BUTTON), ButtonAction.REFUSE),
     )
     buttons = [
         Button(

@@ -13,7 +13,7 @@ ACCESS_GRANTED = gettext_noop("You can use this bot now.")
 NO_REQUESTS = gettext_noop("Nobody is waiting for access.")
 REQUEST_EXPIRED = gettext_noop("This request no longer exists: it has expired, or the person was banned.")
 APPROVE_BUTTON = gettext_noop("Approve")
-REFUSE_BUTTON = gettext_noop("Refuse")
+DECLINE_BUTTON = gettext_noop("Decline")
 
 MAX_SHOWN_NAME_CHARS = 40
 
@@ -38,7 +38,7 @@ def pending_requests(entries: Sequence[tuple[str, str]], count: int) -> str:
 
 
 def request_decided(name: str, *, is_approved: bool) -> str:
-    text = gettext("Approved: {person} can use this bot now.") if is_approved else gettext("Refused: {person}.")
+    text = gettext("Approved: {person} can use this bot now.") if is_approved else gettext("Declined: {person}.")
     return text.format(person=_person(name))
 
 
@@ -46,7 +46,7 @@ def request_already_decided(name: str, decided_by: str, *, is_approved: bool) ->
     text = (
         gettext("{operator} has already approved {person}.")
         if is_approved
-        else gettext("{operator} has already refused {person}.")
+        else gettext("{operator} has already declined {person}.")
     )
     return text.format(operator=_person(decided_by), person=_person(name))
 

@@ -30,7 +30,7 @@ NUMBER_MISSING = gettext_noop("Which one? Add its number, as in `/memory delete 
 CONFIRM_CLEAR = "confirm"
 """What a person types, in every language, where there are no buttons."""
 CLEAR_BUTTON = gettext_noop("Delete everything")
-CLEAR_EXPIRED = gettext_noop("This question is outdated. Send `/memory clear` again.")
+CLEAR_EXPIRED = gettext_noop("This confirmation has expired. Send `/memory clear` again.")
 UNKNOWN_ENTRY = gettext_noop("No note or file has this number. See /memory.")
 UNKNOWN_ACTION = gettext_noop("Unknown action. Choose list, delete, clear, on, off or reset.")
 HOW_TO_CHANGE = gettext_noop(

@@ -31,7 +31,7 @@ async def test_operator_lets_a_stranger_in_on_telegram(tmp_path: Path) -> None:
         await telegram.wait_for(lambda: bot_texts(telegram.messages(operators_chat)))
         (request,) = telegram.messages(operators_chat)
         assert request.text == f"Eve wants to use this bot: telegram:person:{eve.id}"
-        assert [button["text"] for button in request.buttons] == ["Approve", "Refuse"]
+        assert [button["text"] for button in request.buttons] == ["Approve", "Decline"]
         await telegram.press_button(olga, request, request.buttons[0]["callback_data"])
         await telegram.wait_for(lambda: ACCESS_GRANTED in "".join(bot_texts(telegram.messages(chat))))
         assert bot_texts(telegram.messages(operators_chat)) == ["Approved: Eve can use this bot now."]
@@ -93,7 +93,7 @@ async def test_operator_lets_a_stranger_in_on_discord(tmp_path: Path) -> None:
         await discord.wait_for(lambda: bot_texts(discord.messages(operators_chat)))
         (request,) = discord.messages(operators_chat)
         approve, refuse = (one for row in request.components for one in row["components"])
-        assert (approve["label"], refuse["label"]) == ("Approve", "Refuse")
+        assert (approve["label"], refuse["label"]) == ("Approve", "Decline")
         await discord.press_button(olga, request, approve["custom_id"])
         await discord.wait_for(lambda: ACCESS_GRANTED in "".join(bot_texts(discord.messages(channel))))
         await discord.send_message(eve, channel, f"{discord.mention} repeat: thank you")

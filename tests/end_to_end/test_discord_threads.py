@@ -152,7 +152,7 @@ async def test_bot_answers_all_in_its_own_thread_if_it_receives_texts(harness: H
     ann, channel = create_channel(harness)
     discord = harness.discord
     reply = await use_thread(harness, ann, channel, title="Our trip")
-    assert reply.endswith("Just write there: you need not mention me.")
+    assert reply.endswith("Just write there. You don't need to mention me.")
     [thread] = threads_of(harness, channel)
     bob = discord.create_user("Bob")
     aside = discord.create_thread(channel, "aside")

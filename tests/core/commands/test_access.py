@@ -35,7 +35,7 @@ async def test_one_request_is_approved(tmp_path: Path, model: ModelStandIn) -> N
     async with running_engine(tmp_path, model, chat, access="pairing"):
         await chat.wait_until(lambda: bool(chat.parts))
         assert chat.parts[-1].text == "`Bob` wants to use this bot: `fake:person:101`"
-        assert list(chat.actions) == ["Approve", "Refuse"]
+        assert list(chat.actions) == ["Approve", "Decline"]
         assert [button.is_destructive for button in chat.parts[-1].buttons] == [False, True]
         approve, decline = chat.actions.values()
         assert await chat.answer_to_press(approve) == "Approved: `Bob` can use this bot now."
@@ -52,9 +52,9 @@ async def test_three_requests_are_shown_and_the_next_one_follows(tmp_path: Path,
         text = chat.parts[-1].text
         assert text.startswith("5 people want to use this bot:\n\n1. `Bob`: `fake:person:101`\n")
         assert text.endswith("\n\n2 more are waiting and will appear when you have decided.")
-        assert list(chat.actions) == [f"{label} {number}" for label in ("Approve", "Refuse") for number in (1, 2, 3)]
-        text = await chat.answer_to_press(chat.actions["Refuse 2"])
-        assert text.startswith("Refused: `Cem`.\n\n4 people want to use this bot:\n\n1. `Bob`")
+        assert list(chat.actions) == [f"{label} {number}" for label in ("Approve", "Decline") for number in (1, 2, 3)]
+        text = await chat.answer_to_press(chat.actions["Decline 2"])
+        assert text.startswith("Declined: `Cem`.\n\n4 people want to use this bot:\n\n1. `Bob`")
         assert "3. `Eve`" in text
         assert await chat.command("access_requests") == text.partition("\n\n")[2]
 

@@ -136,7 +136,7 @@ async def test_group_may_share_one_conversation(tmp_path: Path, model: ModelStan
         details = "Share: on. Change it with `/settings share VALUE` (on or off: one conversation for everyone here)"
         assert (await chat.ask("/settings share", group="-7")).startswith(details)
         reset = await chat.ask("/settings reset", group="-7")
-        assert "\nShare stays on; `/settings share off` turns it off.\n" in reset
+        assert "\nSharing stays on; `/settings share off` turns it off.\n" in reset
         assert "Share: on (" in await chat.ask("/settings", group="-7")
         await chat.ask("repeat: of Ann", group="-7")
         await chat.ask("repeat: of Bob", user="6", group="-7")

@@ -35,7 +35,7 @@ def test_requests_that_are_not_shown_are_counted(count: int, rest: str) -> None:
     ("name", "shown"), [("x" * 40, f"`{'x' * 40}`"), ("x" * 41, f"`{'x' * 40}`"), ("", "`?`"), ("\u200b`", "`?`")]
 )
 def test_name_is_shown_as_code_and_cut_at_40_characters(name: str, shown: str) -> None:
-    assert access.request_decided(name, is_approved=False) == f"Refused: {shown}."
+    assert access.request_decided(name, is_approved=False) == f"Declined: {shown}."
 
 
 def test_decision_names_the_person() -> None:
@@ -45,4 +45,4 @@ def test_decision_names_the_person() -> None:
 def test_earlier_decision_names_who_made_it() -> None:
     approved = access.request_already_decided("Ann", "Olga", is_approved=True)
     refused = access.request_already_decided("Ann", "Olga", is_approved=False)
-    assert (approved, refused) == ("`Olga` has already approved `Ann`.", "`Olga` has already refused `Ann`.")
+    assert (approved, refused) == ("`Olga` has already approved `Ann`.", "`Olga` has already declined `Ann`.")

@@ -30,7 +30,7 @@ def test_unknown_language_is_quoted() -> None:
 
 @pytest.mark.parametrize(
     ("needs_mention", "how_to_ask"),
-    [(True, "Mention me there, or use /ask."), (False, "Just write there: you need not mention me.")],
+    [(True, "Mention me there, or use /ask."), (False, "Just write there. You don't need to mention me.")],
 )
 def test_thread_is_linked(how_to_ask: str, *, needs_mention: bool) -> None:
     address = "https://discord.com/channels/1/2"

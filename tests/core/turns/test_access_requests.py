@@ -104,8 +104,8 @@ async def test_refused_stranger_hears_nothing_more(tmp_path: Path, model: ModelS
         await adapter.write_as_stranger("77")
         await adapter.wait_for_text_in(OPERATOR, "Eve")
         request = adapter.last_message(OPERATOR)
-        await adapter.press(adapter.action(request, "Refuse"), request, user=OPERATOR)
-        await adapter.wait_for_text_in(OPERATOR, "Refused: `Eve`.")
+        await adapter.press(adapter.action(request, "Decline"), request, user=OPERATOR)
+        await adapter.wait_for_text_in(OPERATOR, "Declined: `Eve`.")
         await adapter.write_as_stranger("77")
         assert await adapter.ask("repeat: done", user=OPERATOR) == "done"
         assert adapter.texts_in("77") == [texts.ACCESS_REQUESTED]
@@ -121,7 +121,7 @@ async def test_second_operator_learns_who_decided(tmp_path: Path, model: ModelSt
         approve = adapter.action(second, "Approve")
         await adapter.press(approve, first, user=OPERATOR)
         await adapter.wait_for_text_in(OPERATOR, "Approved")
-        await adapter.press(adapter.action(second, "Refuse"), second, user=SECOND_OPERATOR)
+        await adapter.press(adapter.action(second, "Decline"), second, user=SECOND_OPERATOR)
         await adapter.wait_for_text_in(SECOND_OPERATOR, "`Ann` has already approved `Eve`.")
         assert (await adapter.roles())["fake:person:77"] is Role.MEMBER
 
@@ -161,7 +161,7 @@ async def test_many_strangers_are_summarised(tmp_path: Path, model: ModelStandIn
         summary = adapter.last_message(OPERATOR)
         assert [button.label for button in adapter.buttons[summary]] == [
             *("Approve 1", "Approve 2", "Approve 3"),
-            *("Refuse 1", "Refuse 2", "Refuse 3"),
+            *("Decline 1", "Decline 2", "Decline 3"),
         ]
         assert "6 more are waiting" in adapter.messages[summary]
         await adapter.press(adapter.action(summary, "Approve 2"), summary, user=OPERATOR)
