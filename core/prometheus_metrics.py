@@ -103,7 +103,7 @@ class PrometheusMetrics(Metrics):
         )
         self.model_failures = self._counter(
             "parley_model_failures_total",
-            "Times that a model did not answer a question, by the kind of failure; also while it is paused for that",
+            "Questions that a model did not answer, by kind of failure, including while the model is paused for it",
             ("model", "failure"),
         )
         self.failovers = self._counter(
@@ -147,7 +147,7 @@ class PrometheusMetrics(Metrics):
             ("platform",),
         )
         self.queue_turns = self._gauge(
-            "parley_queue_turns", "Events that could start and that no process works on, in the whole database"
+            "parley_queue_turns", "Events that are ready to start but that no process has taken, in the whole database"
         )
         self.queue_age = self._gauge(
             "parley_queue_age_seconds",

@@ -42,7 +42,7 @@ class EphemeralMessages:
         self._refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
         """By chat, by `Clock.monotonic`, until the chat accepts one."""
         self._files_refused_until: BoundedDict[str, float] = BoundedDict(MAX_REMEMBERED_CHATS)
-        """Until when the chat accepts none with a file. It may accept text meanwhile."""
+        """By chat: until when files are refused. Text may still be accepted."""
 
     def is_supported(self, place: Place) -> bool:
         """Whether the chat accepts them, as far as is known."""

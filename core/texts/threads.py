@@ -21,7 +21,9 @@ def thread_created(title: str, address: str, model: str, *, needs_mention: bool)
     text = (
         gettext("{thread} has its own conversation, with **{model}**. Mention me there, or use /ask.")
         if needs_mention
-        else gettext("{thread} has its own conversation, with **{model}**. Just write there. You don't need to mention me.")
+        else gettext(
+            "{thread} has its own conversation, with **{model}**. Just write there. You don't need to mention me."
+        )
     )
     return text.format(thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model))
 
