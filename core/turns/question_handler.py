@@ -152,7 +152,7 @@ class QuestionHandler:
         except TranscriptionStopped:
             await self._stop(claimed)
         except QuestionRefused as refusal:
-            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind is EventKind.PROMPT
+            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind in (EventKind.PROMPT, EventKind.BUTTON)
             await _refuse(claimed, str(refusal))
         else:
             if prompt is None or (is_too_old and prompt.is_compared and await self._is_deferred_beside(claimed.turn)):

@@ -67,3 +67,16 @@ async def test_failed_question_in_a_private_chat_is_replied_to(harness: Harness,
     replies = [message.reply_to_id for message in chat.server.messages(chat.chat) if message.from_bot]
     assert [reply for reply in replies if reply is not None] == [refused.id, long.id]
     assert replies[-1] == long.id
+
+
+@PLATFORMS
+async def test_only_the_person_who_presses_reads_that_the_answer_is_somebody_elses(
+    harness: Harness, platform: str
+) -> None:
+    chat = ChatWithButtons(harness, platform, others=("Bob",))
+    await chat.ask("repeat: one", "one")
+    answer, bob = chat.server.messages(chat.chat)[-1], chat.others[0]
+    await chat.server.press_button(bob, answer, chat.buttons(answer)["Retry"])
+    await chat.wait_for(answers.NOT_YOUR_ANSWER)
+    refusal = chat.server.messages(chat.chat)[-1]
+    assert (refusal.receiver is bob) if chat.is_telegram else (refusal.ephemeral_to == bob.id)
