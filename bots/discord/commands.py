@@ -26,6 +26,7 @@ MAX_MESSAGE_COMMAND_CHARS = 32
 MAX_CHOICE_CHARS = 100
 ALL_CONTEXTS = [0, 1, 2]
 """Servers, direct messages with the bot, other private channels."""
+SERVER_CONTEXTS = [0]
 ALL_INTEGRATION_TYPES = [0, 1]
 """Installed to a server, installed to a user."""
 
@@ -80,7 +81,7 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
             "type": discord.AppCommandType.chat_input.value,
             "name": command.name,
             **_description(command.description, translations),
-            "contexts": ALL_CONTEXTS,
+            "contexts": SERVER_CONTEXTS if command.needs_threads else ALL_CONTEXTS,
             "integration_types": ALL_INTEGRATION_TYPES,
             # Discord demands that required options come first.
             "options": [

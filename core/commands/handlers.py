@@ -65,10 +65,10 @@ async def stop_reply(request: CommandRequest) -> Reply:
 async def help_reply(request: CommandRequest) -> Reply:
     name = request.argument.removeprefix("/").casefold()
     if not name:
-        has_threads = isinstance(request.adapter, SupportsThreadCreation)
+        is_private = request.incoming.place.is_private
+        has_threads = isinstance(request.adapter, SupportsThreadCreation) and not is_private
         commands = [command for command in COMMANDS if has_threads or not command.needs_threads]
         lines = [texts.command_line(_usage(command, request), command.description) for command in commands]
-        is_private = request.incoming.place.is_private
         return Reply(
             texts.help_page(
                 lines,

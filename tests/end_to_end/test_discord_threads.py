@@ -200,3 +200,15 @@ async def test_thread_needs_a_channel_and_permissions(harness: Harness) -> None:
     await discord.set_bot_permissions(channel, DEFAULT_PERMISSIONS & ~CREATE_PUBLIC_THREADS)
     assert "**Create Public Threads**" in await use_thread(harness, ann, channel)
     assert threads_of(harness, channel) == [aside]
+
+
+async def test_private_chat_offers_no_threads(harness: Harness) -> None:
+    discord = harness.discord
+    ann = discord.create_user("Ann")
+    channel, dm = discord.create_channel(discord.create_guild("Home", ann), "general"), discord.open_dm(ann)
+    for place, has_threads in ((channel, True), (dm, False)):
+        interaction = await discord.use_command(ann, place, "help")
+        await discord.wait_for(lambda: interaction.responses and "/help" in interaction.responses[-1].text)  # noqa: B023
+        assert ("/thread" in interaction.responses[-1].text) is has_threads
+    contexts = {command["name"]: command["contexts"] for command in discord.commands}
+    assert (contexts["thread"], contexts["new"]) == ([0], [0, 1, 2])
