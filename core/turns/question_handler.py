@@ -20,9 +20,10 @@ from core.conversation.quotes import render_prompt, split_prompt
 from core.i18n.translation import gettext
 from core.port import Attachment, Button, EventKind
 from core.services import Services
-from core.store.answers import get_answer, list_companions, store_answer
+from core.store.answers import get_answer, get_question, list_companions, store_answer
 from core.store.conversations import reset_history
 from core.store.image_references import ImageReference, with_marks
+from core.store.inbound import find_edited_question
 from core.store.turns import Turn, TurnState, is_stopped
 from core.texts import answers as texts
 from core.texts import images as image_texts
@@ -38,7 +39,7 @@ from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
 from core.turns.question_images import ImageError, QuestionImages, image_references
 from core.turns.recordings import Recordings, TranscriptionStopped, recordings
-from core.turns.variants import find_pressed_answer
+from core.turns.variants import find_pressed_answer, restore_answer
 
 log = structlog.get_logger(__name__)
 
@@ -156,10 +157,21 @@ class QuestionHandler:
             await _refuse(claimed, str(refusal))
         else:
             if prompt is None or (is_too_old and prompt.is_compared and await self._is_deferred_beside(claimed.turn)):
-                await _merge(claimed)
+                await _merge(claimed, is_restored=await self._restore_answer(claimed, preferences))
             elif is_too_old:
                 await self._defer(claimed, preferences, prompt)
         return None if is_too_old else prompt
+
+    async def _restore_answer(self, claimed: ClaimedTurn, preferences: Preferences) -> bool:
+        """Show the stored answer again where an earlier attempt has begun to show one to another text of the question.
+
+        False if there is nothing to restore.
+        """
+        if claimed.turn.incoming.kind is not EventKind.EDIT or not claimed.outbox.part_count:
+            return False
+        asked = await self._store.read(find_edited_question, claimed.turn)
+        question = None if asked is None else await self._store.read(get_question, asked.id)
+        return question is not None and await restore_answer(claimed, self._services, preferences, question)
 
     async def _is_deferred_beside(self, turn: Turn) -> bool:
         """Whether the turn of another model says that the question is too old: the first one, if it has no answer."""
@@ -344,9 +356,13 @@ def _files_of(claimed: ClaimedTurn) -> tuple[Attachment, ...]:
     return readable_attachments(claimed.turn.incoming, claimed.adapter)
 
 
-async def _merge(claimed: ClaimedTurn) -> None:
-    """Finish a turn about which another one tells the person."""
-    await claimed.outbox.drop_after(-1)  # what it was doing
+async def _merge(claimed: ClaimedTurn, *, is_restored: bool = False) -> None:
+    """Finish a turn about which another one tells the person, or an edit that changes nothing.
+
+    `is_restored`: its messages show an earlier answer.
+    """
+    if not is_restored:
+        await claimed.outbox.drop_after(-1)  # progress and previews of earlier attempts
     await claimed.finish(TurnState.MERGED)
 
 

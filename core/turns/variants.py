@@ -19,8 +19,9 @@ from core.commands.permissions import default_scope
 from core.commands.request import CommandRequest, Reply
 from core.conversation.failover import fallback_models
 from core.conversation.model_registry import ModelRegistry
+from core.conversation.preferences import Preferences
 from core.i18n.translation import gettext
-from core.port import Button, Incoming
+from core.port import Adapter, Button, Incoming, Place
 from core.scopes import conversation_key_prefix
 from core.services import Services
 from core.store.answer_parts import list_sent_parts
@@ -39,6 +40,7 @@ from core.store.turns import StoredTurn, find_turn_of_message, get_turn
 from core.texts import answers as texts
 from core.texts.models import MODEL_RETIRED
 from core.turns.answer_files import files_buttons
+from core.turns.claimed_turn import ClaimedTurn
 from core.turns.question_buttons import edit_buttons, lasting_buttons, model_buttons
 
 MAX_CHOICES = 4
@@ -106,31 +108,58 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
     if pressed_in is not None and pressed_in.id != request.turn_id and not pressed_in.state.is_final:
         return None
     shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
-    text = await services.store.read(get_answer, variant.turn_id)
-    reasoning = await services.store.read(get_reasoning, variant.turn_id)
-    answered = await services.store.read(get_turn, variant.turn_id)
-    buttons = lasting_buttons(answered, ButtonAction.CONTINUE)
-    buttons += variant_buttons(variants, variant.turn_id, services.models)
-    if reasoning and request.preferences.shows_reasoning:
-        buttons.append(
-            Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, variant.turn_id))
-        )
+    pager = variant_buttons(variants, variant.turn_id, services.models)
+    reply = await _answer_reply(services, request.adapter, request.incoming.place, request.preferences, question, pager)
+    replaced_turn = shown_in.id if shown_in is not None and shown_in.id != request.turn_id else None
+    return replace(reply, is_public=True, shown_turn=variant.turn_id, replaced_turn=replaced_turn)
+
+
+async def _answer_reply(
+    services: Services,
+    adapter: Adapter,
+    place: Place,
+    preferences: Preferences,
+    question: Question,
+    pager: Sequence[Button],
+) -> Reply:
+    """The stored answer to `question`, with its note and buttons."""
+    store, turn_id = services.store, question.turn_id
+    text = await store.read(get_answer, turn_id)
+    reasoning = await store.read(get_reasoning, turn_id)
+    answered = await store.read(get_turn, turn_id)
+    buttons = [*lasting_buttons(answered, ButtonAction.CONTINUE), *pager]
+    if reasoning and preferences.shows_reasoning:
+        buttons.append(Button(gettext(texts.REASONING_BUTTON), encode_action(ButtonAction.SHOW_REASONING, turn_id)))
     buttons += lasting_buttons(answered, ButtonAction.RETRY_WITH)
-    buttons += await files_buttons(request.adapter, variant.turn_id, text)
+    buttons += await files_buttons(adapter, turn_id, text)
     if answered is not None:
-        buttons += await edit_buttons(
-            services.store, request.adapter, answered.incoming, variant.turn_id, question.first_turn
-        )
-    buttons += model_buttons(request.capabilities)
-    return Reply(
-        text,
-        tuple(buttons),
-        is_public=True,
-        is_answer=True,
-        note=answered.note if answered is not None else "",
-        shown_turn=variant.turn_id,
-        replaced_turn=shown_in.id if shown_in is not None and shown_in.id != request.turn_id else None,
-    )
+        buttons += await edit_buttons(store, adapter, answered.incoming, turn_id, question.first_turn)
+    buttons += model_buttons(adapter.capabilities(place))
+    note = answered.note if answered is not None else ""
+    return Reply(text, tuple(buttons), is_answer=True, note=note)
+
+
+async def restore_answer(
+    claimed: ClaimedTurn, services: Services, preferences: Preferences, question: Question
+) -> bool:
+    """Show the answer to `question` again, in the messages of this turn, and make them those of the answer's turn.
+
+    False if there is no answer. Raises `DeliveryError`.
+    """
+    variants = await claimed.store.read(list_variants, question.first_turn)
+    shown = next((variant.turn_id for variant in reversed(variants) if not variant.is_excluded), None)
+    shown_question = None if shown is None else await claimed.store.read(get_question, shown)
+    if shown is None or shown_question is None:
+        return False
+    if len(variants) > 1:
+        pager = variant_buttons(variants, shown, services.models)
+    else:
+        pager = [Button(gettext(texts.RETRY_BUTTON), encode_action(ButtonAction.RETRY, shown))]
+    place = claimed.turn.incoming.place
+    reply = await _answer_reply(services, claimed.adapter, place, preferences, shown_question, pager)
+    await claimed.deliver(reply.text, note=reply.note, buttons=reply.buttons, is_answer=True)
+    await claimed.outbox.hand_over(shown)
+    return True
 
 
 async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, first_turn: int) -> StoredTurn | None:

@@ -302,3 +302,25 @@ async def test_edited_comment_keeps_forwarded_message(harness: Harness, create_c
     await chat.server.wait_for(lambda: chat.answers() == ["new"])
     assert "> The fair is on Friday." in conversation(harness)[0]
     assert conversation(harness)[0].endswith("\n\nrepeat: new")
+
+
+@CHATS
+async def test_edit_taken_back_during_its_answer_keeps_the_old_one(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    shown = chat.server.messages(chat.chat)[-1]
+    buttons = list(shown.buttons if isinstance(chat, TelegramChat) else shown.items)
+    harness.model.tokens_per_second = 5
+    await chat.edit(question, "repeat: new words, which take a while to be written by the model")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
+    await chat.server.wait_for(lambda: chat.answers() != ["old"])
+    await chat.edit(question, "repeat: old")
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert chat.answers() == ["old"]
+    shown = chat.server.messages(chat.chat)[-1]
+    assert list(shown.buttons if isinstance(chat, TelegramChat) else shown.items) == buttons
+    harness.model.tokens_per_second = 2000
+    await chat.edit(question, "repeat: newest")
+    await chat.server.wait_for(lambda: chat.answers() == ["newest"])
