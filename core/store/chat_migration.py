@@ -130,6 +130,7 @@ def _merge_conversations(connection: Connection, target: Row[Any], source: Row[A
             last_seq=target.last_seq + source.last_seq,
             history_after=max(target.history_after, source.history_after),
             reset_by_turn=max(target.reset_by_turn, source.reset_by_turn),
+            successor_named_by_turn=max(target.successor_named_by_turn, source.successor_named_by_turn),
             recall_mode=source.recall_mode or target.recall_mode,
             recall_after=max(target.recall_after, source.recall_after),
         )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, select, update
 
-from core.store.schema import conversations, messages
+from core.store.schema import conversations, messages, turns
 
 
 def find_conversation(connection: Connection, key: str) -> int | None:
@@ -49,4 +49,24 @@ def is_truncation_notified(connection: Connection, conversation_id: int) -> bool
 def mark_truncation_notified(connection: Connection, conversation_id: int) -> None:
     connection.execute(
         update(conversations).where(conversations.c.id == conversation_id).values(truncation_notified=True)
+    )
+
+
+def has_answered_since_successor_named(connection: Connection, conversation_id: int, model: str) -> bool:
+    """Whether an answer of `model` came after the last one that said which model replaces another."""
+    # Processes from before 0026 write the model to the turn alone.
+    is_by_model = func.coalesce(messages.c.model, turns.c.model) == model
+    query = (
+        select(messages.c.id)
+        .join(conversations, conversations.c.id == messages.c.conversation_id)
+        .outerjoin(turns, turns.c.id == messages.c.turn_id)
+        .where(messages.c.conversation_id == conversation_id, messages.c.role == "assistant", is_by_model)
+        .where(messages.c.turn_id > conversations.c.successor_named_by_turn)
+    )
+    return connection.scalar(query.limit(1)) is not None
+
+
+def mark_successor_named(connection: Connection, conversation_id: int, turn_id: int) -> None:
+    connection.execute(
+        update(conversations).where(conversations.c.id == conversation_id).values(successor_named_by_turn=turn_id)
     )

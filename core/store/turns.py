@@ -130,18 +130,6 @@ def is_stopped(connection: Connection, turn_id: int) -> bool:
     return connection.scalar(select(turns.c.id).where(turns.c.id == turn_id, was_asked_to)) is not None
 
 
-def last_answering_model(connection: Connection, turn: Turn) -> str | None:
-    """The model that last answered in the conversation before `turn`; None if none did."""
-    model: str | None = connection.scalar(
-        select(turns.c.model)
-        .where(turns.c.conversation_id == turn.conversation_id, turns.c.id < turn.id, turns.c.model.is_not(None))
-        .where(turns.c.state != TurnState.FAILED)
-        .order_by(turns.c.id.desc())
-        .limit(1)
-    )
-    return model
-
-
 def find_shown_press(
     connection: Connection, conversation_id: int, *, text: str, before_turn: int, user: str | None = None
 ) -> StoredTurn | None:

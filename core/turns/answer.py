@@ -25,12 +25,16 @@ from core.markdown.open_marks import close_open_marks
 from core.metrics import Outcome
 from core.port import Button, EventKind
 from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
-from core.store.conversations import mark_truncation_notified
+from core.store.conversations import (
+    has_answered_since_successor_named,
+    mark_successor_named,
+    mark_truncation_notified,
+)
 from core.store.grants import is_operator
 from core.store.incoming_codec import compared_model
 from core.store.preferences import PreferenceName, mark_notified, replace_value
 from core.store.token_usage import add_daily_usage
-from core.store.turns import TurnState, get_turn, last_answering_model
+from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
 from core.turns.answer_files import files_buttons
@@ -196,9 +200,10 @@ class AnswerPipeline:
         if not self._caller.answer.text:
             return ""  # the next answer says so
         if chosen.unavailable_model and chosen.scope is None:
-            # The operator's default: the next answer in each conversation says so, whichever model gives it.
-            last_model = await self._claimed.store.read(last_answering_model, self._claimed.turn)
-            return chosen.unavailable_model if last_model == chosen.unavailable_model else ""
+            # The operator's default: the next answer in each conversation that knew it says so.
+            retired, conversation_id = chosen.unavailable_model, self._claimed.turn.conversation_id
+            is_new = await self._claimed.store.read(has_answered_since_successor_named, conversation_id, retired)
+            return retired if is_new else ""
         is_replaced = outcome.model == self._find_successor(outcome.first_error)
         return chosen.unavailable_model or (chosen.value if is_replaced else "")
 
@@ -364,6 +369,8 @@ class AnswerPipeline:
         for name in self._caller.ignored_settings:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
+        if outcome.retired_model:
+            mark_successor_named(connection, claimed.turn.conversation_id, claimed.turn.id)
         scope, retired = self._preferences.values[PreferenceName.MODEL].scope, outcome.retired_model
         if retired and scope is not None:
             successor = self._successor_of(retired, outcome)

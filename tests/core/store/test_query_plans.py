@@ -301,7 +301,8 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
-    run(turns.last_answering_model, turn)
+    run(conversations.has_answered_since_successor_named, turn.conversation_id, "m")
+    run(conversations.mark_successor_named, turn.conversation_id, turn.id)
     run(turns.is_stopped, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
     run(own_answers.find_own_answers, PERSON, "telegram:1:5", ["a"], 3)
@@ -451,4 +452,4 @@ async def test_no_query_scans_a_table_that_grows(store: Store) -> None:
     allowed = set(BOUNDED) | (SERVER_ONLY if store.is_embedded else set())
     scans = {function: tables for function, tables in plans.scans.items() if function not in allowed}
     assert scans == {}
-    assert "last_answering_model" not in plans.sorts, "it would sort the whole conversation for each question"
+    assert "last_question" not in plans.sorts, "it would sort the whole conversation for each question"

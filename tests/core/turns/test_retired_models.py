@@ -61,6 +61,20 @@ async def test_answer_of_a_chosen_model_names_no_successor(tmp_path: Path, model
         assert "from now on" not in "".join(chat.texts)
 
 
+async def test_notice_is_given_once_though_another_model_answers_first(tmp_path: Path, model: ModelStandIn) -> None:
+    """By a Retry with that model, or a comparison."""
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat)
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS) as chat:
+        await chat.press(encode_action(ButtonAction.RETRY_WITH, f"1:{short_digest(GEMMA)}"), next(iter(chat.messages)))
+        await chat.wait_for_states("done", "done")
+        await chat.say("/compare gemma-2-9b-it phi-4 repeat: two")
+        await chat.wait_for_states("done", "done", "done", "done")
+        assert "from now on" not in "".join(chat.texts)
+        assert NOTICE in await chat.ask("repeat: three")
+        assert await chat.ask("repeat: four") == "four"
+
+
 async def test_compared_answers_name_no_successor(tmp_path: Path, model: ModelStandIn) -> None:
     chat = FakeAdapter()
     await answer_with_default(tmp_path, model, chat)
