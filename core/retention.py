@@ -6,6 +6,7 @@ the next one continues.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -61,8 +62,8 @@ async def sweep_periodically(services: Services) -> None:
                 if await services.leases.try_reserve(RESERVATION, timings.retention_interval):
                     await _sweep(services)
             if clock.monotonic() >= next_rewrite and await services.store.read(has_traces):
-                # If it fails, not again each minute: writes wait for it, and the disk may be full. A process that
-                # this one's failure ends is succeeded by one that finds the reservation.
+                # If it fails, not again each minute: writes wait for it, and the disk may be full. If the failure ends
+                # this process, the next one finds the reservation and waits, too.
                 next_rewrite = clock.monotonic() + timings.retention_interval
                 await _remove_traces(services)
                 next_rewrite = clock.monotonic()
@@ -89,11 +90,17 @@ async def _sweep(services: Services) -> None:
 
 async def _remove_traces(services: Services) -> None:
     """Remove what erased rows have left in the database's files. If that fails, no process tries again for an hour."""
-    await _wait_until_idle(services)
-    if await services.leases.try_reserve(TRACES_RESERVATION, services.timings.retention_interval):
+    if not await services.leases.try_reserve(TRACES_RESERVATION, services.timings.retention_interval):
+        return
+    try:
+        await _wait_until_idle(services)
         await remove_traces(services.store)
-        await services.leases.cancel_reservation(TRACES_RESERVATION)
-        log.info("retention.compacted")
+    except asyncio.CancelledError:
+        with suppress(StoreError):
+            await services.leases.cancel_reservation(TRACES_RESERVATION)  # the next process need not wait an hour
+        raise
+    await services.leases.cancel_reservation(TRACES_RESERVATION)
+    log.info("retention.compacted")
 
 
 async def _delete_copies(database: Path, before: float) -> None:

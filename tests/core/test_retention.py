@@ -272,6 +272,37 @@ async def test_next_process_does_not_repeat_a_failed_rewrite_at_once(tmp_path: P
         assert not await store.read(has_traces)
 
 
+async def test_reserved_rewrite_is_not_waited_for_and_a_cancelled_one_is_not_reserved(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    first_clock, second_clock = FakeClock(EPOCH), FakeClock(EPOCH)
+    timings = Timings(clock=second_clock)
+    async with (
+        open_services(settings, timings=Timings(clock=first_clock)) as first,
+        open_services(settings, timings=timings) as second,
+    ):
+        store = first.store
+        await store.write(partial(accept_event, incoming=message_event("open")))
+        await store.write(erase_person, Person("telegram", "6"))
+        first_task = asyncio.create_task(sweep_periodically(first))
+        await wait_until(lambda: timings.claim_interval in first_clock.pending(), 30)
+        second_task = asyncio.create_task(sweep_periodically(second))
+        await second_clock.wait_for_timer()
+        assert timings.claim_interval not in second_clock.pending()
+        first_task.cancel()
+        await asyncio.wait([first_task])
+        await store.write(lambda connection: connection.execute(update(turns).values(finished_at=0)))
+        await second_clock.advance(timings.trace_search_interval)
+
+        async def is_rewritten() -> bool:
+            return not await store.read(has_traces)
+
+        await wait_until(is_rewritten, 30)
+        second_task.cancel()
+        await asyncio.wait([second_task])
+
+
 async def has_turns(store: Store, number: int) -> bool:
     return await store.read(count_turns) == number
 
