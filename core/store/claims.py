@@ -303,7 +303,7 @@ def cancel_turns(
         .returning(turns.c.id)
     ).all()
     questions = [decode_incoming(row.incoming_json) for row in dropped]
-    marked = tuple(question for question in questions if question is not None and question.is_marked)
+    marked = tuple(question for question in questions if question is not None and question.was_first_waiting)
     return CancelResult(list(running), sum(map(_count_messages, questions)), marked)
 
 

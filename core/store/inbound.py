@@ -138,7 +138,7 @@ def accept_event(
         and _count_waiting(connection, conversation_id, person_key) < MAX_MARKED_QUESTIONS
     )
     if is_marked:
-        columns["incoming_json"] = encode_incoming(as_stored(incoming, is_marked=True))
+        columns["incoming_json"] = encode_incoming(as_stored(incoming, was_first_waiting=True))
     columns |= {
         "seq": seq if ordered and not exceeded else None,
         "refusal": Refusal(exceeded) if exceeded else None,
@@ -185,6 +185,15 @@ def accept_edit(
     columns |= {"seq": seq, "refusal": None, "batch_window": 0.0, "incoming_json": encode_incoming(question.incoming)}
     connection.execute(_insert_queued_turn(insert_factory(connection)), columns)
     return AcceptResult.NEW
+
+
+def may_change_question(connection: Connection, incoming: Incoming, *, conversation_key: str, person_key: str) -> bool:
+    """Whether an edit or a forwarded message may change a question. Only reads, and delays nobody's writes."""
+    if incoming.kind is not EventKind.EDIT:
+        open_question = select(turns.c.id).where(turns.c.person_key == person_key, turns.c.seq.is_not(None), IS_OPEN)
+        return connection.scalar(open_question.limit(1)) is not None
+    conversation_id = connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key))
+    return conversation_id is not None and bool(_find_edited(connection, incoming, conversation_id, person_key))
 
 
 def _check_edit(

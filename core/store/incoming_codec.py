@@ -34,8 +34,8 @@ class StoredIncoming(Incoming):
     """In the order of `text`, in which line breaks separate them."""
     compared_model: str = ""
     """Answers this question side by side with another model, which has a turn of its own."""
-    is_marked: bool = False
-    """Its message may have a mark, because the question waited for the answer to another one when it was stored."""
+    was_first_waiting: bool = False
+    """Its message may have a mark: when it was stored, it was among its sender's first questions that waited."""
 
 
 def as_stored(incoming: Incoming, **values: object) -> StoredIncoming:

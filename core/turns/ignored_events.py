@@ -1,4 +1,7 @@
-"""Limits edits and forwarded messages that change nothing. The database has no turn for them that it could count."""
+"""Limits edits and forwarded messages that change nothing. The database has no turn for them that it could count.
+
+Over the limit, the inbox looks whether an event may change a question before it begins the transaction that stores it.
+"""
 
 from collections import deque
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from core.buttons import ButtonAction, parse_action
 from core.commands.compare import Comparison, parse_comparison
 from core.commands.declarations import REMOVE
-from core.conversation.preferences import load_preferences, remember_client_language
+from core.conversation.preferences import Preferences, load_preferences, remember_client_language
 from core.conversation.quotes import MAX_AUTHOR_CHARS, MAX_QUOTED_MESSAGE_CHARS, MAX_QUOTES, shorten
 from core.conversation.redaction import find_api_key, redact_service_keys
 from core.errors import AccessDeniedError, PressRefusedError
@@ -28,6 +28,7 @@ from core.store.inbound import (
     accept_edit,
     accept_event,
     accept_forward,
+    may_change_question,
     seconds_until_accepted,
 )
 from core.store.incoming_codec import compared_model, with_compared_model
@@ -164,12 +165,18 @@ class EventInbox:
     async def _store(self, incoming: Incoming, comparison: Comparison | None = None) -> AcceptResult:
         may_be_ignored = incoming.kind in (EventKind.EDIT, EventKind.FORWARD)
         person = person_key(incoming.sender)
-        if may_be_ignored and self.ignored_events.is_limit_reached(person):
+        is_over_limit = may_be_ignored and self.ignored_events.is_limit_reached(person)
+        if is_over_limit and not await self.services.store.read(self._may_change_question, incoming):
             return AcceptResult.IGNORED
         accepted = await self.services.store.write_with_priority(self._accept, incoming, comparison)
         if may_be_ignored and accepted in (AcceptResult.IGNORED, AcceptResult.DROPPED):
             self.ignored_events.add(person)
         return accepted
+
+    def _may_change_question(self, connection: Connection, incoming: Incoming) -> bool:
+        preferences = load_preferences(connection, incoming, self.services.settings)
+        key = _conversation_key(incoming, preferences)
+        return may_change_question(connection, incoming, conversation_key=key, person_key=person_key(incoming.sender))
 
     def _accept(self, connection: Connection, incoming: Incoming, comparison: Comparison | None = None) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""
@@ -179,12 +186,7 @@ class EventInbox:
         is_stop = is_stop_request(incoming)
         # Who sends too much may still stop what is running, but not for ever.
         max_open = (STOP_LIMIT_FACTOR if is_stop else 1) * settings.open_turns
-        key = conversation_key(
-            incoming.place,
-            incoming.sender,
-            shared=preferences.is_shared,
-            is_confidential=incoming.is_confidential,
-        )
+        key = _conversation_key(incoming, preferences)
         person = person_key(incoming.sender)
         limits = InboundLimits(settings.queue_length, max_open, settings.messages_a_minute)
         if incoming.kind is EventKind.FORWARD:
@@ -211,6 +213,12 @@ class EventInbox:
             return None
         comparison = parse_comparison(self.services.models, incoming.text)
         return comparison if isinstance(comparison, Comparison) else None
+
+
+def _conversation_key(incoming: Incoming, preferences: Preferences) -> str:
+    return conversation_key(
+        incoming.place, incoming.sender, shared=preferences.is_shared, is_confidential=incoming.is_confidential
+    )
 
 
 def _accept_comparison(

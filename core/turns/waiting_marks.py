@@ -65,7 +65,7 @@ class WaitingMarks:
     def remove_later(self, incoming: Incoming) -> None:
         """Remove the mark of a question whose answer starts, or that is dropped. Returns at once."""
         adapter = self._adapter(incoming)
-        has_mark = isinstance(incoming, StoredIncoming) and incoming.is_marked
+        has_mark = isinstance(incoming, StoredIncoming) and incoming.was_first_waiting
         shown = self._shown.pop(_event_key(incoming), None)
         if adapter is None or not has_mark or len(self._removals) >= MAX_TASKS:
             return

@@ -12,7 +12,7 @@ from core.store.answers import store_answer
 from core.store.batches import MAX_JOINED_AGE, MAX_JOINED_CHARS, MAX_JOINED_QUESTIONS
 from core.store.database import Store
 from core.store.inbound import MAX_MARKED_QUESTIONS, AcceptResult, InboundLimits
-from core.store.incoming_codec import StoredIncoming
+from core.store.incoming_codec import StoredIncoming, decode_incoming, encode_incoming
 from core.store.turns import TurnState
 from tests.core.store.turn_helpers import accept_event, answer, claim, make_older, message_event
 
@@ -42,6 +42,13 @@ async def edit(store: Store, number: int, text: str) -> AcceptResult:
     return await store.write(accept, event)
 
 
+def test_mark_is_stored_under_the_name_that_earlier_versions_use() -> None:
+    stored = encode_incoming(message_event("1")).removesuffix("}") + ',"was_first_waiting":true}'
+    incoming = decode_incoming(stored)
+    assert incoming is not None
+    assert incoming.was_first_waiting
+
+
 async def test_questions_that_wait_are_joined(store: Store) -> None:
     assert [await write(store, number) for number in (1, 2, 3, 4)] == [NEW, WAITING, MERGED, MERGED]
     assert await write(store, 3) is AcceptResult.DUPLICATE, "a redelivery"
@@ -51,7 +58,7 @@ async def test_questions_that_wait_are_joined(store: Store) -> None:
     (joined,) = await claim(store)
     assert joined.incoming.text == "text 2\ntext 3\ntext 4"
     assert isinstance(joined.incoming, StoredIncoming)
-    assert joined.incoming.is_marked, "its message has a mark to remove"
+    assert joined.incoming.was_first_waiting, "its message has a mark to remove"
     assert await write(store, 5) is WAITING, "the joined question is being answered"
     await answer(store, joined, "", "2.")
     (last,) = await claim(store)
@@ -103,7 +110,7 @@ async def test_first_waiting_questions_of_each_person_are_marked(store: Store) -
     for number in range(7):
         (turn,) = await claim(store)
         assert isinstance(turn.incoming, StoredIncoming)
-        marked.append(turn.incoming.is_marked)
+        marked.append(turn.incoming.was_first_waiting)
         await answer(store, turn, "", f"{number}.")
     assert marked == [False, True, True, True, False, False, True]
 

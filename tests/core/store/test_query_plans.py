@@ -302,6 +302,9 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
     run(conversations.has_answered_since_successor_named, turn.conversation_id, "m")
+    for kind in (EventKind.EDIT, EventKind.FORWARD):
+        event = replace(turn.incoming, kind=kind)
+        run(inbound.may_change_question, event, conversation_key=KEY, person_key="p")
     run(conversations.mark_successor_named, turn.conversation_id, turn.id)
     run(turns.is_stopped, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from bots.sandbox.model import ModelStandIn
 from core.api.catalogue import Model
 from core.errors import AccessDeniedError
-from core.port import Attachment, EventKind, Incoming, Place, Quote, QuoteKind, Sender
+from core.port import Attachment, Batch, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 from core.store.incoming_codec import decode_incoming
 from core.store.schema import turns
 from core.texts import answers as texts
@@ -181,6 +181,35 @@ async def test_events_that_change_nothing_are_limited(tmp_path: Path, model: Mod
         clock.now += 61
         await inbox(replace(event, key="later"))
         assert chat.store.writes["_accept"] - before == 5
+
+
+async def test_edit_that_changes_the_question_counts_after_many_that_do_not(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with running_engine(tmp_path, model, messages_a_minute=5) as chat:
+        inbox = replace(chat.engine.inbox, ignored_events=IgnoredEvents(2, Timings(clock=FakeClock())))
+        await chat.inbox(replace(MESSAGE, text="repeat: old", message_id="9"))
+        await chat.wait_for_text("old")
+        await chat.wait_for_states("done")
+        edit = replace(MESSAGE, kind=EventKind.EDIT)
+        for number in range(4):
+            await inbox(replace(edit, key=f"unknown {number}", message_id="unknown"))
+        await inbox(replace(edit, key="edit", text="repeat: new", message_id="9"))
+        await chat.wait_for_text("new")
+
+
+async def test_forward_after_its_comment_counts_after_many_that_change_nothing(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    forward = replace(MESSAGE, kind=EventKind.FORWARD, text="", quotes=(Quote(QuoteKind.FORWARD, "The tide is high."),))
+    async with running_engine(tmp_path, model, timings=Timings(batch_window=600)) as chat:
+        inbox = replace(chat.engine.inbox, ignored_events=IgnoredEvents(2, Timings(clock=FakeClock())))
+        elsewhere = Place("fake", "1", "-9")
+        for number in range(4):
+            await inbox(replace(forward, key=f"unrelated {number}", place=elsewhere))
+        await inbox(replace(MESSAGE, text="Is it true?", batch=Batch()))
+        await inbox(replace(forward, key="f"))
+        await chat.wait_for_states("queued", "merged")
 
 
 async def test_chat_that_moves_keeps_its_conversation(tmp_path: Path, model: ModelStandIn) -> None:
