@@ -386,7 +386,9 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
         claimed.heading = compared_heading(turn.model)
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
-    await _deliver_answer(claimed, text, turn.note or "", buttons, turn.final_state)
+    note = turn.note or ""
+    reason = note if turn.final_state is TurnState.FAILED else ""
+    await _deliver_answer(claimed, text, note, buttons, turn.final_state, reason)
 
 
 async def _deliver_answer(

@@ -325,10 +325,12 @@ class ClaimedTurn:
         # An only message must be known to be final: giving up the turn would otherwise replace it by a notice.
         is_deferred = is_stored and not self.answers_in_one_message
         for position, part in enumerate(parts):
-            finishes_turn = is_deferred and position == len(parts) - 1
+            is_last = (
+                position == len(parts) - 1 and self.outbox.part_count <= len(parts) and not self.outbox.is_uncertain
+            )
             try:
                 with self.tracer.span("part", position=position):
-                    await self.outbox.put(position, part, Priority.FINAL, finishes_turn=finishes_turn)
+                    await self.outbox.put(position, part, Priority.FINAL, finishes_turn=is_deferred and is_last)
             except DeliveryError as error:
                 if part.file is None or error.failure not in FILE_REFUSALS:
                     raise

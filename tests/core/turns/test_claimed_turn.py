@@ -88,6 +88,20 @@ async def test_other_text_than_that_of_the_previews_is_delivered(claimed: Claime
     assert adapter.texts == PARTS
 
 
+async def test_last_part_is_stored_before_the_rest_of_a_longer_answer_is_deleted(
+    claimed: ClaimedTurn, adapter: FakeAdapter
+) -> None:
+    """A process that dies while it deletes them would leave a stored digest that is not that of the message."""
+    await claimed.deliver(ANSWER, is_answer=True)
+    adapter.close_gate("delete")
+    delivery = asyncio.create_task(claimed.deliver("A short answer.", is_stored=True, is_answer=True))
+    await adapter.started["delete"].wait()
+    assert claimed.outbox.unstored_parts() == {}
+    adapter.gates["delete"].set()
+    await delivery
+    assert adapter.texts == ["A short answer."]
+
+
 async def test_a_finished_turn_leaves_memory_without_a_garbage_collection(tmp_path: Path, adapter: FakeAdapter) -> None:
     """Collections are rare: until the next one, a busy bot would keep the texts and documents of many answers."""
 
