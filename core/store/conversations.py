@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, func, select, update
 
 from core.store.schema import conversations, messages, turns
+from core.store.turns import ANSWER_MODEL
 
 
 def find_conversation(connection: Connection, key: str) -> int | None:
@@ -54,13 +55,11 @@ def mark_truncation_notified(connection: Connection, conversation_id: int) -> No
 
 def has_answered_since_successor_named(connection: Connection, conversation_id: int, model: str) -> bool:
     """Whether an answer of `model` came after the last one that said which model replaces another."""
-    # Processes from before 0026 write the model to the turn alone.
-    is_by_model = func.coalesce(messages.c.model, turns.c.model) == model
     query = (
         select(messages.c.id)
         .join(conversations, conversations.c.id == messages.c.conversation_id)
         .outerjoin(turns, turns.c.id == messages.c.turn_id)
-        .where(messages.c.conversation_id == conversation_id, messages.c.role == "assistant", is_by_model)
+        .where(messages.c.conversation_id == conversation_id, messages.c.role == "assistant", ANSWER_MODEL.in_([model]))
         .where(messages.c.turn_id > conversations.c.successor_named_by_turn)
     )
     return connection.scalar(query.limit(1)) is not None

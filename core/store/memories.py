@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from core.store.dialect import advisory_lock
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages, turns
-from core.store.turns import LostLeaseError
+from core.store.turns import ANSWER_NOTE, LostLeaseError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -292,7 +292,13 @@ def delete_entry(connection: Connection, conversation_key: str, number: int) -> 
 
 
 def delete_all(connection: Connection, conversation_key: str) -> None:
-    """Delete notes, files and vectors. Messages written so far are never recalled again."""
+    """Delete notes, files and vectors, and what names them under answers. Messages written so far are never recalled
+    again.
+    """
+    of_conversation = select(conversations.c.id).where(conversations.c.key == conversation_key)
+    connection.execute(
+        update(turns).where(turns.c.conversation_id.in_(of_conversation), ANSWER_NOTE.is_not(None)).values(note=None)
+    )
     connection.execute(delete(memory_chunks).where(memory_chunks.c.conversation_key == conversation_key))
     connection.execute(delete(memory_entries).where(memory_entries.c.conversation_key == conversation_key))
     last_message = (

@@ -23,6 +23,7 @@ from core.store.schema import (
     token_usage,
     turns,
 )
+from core.store.turns import ANSWER_MODEL, ANSWER_NOTE
 
 
 class ExportedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,7 +118,12 @@ def _conversation(
 ) -> ExportedConversation:
     is_answer = messages.c.role == "assistant"
     written = (
-        select(messages, reasoning.c.text.label("reasoning"), turns.c.note)
+        select(
+            messages,
+            reasoning.c.text.label("reasoning"),
+            ANSWER_MODEL.label("answer_model"),
+            ANSWER_NOTE.label("note"),
+        )
         .outerjoin(reasoning, (reasoning.c.turn_id == messages.c.turn_id) & is_answer)
         .outerjoin(turns, (turns.c.id == messages.c.turn_id) & is_answer)
         .where(messages.c.conversation_id == id_)
@@ -141,7 +147,7 @@ def _conversation(
 
 
 def _message(row: Row[Any]) -> ExportedMessage:
-    details = (row.images_json or "", row.reasoning or "", row.model or "", row.note or "")
+    details = (row.images_json or "", row.reasoning or "", row.answer_model or "", row.note or "")
     return ExportedMessage(row.role, row.text, _iso(row.created_at), *details)
 
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from core.store.conversations import reset_history
 from core.store.history import load_history
 from core.store.schema import database_now, messages, turns
+from core.store.turns import ANSWER_MODEL
 
 MAX_MESSAGES = 2000
 """No window fits more."""
@@ -31,9 +32,7 @@ def load_transcript(connection: Connection, conversation_id: int) -> tuple[Trans
     """The newest messages since /new that lead to the newest answer, oldest first."""
     history = load_history(connection, conversation_id, None, MAX_MESSAGES).messages
     ids = [message.id for message in history if message.role == "assistant"]
-    # Processes from before 0026 write the model to the turn alone.
-    model = func.coalesce(messages.c.model, turns.c.model).label("model")
-    answers = select(messages.c.id, model).outerjoin(turns, turns.c.id == messages.c.turn_id)
+    answers = select(messages.c.id, ANSWER_MODEL.label("model")).outerjoin(turns, turns.c.id == messages.c.turn_id)
     models = {row.id: row.model or "" for row in connection.execute(answers.where(messages.c.id.in_(ids)))}
     return tuple(TranscriptMessage(message.role, message.text, models.get(message.id, "")) for message in history)
 

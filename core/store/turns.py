@@ -10,12 +10,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, case, func, select, update
 
 from core.errors import ParleyError
 from core.port import EventKind, Incoming
 from core.store.incoming_codec import decode_incoming, encode_incoming, erase_content
-from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, turns
+from core.store.schema import IS_OPEN, answer_parts, conversations, database_now, messages, turns
 
 MAX_COMPARED_PRESSES = 20
 
@@ -92,6 +92,12 @@ class StoredTurn:
     """The buttons under an answer with a note, as given to `store_answer`."""
 
 
+ANSWER_NOTE = case((turns.c.state != TurnState.FAILED, turns.c.note))
+"""The text under the answer: the note of a failed turn says why it failed."""
+ANSWER_MODEL = func.coalesce(messages.c.model, turns.c.model)
+"""The model that wrote an answer: those from before 0026 have it in the turn alone."""
+
+
 def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
     """None if there is no such turn, or if its event cannot be decoded."""
     row = connection.execute(
@@ -99,16 +105,15 @@ def get_turn(connection: Connection, turn_id: int) -> StoredTurn | None:
             turns.c.conversation_id,
             turns.c.incoming_json,
             turns.c.state,
-            turns.c.note,
+            ANSWER_NOTE.label("note"),
             turns.c.buttons_json,
             (database_now() - turns.c.created_at).label("age_seconds"),
         ).where(turns.c.id == turn_id)
     ).first()
     if row is None or (incoming := decode_incoming(row.incoming_json)) is None:
         return None
-    state = TurnState(row.state)
-    note = (row.note or "") if state is not TurnState.FAILED else ""  # else it says why the turn failed
-    return StoredTurn(turn_id, row.conversation_id or 0, incoming, state, row.age_seconds, note, row.buttons_json)
+    conversation_id, note = row.conversation_id or 0, row.note or ""
+    return StoredTurn(turn_id, conversation_id, incoming, TurnState(row.state), row.age_seconds, note, row.buttons_json)
 
 
 def find_turn_of_message(connection: Connection, conversation_key_prefix: str, message_id: str) -> StoredTurn | None:

@@ -147,6 +147,21 @@ async def test_note_under_an_answer_is_exported_and_erased_also_of_somebody_else
     assert await store.read(rows_with, "a secret") == []
 
 
+async def test_note_under_somebody_elses_answer_names_no_file_of_the_person_any_more(store: Store) -> None:
+    for key, sender, note in (("1", ANN_SENDER, ""), ("2", BOB, "Sources: a secret.pdf")):
+        event = replace(message_event(key, "what?", place=GROUP), sender=sender)
+        await store.write(
+            partial(accept_event, incoming=event, conversation_key=GROUP_KEY, person_key=f"telegram:{sender.user}")
+        )
+        (turn,) = await claim(store)
+        noted = partial(store_answer, prompt="what?", answer=f"for {sender.name}", note=note, model="m")
+        await store.write(noted, turn)
+        await store.write(finish_turn, turn, TurnState.DONE)
+    await erase(store)
+    assert await store.read(rows_with, "a secret") == []
+    assert len(await store.read(rows_with, "for Bob")) == 1
+
+
 async def test_question_that_somebody_else_asked_again_is_erased(store: Store) -> None:
     async def ask(key: str, sender: Sender, *, again: bool) -> None:
         event = replace(message_event(key, "a secret", place=GROUP), sender=sender)

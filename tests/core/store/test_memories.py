@@ -10,9 +10,12 @@ from sqlalchemy import Connection, func, select
 
 from core.memory.vector_search import VectorSearch
 from core.store import memories
+from core.store.answers import store_answer
 from core.store.database import Store
 from core.store.memories import MemoryEntry, MemoryLimits, NewChunk, RecallMode, UnindexedMessage, Vectors
-from core.store.schema import conversations, memory_chunks, memory_entries, messages
+from core.store.schema import conversations, memory_chunks, memory_entries, messages, turns
+from core.store.turns import TurnState, finish_turn
+from tests.core.store.turn_helpers import accept_event, claim, message_event
 
 MODEL = "some/embedder"
 ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
@@ -148,6 +151,18 @@ async def test_cleared_messages_are_not_recalled(store: Store) -> None:
     assert await store.read(memories.list_unindexed_messages, ANN, 50) == []
     ids = await store.write(add_messages, ANN, 1)
     assert [message.id for message in await store.read(memories.list_unindexed_messages, ANN, 50)] == ids
+
+
+async def test_clearing_forgets_what_notes_under_answers_name(store: Store) -> None:
+    for key, conversation in (("1", ANN), ("2", BOB)):
+        await store.write(partial(accept_event, incoming=message_event(key), conversation_key=conversation))
+        (turn,) = await claim(store)
+        noted = partial(store_answer, prompt="what?", answer="yes", note="Sources: a.pdf", model="m")
+        await store.write(noted, turn)
+        await store.write(finish_turn, turn, TurnState.DONE)
+    await store.write(memories.delete_all, ANN)
+    notes = await store.read(lambda connection: connection.scalars(select(turns.c.note).order_by(turns.c.id)).all())
+    assert notes == [None, "Sources: a.pdf"]
 
 
 async def test_oldest_messages_are_dropped(store: Store) -> None:

@@ -1,4 +1,8 @@
-"""Which model wrote an answer, also for those whose turn is deleted, and those of an imported file."""
+"""Which model wrote an answer, also for those whose turn is deleted, and those of an imported file.
+
+For older answers, only the turn says it, as long as that is stored: to copy it to all of them would keep the older
+processes that are still running from storing answers meanwhile.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +13,3 @@ down_revision = "0025"
 
 def upgrade() -> None:
     op.add_column("messages", sa.Column("model", sa.Text(), nullable=True))
-    op.execute(
-        "UPDATE messages SET model = (SELECT model FROM turns WHERE turns.id = messages.turn_id) "
-        "WHERE role = 'assistant' AND turn_id > 0"
-    )
