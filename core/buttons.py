@@ -15,8 +15,9 @@ ACTION_PATTERN = re.compile(r"([a-z]+)[:#](.*)", re.DOTALL)
 
 
 class ButtonAction(StrEnum):
+    """The argument is what is described here, or a turn (`TURN_ARGUMENT_ACTIONS`)."""
+
     STOP = "stop"
-    """Argument: the turn, as for all up to `CLEAR_MEMORY`."""
     RETRY = "retry"
     CONTINUE = "more"
     SEND_AGAIN = "again"

@@ -70,7 +70,7 @@ class DeliveryFailure(StrEnum):
     """It may have had its effect (a time-out after the request was sent)."""
 
 
-RETRYABLE_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
+RETRYABLE_DELIVERY_FAILURES = (DeliveryFailure.TRANSIENT, DeliveryFailure.RATE_LIMITED, DeliveryFailure.UNKNOWN)
 """For requests that may be repeated even if the first one had its effect."""
 
 

@@ -52,8 +52,9 @@ async def find_scope(request: CommandRequest, name: ScopeName) -> Scope | Reply:
 
 
 async def find_conversation_scope(request: CommandRequest) -> Scope | Reply:
-    """Whom a change of the conversation concerns: in a shared one everyone, for whom only some may change it, else the
-    sender.
+    """Whom a change of the conversation concerns: the sender, or everyone in the chat if the conversation is shared.
+
+    The reply says so if the sender may not change it for everyone.
     """
     preferences = request.preferences
     if preferences.is_shared and not request.incoming.is_confidential:

@@ -26,7 +26,7 @@ from core.delivery.draft_ids import encode_draft_id
 from core.delivery.outbox import Outbox
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RequestKind
-from core.errors import RETRYABLE_FAILURES, DeliveryError, DeliveryFailure, RichRejectedError, StoreError
+from core.errors import RETRYABLE_DELIVERY_FAILURES, DeliveryError, DeliveryFailure, RichRejectedError, StoreError
 from core.i18n.translation import gettext
 from core.markdown.document import Document, Emphasis, Paragraph, Text
 from core.markdown.parser import parse_blocks
@@ -161,7 +161,10 @@ class Preview:
                     # The next preview shows the same text, split again.
                     self._splitter, self._final_parts = self._on_rich_rejected(), 0
                     self._changed.set()
-                elif error.failure not in RETRYABLE_FAILURES or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS:
+                elif (
+                    error.failure not in RETRYABLE_DELIVERY_FAILURES
+                    or (error.retry_after or 0) > MAX_WAIT_WITH_PREVIEWS
+                ):
                     return
 
     def close(self) -> None:

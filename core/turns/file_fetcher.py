@@ -1,7 +1,7 @@
 """Downloads what people send, with repeated attempts."""
 
 from core.backoff import Backoff
-from core.errors import RETRYABLE_FAILURES, DeliveryError, DeliveryFailure, DocumentError, DocumentFailure
+from core.errors import RETRYABLE_DELIVERY_FAILURES, DeliveryError, DeliveryFailure, DocumentError, DocumentFailure
 from core.memory.file_document import MAX_FILE_BYTES
 from core.port import Attachment, SupportsFiles
 from core.turns.claimed_turn import ClaimedTurn
@@ -22,7 +22,7 @@ async def fetch_file(claimed: ClaimedTurn, attachment: Attachment) -> bytes:
             return await adapter.fetch(attachment, MAX_FILE_BYTES)
         except DeliveryError as error:
             delay = max(backoff.next_delay(), error.retry_after or 0.0)
-            if error.failure not in RETRYABLE_FAILURES or delay > timings.max_fetch_retry_delay:
+            if error.failure not in RETRYABLE_DELIVERY_FAILURES or delay > timings.max_fetch_retry_delay:
                 raise
         await timings.clock.sleep(delay)
     return await adapter.fetch(attachment, MAX_FILE_BYTES)

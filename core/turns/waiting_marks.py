@@ -4,7 +4,8 @@ interaction needs no mark: the platform shows by itself that the bot is at work.
 
 The process that stores the question shows the mark, if the question still waits after a moment. The process that
 answers or drops it, perhaps another one, removes the mark. A mark is never worth a wait: if the platform's limits are
-nearly used up, there is none. Where the chat allows no marks, a person reads once in an hour that the question waits.
+nearly used up, there is none. A question that is dropped because its sender has lost access, or is erased, keeps its
+mark. Where the chat allows no marks, a person reads once in an hour that the question waits.
 """
 
 import asyncio
