@@ -179,7 +179,7 @@ def _erase_content(
     connection.execute(delete(summaries).where(summaries.c.conversation_id.in_([*own_ids, *shared_ids])))
     # The notes under the answers; the turns may be somebody else's. Under others' answers, notes may name their files.
     answered = select(messages.c.turn_id).where(is_theirs)
-    connection.execute(update(turns).where(turns.c.id.in_(answered)).values(note=None, buttons_json=None))
+    connection.execute(update(turns).where(turns.c.id.in_(answered)).values(note=None, failure=None, buttons_json=None))
     connection.execute(update(turns).where(turns.c.conversation_id.in_(shared_ids)).values(note=None))
     _keep_newest_message_id(connection, ids)
     message_count = connection.execute(delete(messages).where(is_theirs)).rowcount

@@ -71,7 +71,8 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
     asked_model = select(reservations.c.model).where(reservations.c.turn_id == turns.c.id)
     asked_model = asked_model.order_by(reservations.c.id.desc()).limit(1)
     model = func.coalesce(asked_model.scalar_subquery(), turns.c.model).label("model")
-    columns = (turns.c.id, turns.c.event_key, turns.c.state, model, turns.c.note)
+    reason = func.coalesce(turns.c.failure, turns.c.note).label("reason")
+    columns = (turns.c.id, turns.c.event_key, turns.c.state, model, reason)
     oldest = select(*columns, age.label("age")).where(IS_OPEN).order_by(turns.c.id).limit(MAX_ROWS)
     failed = (
         select(*columns, (now - turns.c.finished_at).label("age"))
@@ -105,7 +106,7 @@ def read_overview(connection: Connection, seconds: float = 3600.0) -> Overview:
 
 def _read_turns(connection: Connection, query: Select[Any]) -> tuple[OpenTurn, ...]:
     return tuple(
-        OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age, _first_line(row.note))
+        OpenTurn(row.id, row.event_key.partition(":")[0], row.state, row.model or "", row.age, _first_line(row.reason))
         for row in connection.execute(query)
     )
 
@@ -121,5 +122,5 @@ def _read_requests(connection: Connection, now: float) -> tuple[OpenRequests, ..
     return tuple(OpenRequests(row.model, row.kind, row.number, row.age) for row in rows)
 
 
-def _first_line(note: str | None) -> str:
-    return next(iter((note or "").strip().splitlines()), "")
+def _first_line(reason: str | None) -> str:
+    return next(iter((reason or "").strip().splitlines()), "")

@@ -181,7 +181,8 @@ turns = table(
     required("person_key", String(200)),
     required("is_exempt", Boolean, server_default=text("false")),  # from the person's messages per minute
     Column("model", String(200)),
-    Column("note", NulFreeText),  # the text under the answer; once the turn has failed, why it did
+    Column("note", NulFreeText),  # the text under the answer; without `failure`, as before 0029: why the turn failed
+    Column("failure", NulFreeText),  # why the turn failed
     Column("refusal", String(16)),
     Column("final_state", String(16)),  # once the stored answer is delivered
     Column("buttons_json", NulFreeText),  # the buttons under the answer

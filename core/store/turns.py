@@ -92,8 +92,8 @@ class StoredTurn:
     """The buttons under an answer with a note, as given to `store_answer`."""
 
 
-ANSWER_NOTE = case((turns.c.state != TurnState.FAILED, turns.c.note))
-"""The text under the answer: the note of a failed turn says why it failed."""
+ANSWER_NOTE = case(((turns.c.state != TurnState.FAILED) | turns.c.failure.is_not(None), turns.c.note))
+"""The text under the answer. Until 0029, the note of a failed turn said why it failed."""
 ANSWER_MODEL = func.coalesce(messages.c.model, turns.c.model)
 """The model that wrote an answer: those from before 0026 have it in the turn alone."""
 
@@ -165,11 +165,12 @@ def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: st
     if stored is None:
         raise LostLeaseError(f"Turn {turn.id} belongs to another process")
     # Its answer may be shown again, in place of another one.
-    keeps_note = bool(stored.note) and state is not TurnState.FAILED
+    keeps_note = bool(stored.note) and stored.final_state != TurnState.FAILED
     outcome = {
         "new_state": state,
         "erased_json": erase_content(stored.incoming_json),
-        "new_note": stored.note if keeps_note else reason or None,
+        "new_note": stored.note if keeps_note else None,
+        "new_failure": reason if state is TurnState.FAILED else None,
         "new_buttons_json": stored.buttons_json if keeps_note else None,
     }
     connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
@@ -211,7 +212,11 @@ IS_OWNED = and_(
     IS_OPEN,
 )
 """Whether its owner may still write to a turn: no other process has claimed it, and it was not restarted."""
-SELECT_OWNED = select(turns.c.incoming_json, turns.c.note, turns.c.buttons_json).where(IS_OWNED).with_for_update()
+SELECT_OWNED = (
+    select(turns.c.incoming_json, turns.c.note, turns.c.buttons_json, turns.c.final_state)
+    .where(IS_OWNED)
+    .with_for_update()
+)
 LOCK_OWNED = select(turns.c.id).where(IS_OWNED).with_for_update(key_share=True)
 FINISH_TURN = (
     update(turns)
@@ -221,6 +226,7 @@ FINISH_TURN = (
         finished_at=database_now(),
         incoming_json=bindparam("erased_json"),
         note=bindparam("new_note"),
+        failure=bindparam("new_failure"),
         buttons_json=bindparam("new_buttons_json"),
     )
 )

@@ -121,3 +121,18 @@ async def test_question_keeps_references_to_its_pictures(store: Store) -> None:
     question = answers.Question("what?", turn.id, images=images, person_key="telegram:5")
     assert await store.read(answers.get_question, turn.id) == question
     assert await store.read(answers.last_question, turn.conversation_id) == question
+
+
+@pytest.mark.parametrize("state", [turns.TurnState.DONE, turns.TurnState.FAILED], ids=["delivered", "not delivered"])
+async def test_answer_keeps_its_note_and_buttons(store: Store, state: turns.TurnState) -> None:
+    """It may be shown again, in place of another answer to the question."""
+    await accept(store, "1")
+    (turn,) = await claim(store)
+    noted = partial(
+        answers.store_answer, prompt="what?", answer="yes", note="Not complete.", model="m", buttons_json="[1]"
+    )
+    await store.write(noted, turn)
+    await store.write(turns.finish_turn, turn, state, "not delivered: gone")
+    stored = await store.read(turns.get_turn, turn.id)
+    assert stored is not None
+    assert (stored.note, stored.buttons_json) == ("Not complete.", "[1]")

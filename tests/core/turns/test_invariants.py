@@ -271,7 +271,7 @@ async def test_failed_answer_has_failed_after_another_process_delivers_it(
         assert await dying.store.read(turn_states) == ["delivering"]
     async with running_engine(tmp_path, model, heir, database_url=database_url):
         await heir.wait_for_states("failed")
-        reason = await heir.store.read(lambda connection: connection.scalar(select(turns.c.note)))
+        reason = await heir.store.read(lambda connection: connection.scalar(select(turns.c.failure)))
         assert (reason or "").startswith("The model service rejected this request."), "for `parley top`"
     assert len(heir.texts) == 1
 
