@@ -14,6 +14,7 @@ from telegram import Bot, Message, Update
 from telegram.error import TelegramError
 
 from core.clock import Clock
+from core.commands.threads import make_title
 from core.conversation.redaction import find_api_key
 from core.errors import StoreError
 from core.port import EventKind, Incoming, StateStore
@@ -59,7 +60,7 @@ class TopicTitles:
         place = incoming.place
         try:
             if await self._remove(_topic_key(place.chat, place.thread or "")):
-                title = make_title(incoming.text)
+                title = make_title(incoming.text, MAX_TITLE_CHARS)
                 await self._bot.edit_forum_topic(int(place.chat), int(place.thread or 0), name=title)
         except (StoreError, TelegramError) as error:
             log.info("telegram.topic_not_named", error=type(error).__name__)
@@ -99,14 +100,6 @@ class TopicTitles:
     @property
     def _state_name(self) -> str:
         return f"telegram.topics.{self._bot.id}"
-
-
-def make_title(text: str) -> str:
-    """The beginning of the first line, without half of a word."""
-    line = " ".join(text.strip().splitlines()[0].split()).lstrip("#>*-` ")
-    if len(line) <= MAX_TITLE_CHARS:
-        return line
-    return f"{line[:MAX_TITLE_CHARS].rpartition(' ')[0] or line[:MAX_TITLE_CHARS]}…"
 
 
 def _needs_name(message: Message) -> bool:

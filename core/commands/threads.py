@@ -41,10 +41,10 @@ async def _title_of_conversation(request: CommandRequest) -> str:
     return make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
 
 
-def make_title(text: str) -> str:
+def make_title(text: str, max_chars: int = MAX_TITLE_CHARS) -> str:
     """The beginning of the first line, without half of a word."""
     line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
-    if len(line) <= MAX_TITLE_CHARS:
+    if len(line) <= max_chars:
         return line
-    line = line[: MAX_TITLE_CHARS - 1]
+    line = line[: max_chars - 1]
     return f"{line.rpartition(' ')[0] or line}…"

@@ -7,9 +7,10 @@ import pytest
 from telegram import Bot, Update
 
 from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
-from bots.telegram.topics import TopicTitles, make_title
+from bots.telegram.topics import MAX_TITLE_CHARS, TopicTitles
 from core.clock import SystemClock
 from core.commands.declarations import COMMANDS
+from core.commands.threads import make_title
 from core.errors import AccessDeniedError
 from tests.bots.telegram.conftest import TOKEN, FakeInbox, RunAdapter, params_of, wait_for_calls
 from tests.bots.telegram.payloads import PRIVATE, message
@@ -155,9 +156,9 @@ async def test_refused_name_and_denied_person_have_no_effect(
     [
         ("# Why?\nBecause", "Why?"),
         ("word " * 20, "word word word word word word word word word…"),
-        ("x" * 60, "x" * 48 + "…"),
+        ("x" * 60, "x" * 47 + "…"),
         ("第一段：中文", "第一段：中文"),
     ],
 )
 def test_title_is_the_beginning_of_the_question(text: str, title: str) -> None:
-    assert make_title(text) == title
+    assert make_title(text, MAX_TITLE_CHARS) == title
