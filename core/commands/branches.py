@@ -17,6 +17,6 @@ async def continue_from_reply(request: CommandRequest) -> Reply:
     store, conversation_id = request.services.store, request.conversation_id
     answered_turn = await store.read(find_answer, conversation_id, request.argument)
     if answered_turn is None:
-        return Reply(gettext(texts.ANSWER_NOT_IN_CONVERSATION))
+        return Reply(gettext(texts.NO_ANSWER_OF_CONVERSATION))
     await store.write(set_next_parent, conversation_id, request.person_key, answered_turn)
     return Reply(gettext(texts.CONTINUES_FROM_ANSWER))

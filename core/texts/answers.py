@@ -66,7 +66,7 @@ NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
 ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
 CONTINUES_FROM_ANSWER = gettext_noop("Your next question continues from this answer.")
-ANSWER_NOT_IN_CONVERSATION = gettext_noop("This answer is not in your current conversation here.")
+NO_ANSWER_OF_CONVERSATION = gettext_noop("This message is not an answer in your current conversation here.")
 CHOOSE_RETRY_MODEL = gettext_noop("Which other model should answer this question?")
 NO_OTHER_MODEL = gettext_noop("There is no other model.")
 ANSWER_EXPIRED = gettext_noop(

@@ -58,7 +58,7 @@ async def test_another_person_does_not_use_the_chosen_answer(tmp_path: Path, mod
 async def test_answer_of_another_conversation_is_refused(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model) as chat:
         await chat.ask("repeat: one")
-        refusal = "This answer is not in your current conversation here."
+        refusal = "This message is not an answer in your current conversation here."
         bob = Sender("fake", "6", "Bob")
         answer = message_of(chat, "one")
         assert await continue_from(chat, answer, sender=bob, place=Place("fake", "1", "6", is_private=True)) == refusal

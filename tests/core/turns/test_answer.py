@@ -253,6 +253,17 @@ async def test_stopped_answer_says_so(tmp_path: Path, model: ModelStandIn) -> No
         assert texts.STOPPED in answer
 
 
+async def test_stop_before_any_text_names_no_model(tmp_path: Path, model: ModelStandIn) -> None:
+    fail_models(model, {LLAMA: http_error(500), PHI: stall()})
+    async with running_engine(tmp_path, model, **FALLBACKS) as chat:  # type: ignore[arg-type]
+        await chat.say("hello")
+        await model.wait_for(lambda: PHI in asked_models(model))
+        await chat.say("/stop")
+        await chat.wait_for_states("stopped", "done")
+        assert not [text for text in chat.texts if "Answered by" in text]
+        assert texts.STOPPED in chat.texts
+
+
 async def test_low_quota_warns_the_operator_in_private_once(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, quotas={LLAMA: 300}) as chat:
         await chat.store.write(grant, grant_subject(chat.platform, ScopeKind.PERSON, "6"), Role.OPERATOR, "Bob")
