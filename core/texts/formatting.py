@@ -69,14 +69,10 @@ def quote(text: str) -> str:
 
 
 def join_sentences(*sentences: str) -> str:
-    """The sentences that are not empty, as one text, with a space between them where the language has one.
-
-    A command always has a space before it: Telegram does not recognise it otherwise.
-    """
+    """The sentences that are not empty, as one text, with a space between them where the language has one."""
     text = ""
     for sentence in filter(None, sentences):
-        is_spaceless = not text or (text.endswith(SPACELESS_ENDS) and not sentence.startswith("/"))
-        text += sentence if is_spaceless else f" {sentence}"
+        text += sentence if not text or text.endswith(SPACELESS_ENDS) else f" {sentence}"
     return text
 
 

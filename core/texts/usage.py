@@ -28,7 +28,9 @@ def usage_row(model: str, tokens: int, answers: int, quota: QuotaStatus, *, is_s
     details = ngettext("{count} answer", "{count} answers", answers).format(count=format_number(answers))
     if quota.remaining is not None:
         left = gettext("{count} left, shared by everyone") if is_shared else gettext("{count} left")
-        details = f"{details}; {left.format(count=format_number(quota.remaining))}"
+        details = gettext("{answers}; {remaining}").format(
+            answers=details, remaining=left.format(count=format_number(quota.remaining))
+        )
     return f"{quota_bar(quota.remaining_fraction, BAR_CHARS)} {format_number(tokens):>9}  {model} ({details})"
 
 

@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
+from bots.sandbox.telegram.entities import detect_entities
 from core.commands.declarations import COMMANDS, Command
 from core.conversation.ledger import QuotaStatus
-from core.i18n.translation import ENGLISH, LANGUAGES, read_catalogue, speaking
+from core.i18n.translation import CATALOGUES, ENGLISH, LANGUAGES, read_catalogue, speaking
 from core.memory.recall import RecalledContext, Source
 from core.store.token_usage import TokenUsage
 from core.texts.answers import attachments_not_read, count_tokens, messages_dropped, unreadable_attachments
@@ -25,6 +26,7 @@ from core.texts.formatting import (
 )
 from core.texts.memory import recall_note
 from core.texts.models import tokens_left
+from core.texts.usage import usage_row
 
 PLACES = {
     "page 3": "Seite 3",
@@ -111,12 +113,24 @@ def test_no_space_follows_full_width_punctuation(language: str, text: str) -> No
         assert messages_dropped(2) == text
 
 
-def test_space_stands_before_a_command() -> None:
-    """Telegram recognises no command without one."""
-    assert (
-        join_sentences("不明です。", "/help をご覧ください。", "", "では。")
-        == "不明です。 /help をご覧ください。では。"
-    )
+def test_no_space_stands_before_a_command_after_full_width_punctuation() -> None:
+    """Telegram recognises a command after any character that belongs to no word."""
+    text = join_sentences("不明です。", "/help をご覧ください。", "", "では。")
+    assert text == "不明です。/help をご覧ください。では。"
+    assert [entity["type"] for entity in detect_entities(text)] == ["bot_command"]
+
+
+@pytest.mark.parametrize("language", ["ja", "zh"])
+def test_translations_have_no_space_after_full_width_punctuation(language: str) -> None:
+    catalogue = (CATALOGUES / f"{language}.po").read_text(encoding="utf-8")
+    assert not re.findall(".*[、。，；：（] .*", catalogue)
+
+
+@pytest.mark.parametrize(("language", "details"), [("ja", "2 件の回答、残り 98"), ("zh", "2 个回答；剩余 98")])
+def test_usage_is_joined_as_the_language_does(language: str, details: str) -> None:
+    quota = QuotaStatus(100, TokenUsage(2))
+    with speaking_language(language):
+        assert usage_row("phi-4", 2, 2, quota, is_shared=False).endswith(f"phi-4 ({details})")
 
 
 @pytest.mark.parametrize(
