@@ -230,7 +230,7 @@ class AnswerPipeline:
         return texts.model_failed(error, self._claimed.turn.id, is_personal_key=self._api_key.is_personal)
 
     def _model_notes(self, outcome: ModelOutcome) -> Iterator[str]:
-        """Which model answered, or answers from now on, instead of the chosen one. Nothing if none has, as after Stop."""
+        """Which model answered, or answers from now on, instead of the chosen one; nothing without a text."""
         if not self._caller.answer.text:
             return
         chosen, retired, name = self._preferences.model, outcome.retired_model, self._services.models.display_name
