@@ -22,6 +22,7 @@ from core.store.answers import has_answers
 from core.store.transcripts import TranscriptMessage, apply_import, load_transcript, stage_import
 from core.store.turns import StoredTurn, get_turn
 from core.texts import transfer as texts
+from core.texts.answers import CONTINUE_BUTTON
 
 log = structlog.get_logger(__name__)
 
@@ -82,9 +83,10 @@ async def _export(request: CommandRequest, conversation_id: int, max_bytes: int)
         TranscriptMessage(message.role, message.text, models.display_name(message.model) if message.model else "")
         for message in messages
     ]
+    name = request.incoming.sender.name
     transcript, count = encode_transcript(messages)
     files = (
-        File(MARKDOWN_FILE, render_transcript(named, person=request.incoming.sender.name)),
+        File(MARKDOWN_FILE, render_transcript(named, person=name, continue_button=gettext(CONTINUE_BUTTON))),
         File(JSON_FILE, transcript),
     )
     if max(len(file.content) for file in files) > max_bytes:

@@ -12,9 +12,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from core.conversation.quotes import quotes_as_markdown
 from core.store.transcripts import MAX_MESSAGES, TranscriptMessage
 
 MAX_TRANSCRIPT_BYTES = 4_000_000
+CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
+"""What the button Continue asks the model."""
 LAYOUT_BYTES, LAYOUT_BYTES_PER_MESSAGE = 200, 40
 """At most, for what is around the messages of a file, and for the deeper indentation of each."""
 
@@ -46,8 +49,18 @@ def decode_transcript(content: bytes) -> tuple[TranscriptMessage, ...] | None:
         return None
 
 
-def render_transcript(messages: Sequence[TranscriptMessage], *, person: str) -> bytes:
-    """The conversation as Markdown. `person` is the heading of what people wrote."""
+def render_transcript(messages: Sequence[TranscriptMessage], *, person: str, continue_button: str) -> bytes:
+    """The conversation as Markdown, without what only the model is told.
+
+    `person` is the heading of what people wrote, `continue_button` the label of the button Continue.
+    """
     headings = [message.model or "…" if message.role == "assistant" else person for message in messages]
-    blocks = [f"## {heading}\n\n{message.text}\n" for heading, message in zip(headings, messages, strict=True)]
+    texts = [_readable_text(message, continue_button) for message in messages]
+    blocks = [f"## {heading}\n\n{text}\n" for heading, text in zip(headings, texts, strict=True)]
     return "\n".join(blocks).encode()
+
+
+def _readable_text(message: TranscriptMessage, continue_button: str) -> str:
+    if message.role == "assistant":
+        return message.text
+    return f"*{continue_button}*" if message.text == CONTINUE_PROMPT else quotes_as_markdown(message.text)

@@ -36,8 +36,6 @@ from core.turns.variants import choose_retry_model_reply, show_variant_reply, us
 log = structlog.get_logger(__name__)
 
 MAX_SHOWN_REASONING_CHARS = 12_000
-CONTINUE_PROMPT = "Continue exactly where your last answer stopped, without repeating anything."
-"""What Continue asks the model."""
 MENU_COMMANDS = ("model", "models", "import", "memory", "settings", "persona", "language", "privacy", REQUESTS_COMMAND)
 
 

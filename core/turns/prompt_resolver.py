@@ -9,6 +9,7 @@ import structlog
 from core.buttons import ButtonAction, ButtonPress, parse_action, short_digest
 from core.conversation.api_keys import ApiKey
 from core.conversation.quotes import MAX_KNOWN_CHARS, render_prompt, shorten, split_prompt
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.errors import DeliveryError
 from core.i18n.translation import gettext
 from core.port import EventKind, Incoming, Quote, QuoteKind, SupportsThreads, SupportsTranscripts
@@ -34,7 +35,7 @@ from core.texts.commands import example_question
 from core.texts.formatting import escape_markdown
 from core.texts.models import MODEL_RETIRED
 from core.turns.attachment_reader import readable_attachments
-from core.turns.button_actions import CONTINUE_PROMPT, find_permitted_turn, refusal_text
+from core.turns.button_actions import find_permitted_turn, refusal_text
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.companion_reads import CompanionReads
 from core.turns.inbox import sanitise_quote

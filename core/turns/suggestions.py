@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.conversation.preferences import Preferences, load_preferences, with_available_model
 from core.conversation.redaction import find_api_key
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.delivery.capped_splitter import CappedSplitter, OneMessageDialect
 from core.i18n.translation import gettext, load_catalogue, speaking
 from core.port import AccountKey, Adapter, Dialect, Incoming, Part, SupportsRichMessages
@@ -16,7 +17,6 @@ from core.store.suggested_questions import save_suggested_question
 from core.suggestions import Suggestion, Suggestions
 from core.texts import suggestions as texts
 from core.turns.access_control import Access, AccessControl
-from core.turns.button_actions import CONTINUE_PROMPT
 from core.turns.question_heading import as_heading
 
 MAX_ANSWERS = 3

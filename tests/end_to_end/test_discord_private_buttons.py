@@ -8,7 +8,7 @@ import pytest
 from bots.sandbox.discord.state import EPHEMERAL
 from bots.sandbox.model.faults import end_stream
 from bots.sandbox.model.script import long_document
-from core.turns.button_actions import CONTINUE_PROMPT
+from core.conversation.transcript import CONTINUE_PROMPT
 from tests.end_to_end.chat_with_buttons import NO_OPEN_TURN, ChatWithButtons, conversation
 from tests.end_to_end.harness import Harness
 from tests.end_to_end.spec_checks import spec_violations

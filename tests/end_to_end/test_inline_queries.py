@@ -11,12 +11,12 @@ import pytest
 from bots.sandbox.model import faults
 from bots.sandbox.model.faults import http_error, stall
 from bots.sandbox.telegram import Fault, FaultKind
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.store.database import Store
 from core.store.erasure import erase_person
 from core.store.people import Person
 from core.store.person_export import export_person
 from core.texts import answers as texts
-from core.turns.button_actions import CONTINUE_PROMPT
 from tests.end_to_end.chat_with_buttons import DEFAULT, NO_OPEN_TURN
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.end_to_end.inline_person import InlinePerson

@@ -9,8 +9,8 @@ from bots.sandbox.model.accounts import Endpoint
 from bots.sandbox.model.faults import end_stream, http_error
 from bots.sandbox.telegram import Chat
 from core.conversation.ledger import key_id_of
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.timings import Timings
-from core.turns.button_actions import CONTINUE_PROMPT
 from tests.clock import FixedTimeClock
 from tests.end_to_end.harness import Harness, bot_texts, running_harness
 

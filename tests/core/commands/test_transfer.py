@@ -8,9 +8,9 @@ import pytest
 
 from bots.sandbox.model import ModelStandIn
 from core.buttons import ButtonAction, encode_action
-from core.conversation.transcript import MAX_TRANSCRIPT_BYTES
+from core.conversation.transcript import CONTINUE_PROMPT, MAX_TRANSCRIPT_BYTES
 from core.errors import DeliveryError, DeliveryFailure
-from core.port import Attachment, EventKind, Incoming, Place, Sender
+from core.port import Attachment, EventKind, Incoming, Place, Quote, QuoteKind, Sender
 from core.store.retention import delete_turns
 from tests.core.commands.capable_adapter import CONVERSATION_FILE, CapableAdapter
 from tests.core.turns.fake_adapter import TYPING, FakeAdapter, running_engine
@@ -35,6 +35,35 @@ async def test_conversation_is_exported(tmp_path: Path, model: ModelStandIn) -> 
         assert list(chat.names) == ["conversation.md", "conversation.json"]
         assert chat.names["conversation.md"].content.decode().startswith("## Ann\n\nrepeat: one\n\n## Llama-3.3")
         assert b'"parley-conversation"' in chat.names["conversation.json"].content
+
+
+async def test_export_to_read_has_no_texts_for_the_model(tmp_path: Path, model: ModelStandIn) -> None:
+    chat = CapableAdapter()
+    model.answer = lambda _body: "On Friday."
+    quote = Quote(QuoteKind.REPLY, "Friday\n\nor Monday", "Bob")
+    async with running_engine(tmp_path, model, chat):
+        place, sender = Place("fake", "1", "5", is_private=True), Sender("fake", "5", "Ann")
+        await chat.inbox(Incoming(EventKind.PROMPT, "q", place, sender, "repeat: When?", quotes=(quote,)))
+        await chat.wait_for_states("done")
+        await chat.press("more:1", "1")
+        await chat.wait_for_states("done", "done")
+        await chat.command("export")
+        await chat.wait_until(lambda: len(chat.names) == 2)
+        exported = chat.names["conversation.md"].content.decode()
+        chat.fetched = chat.names["conversation.json"].content
+        assert exported.startswith("## Ann\n\n> Bob:\n>\n> Friday\n> \n> or Monday\n\nrepeat: When?\n\n## Llama-3.3")
+        assert "\n\n## Ann\n\n*Continue*\n\n## Llama-3.3" in exported
+        assert "uoted material" not in exported
+        assert CONTINUE_PROMPT not in exported
+
+        await chat.ask("/new")
+        await chat.command("import", attachments=(CONVERSATION_FILE,))
+        await chat.answer_to_press(chat.actions["Replace"])
+        chat.names.clear()
+        await chat.command("export")
+        await chat.wait_until(lambda: len(chat.names) == 2)
+        assert chat.names["conversation.md"].content.decode() == exported
+        assert chat.names["conversation.json"].content == chat.fetched
 
 
 async def test_group_without_messages_has_nothing_to_export(tmp_path: Path, model: ModelStandIn) -> None:

@@ -6,6 +6,7 @@ from core.conversation.quotes import (
     MAX_AUTHOR_CHARS,
     MAX_QUOTED_MESSAGE_CHARS,
     MAX_QUOTES,
+    quotes_as_markdown,
     render_prompt,
     shorten,
     split_prompt,
@@ -76,3 +77,19 @@ def test_own_message_is_quoted_as_own() -> None:
     assert "a part of the message by you" in render_prompt(
         "Why?", [Quote(QuoteKind.REPLY, "42", "Parley", is_own=True, is_excerpt=True)]
     )
+
+
+@pytest.mark.parametrize("is_excerpt", [False, True])
+@pytest.mark.parametrize("kind", QuoteKind)
+@pytest.mark.parametrize(
+    ("author", "is_own", "heading"), [("Ann by Bob", False, "> Ann by Bob:\n>\n"), ("", False, ""), ("", True, "")]
+)
+def test_people_read_a_quote_as_markdown(
+    kind: QuoteKind, author: str, heading: str, *, is_own: bool, is_excerpt: bool
+) -> None:
+    quote = Quote(kind, "One\n\nTwo", author, is_own=is_own, is_excerpt=is_excerpt)
+    if kind is QuoteKind.LINK_PREVIEW and not is_excerpt:
+        heading = ""
+    shown = f"{heading}> One\n> \n> Two"
+    assert quotes_as_markdown(render_prompt("Why?", [quote, quote])) == f"{shown}\n\n{shown}\n\nWhy?"
+    assert quotes_as_markdown("Why?") == "Why?"

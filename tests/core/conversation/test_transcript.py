@@ -54,6 +54,6 @@ def test_conversation_as_text_names_person_and_models() -> None:
         TranscriptMessage("user", "Bye"),
         TranscriptMessage("assistant", "So long."),
     ]
-    assert render_transcript(messages, person="Ann").decode() == (
+    assert render_transcript(messages, person="Ann", continue_button="Continue").decode() == (
         "## Ann\n\nHello\n\n## phi-4\n\nHi!\n\n## Ann\n\nBye\n\n## …\n\nSo long.\n"
     )

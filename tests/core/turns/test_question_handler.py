@@ -10,6 +10,7 @@ from sqlalchemy import Connection, update
 from bots.sandbox.model import SPEECH_MODEL, ModelStandIn
 from bots.sandbox.model.script import ScriptedAnswer
 from core.buttons import ButtonAction, encode_action
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.errors import DeliveryError, DeliveryFailure
 from core.port import Attachment, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key
@@ -21,7 +22,7 @@ from core.texts import memory as memory_texts
 from core.texts import speech as speech_texts
 from core.timings import Timings
 from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
-from core.turns.button_actions import CONTINUE_PROMPT, MAX_SHOWN_REASONING_CHARS
+from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
 from core.turns.prompt_resolver import MAX_PROMPT_CHARS
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, FilesAdapter, running_engine
