@@ -1,7 +1,7 @@
 """Measures answers from outside, beside two reference bots, in one run: CONTRIBUTING.md explains the columns.
 
     python -m tests.benchmarks.bench_answers --people 1,20,100 --platforms telegram,discord --output FOLDER
-    python -m tests.benchmarks.bench_answers --short            # what CI limits: 10 people on Telegram
+    python -m tests.benchmarks.bench_answers --short            # what CI limits: 10 people on each platform
     python -m tests.benchmarks.bench_answers --short --record   # record what CI limits
 
 How one person affects another is in `bench_hostile_person`, the time to build a context in `bench_context`.
@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,10 +61,10 @@ async def measure(platform: str, bots: list[str], loads: list[Load], folder: Pat
     return results
 
 
-async def measure_short(folder: Path) -> Comparison:
-    """The load that CI limits."""
-    [comparison] = compare(await measure("telegram", list(COMMANDS), [SHORT_LOAD], folder))
-    return comparison
+async def measure_short(folder: Path) -> list[Comparison]:
+    """The load that CI limits, on each platform."""
+    results = [await measure(platform, list(COMMANDS), [SHORT_LOAD], folder / platform) for platform in SERVICES]
+    return compare(list(chain.from_iterable(results)))
 
 
 async def lower_short_ratios(folder: Path) -> dict[str, float]:
@@ -123,9 +124,9 @@ async def run_short(*, is_recording: bool) -> int:
         if is_recording:
             write_baseline(await lower_short_ratios(Path(folder)))
             return 0
-        comparison = await measure_short(Path(folder))
-    print_report([comparison.parley, *comparison.references])
-    worse = worse_ratios(limited_ratios(comparison), read_baseline())
+        comparisons = await measure_short(Path(folder))
+    print_report([figures for comparison in comparisons for figures in (comparison.parley, *comparison.references)])
+    worse = worse_ratios(limited_ratios(comparisons), read_baseline())
     sys.stdout.writelines(f"worse by more than a third: {line}\n" for line in worse)
     return 1 if worse else 0
 

@@ -1,7 +1,7 @@
 """Tables of the figures: ratios first. Also the targets, and the ratios that `baseline.json` limits."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,13 +117,14 @@ def figure_table(results: Sequence[Figures]) -> str:
     return _table([["load", "bot", *FIGURE_COLUMNS], *rows])
 
 
-def limited_ratios(comparison: Comparison) -> dict[str, float]:
+def limited_ratios(comparisons: Iterable[Comparison]) -> dict[str, float]:
     """The values that `baseline.json` records."""
-    by_name = {reference.bot: reference for reference in comparison.references}
     ratios = {
-        name: ratio(value(comparison.parley), value(by_name[bot]))
+        f"{comparison.parley.platform}: {name}": ratio(value(comparison.parley), value(reference))
+        for comparison in comparisons
+        for reference in comparison.references
         for name, (bot, value) in LIMITED_RATIOS.items()
-        if bot in by_name
+        if bot == reference.bot
     }
     return {name: value for name, value in ratios.items() if value is not None}
 
