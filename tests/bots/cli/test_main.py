@@ -146,10 +146,10 @@ def test_sandbox_without_a_browser_and_in_the_terminal_is_wrong_usage(parley: Pa
 
 
 def test_sandbox_names_setting_that_it_cannot_use(parley: Parley, tmp_path: Path) -> None:
-    (tmp_path / "parley.toml").write_text('telegram_webhook_url = "https://bot.example/hook"')
+    (tmp_path / "parley.toml").write_text('answer_timeout = "soon"')
     result = parley("sandbox")
     assert result.exit_code == 78
-    assert "telegram_webhook_url" in result.stderr
+    assert "answer_timeout" in result.stderr
 
 
 def test_misspelled_model_is_reported(parley: Parley, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_command_to_a_guest_is_a_question() -> None:
     payload = message(GROUP, text, guest_query_id="g1", entities=[entity(text, "/ask@parley_bot", "bot_command")])
     incoming = to_incoming(guest_message=payload)
     assert incoming is not None
-    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.PROMPT, "", "why?")
+    assert (incoming.kind, incoming.command, incoming.text) == (EventKind.PROMPT, "ask", "why?")
 
 
 def test_guest_question_quotes_what_it_replies_to() -> None:
