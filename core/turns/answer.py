@@ -371,7 +371,10 @@ class AnswerPipeline:
         for name in self._caller.ignored_settings:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
-        if outcome.retired_model:
+        has_named_successor = (
+            outcome.first_error is not None and outcome.first_error.failure is ModelFailure.UNKNOWN_MODEL
+        )
+        if outcome.retired_model or (has_named_successor and answer.text):
             mark_successor_named(connection, claimed.turn.conversation_id, claimed.turn.id)
         scope, retired = self._preferences.values[PreferenceName.MODEL].scope, outcome.retired_model
         if retired and scope is not None:
