@@ -1,7 +1,9 @@
 """Logs say what happened, not what people wrote."""
 
 import io
+import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 
@@ -31,6 +33,10 @@ def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     structlog.reset_defaults()
 
 
+def strip_ansi(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
 def raise_error(text: str) -> None:
     raise ValueError(f"{len(text)} letters are too many")
 
@@ -42,6 +48,17 @@ def test_traceback_hides_variables(stream: io.StringIO) -> None:
         structlog.get_logger("test").exception("test.failed")
     assert "9 letters are too many" in stream.getvalue()
     assert "my secret" not in stream.getvalue()
+
+
+def test_lines_are_readable_on_a_terminal_and_json_elsewhere(stream: io.StringIO) -> None:
+    structlog.get_logger("test").warning("turn.failed", turn=7)
+    line = stream.getvalue()
+    if stream.isatty():
+        assert re.search(r"\[warning *\] turn\.failed .*turn=7", strip_ansi(line))
+        assert "{" not in line
+    else:
+        entry = json.loads(line)
+        assert (entry["level"], entry["event"], entry["turn"]) == ("warning", "turn.failed", 7)
 
 
 def test_failure_is_logged_as_text(stream: io.StringIO) -> None:
