@@ -99,9 +99,9 @@ class Forms:
         if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
             incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
         else:
-            has_access, message = await asyncio.gather(
-                self.intake.check_access(incoming), self._read_message(interaction, message_id)
-            )
+            # One after the other: for people without access, the bot asks Discord for nothing.
+            has_access = await self.intake.check_access(incoming)
+            message = None if has_access is False else await self._read_message(interaction, message_id)
             if message is not None:
                 incoming = with_quoted_message(incoming, interaction, message)
             elif has_access is not False:

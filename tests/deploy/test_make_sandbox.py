@@ -30,8 +30,9 @@ def clone(tmp_path: Path) -> Path:
 
 
 def planned_commands(folder: Path, target: str) -> str:
-    command = ("make", "--dry-run", f"PYTHON={sys.executable}", target)
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    command = ("make", "--dry-run", "--no-print-directory", f"PYTHON={sys.executable}", target)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def test_sandbox_needs_no_development_tools(clone: Path) -> None:

@@ -86,7 +86,7 @@ async def test_finished_turn_keeps_no_content(store: Store) -> None:
     [
         ("Stopped.", TurnState.STOPPED, ("Stopped.", "[]")),
         ("", TurnState.DONE, ("", None)),
-        ("It failed.", TurnState.FAILED, ("", None)),
+        ("Answered by another model.", TurnState.FAILED, ("Answered by another model.", "[]")),
     ],
 )
 async def test_finished_turn_keeps_the_note_under_its_answer_and_then_its_buttons(
