@@ -168,7 +168,7 @@ def _find_browser() -> webbrowser.BaseBrowser | None:
         browser = webbrowser.get()
     except webbrowser.Error:
         return None
-    runs_in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
+    runs_in_terminal = isinstance(browser, (webbrowser.GenericBrowser, webbrowser.Elinks)) and not isinstance(
         browser, webbrowser.BackgroundBrowser
     )
     return None if runs_in_terminal else browser
