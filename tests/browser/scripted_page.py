@@ -33,7 +33,9 @@ class ScriptedPage:
         """Of every action."""
         self.expected_error = ""
         """A part of what the browser reports when it cannot load something."""
-        self.server = PageServer(self.log, self.uploads, self.perform, lambda _platform, _id: ChatFile("a.txt", b"a"))
+        self.files: dict[str, ChatFile] = {}
+        """By ID. Any other file is a short text."""
+        self.server = PageServer(self.log, self.uploads, self.perform, self._find_file)
 
     @asynccontextmanager
     async def opened(self, browser: Browser, pane: str) -> AsyncIterator[Self]:
@@ -49,6 +51,9 @@ class ScriptedPage:
         await page.close()
         await self.server.close()
         assert not [error for error in errors if not self.expected_error or self.expected_error not in error]
+
+    def _find_file(self, _platform: str, file_id: str) -> ChatFile:
+        return self.files.get(file_id, ChatFile("a.txt", b"a"))
 
     async def perform(self, action: Action) -> Any:
         self._actions.put_nowait(action)

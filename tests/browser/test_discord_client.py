@@ -1,5 +1,6 @@
 """Discord's client on the page, without a bot: it draws what the test announces, and asks for what the person does."""
 
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Locator, expect
 
 from bots.sandbox.stand_in import Json
+from bots.sandbox.web.server import ChatFile
 from tests.browser.conftest import launched_browser
+from tests.browser.discord_messages import COMPONENTS_V2, CONTAINER, EMBED
 from tests.browser.scripted_page import ScriptedPage
+from tests.images import make_image
 
 # One browser for all tests: its start takes longer than a test.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,6 +163,39 @@ async def test_upload_that_fails_is_said_and_can_be_repeated(client: Client) -> 
     await client.pane.get_by_role("button", name="Run command").click()
     action = await client.next_action()
     assert client.uploads.take(action["options"]["file"]).name == "notes.txt"
+
+
+async def test_what_a_message_can_carry_is_drawn(client: Client) -> None:
+    picture = {"id": "70", "filename": "cat.png", "content_type": "image/png", "size": 100}
+    client.files["70"] = ChatFile("cat.png", make_image())
+    client.show(1, components=[CONTAINER], flags=COMPONENTS_V2)
+    client.show(2, "", embeds=[EMBED], attachments=[picture])
+    client.log.add("discord.typing", "50", channel_id="50", until=time.time() + 600)
+    messages = client.pane.get_by_role("list", name="Messages")
+    container = messages.locator(".container")
+    await expect(container.locator("strong")).to_have_text("bold")
+    for text in ("In a section", "After the line"):
+        await expect(container.get_by_text(text)).to_be_visible()
+    await expect(container.get_by_role("button", name="Beside it")).to_be_visible()
+    await expect(container.get_by_role("separator")).to_be_visible()
+    await container.get_by_role("button", name="In a row").click()
+    assert await client.next_action() == {"action": "discord.press", **PLACE, "message": "1", "custom_id": "row:1"}
+    embed = messages.get_by_role("article")
+    for text in ("The author", "The description", "The field", "The value", "The footer"):
+        await expect(embed.get_by_text(text)).to_be_visible()
+    await expect(embed.get_by_role("link", name="The title")).to_have_attribute("href", "https://example.org/")
+    image = messages.get_by_role("img", name="cat.png")
+    await expect(image).to_be_visible()
+    await expect(image).to_have_js_property("naturalWidth", 64)
+    await expect(client.pane.get_by_text("Parley is typing…")).to_be_visible()
+    await expect(messages.get_by_text("Unknown component")).to_have_count(0)
+    client.log.add("discord.typing", "50", channel_id="50", until=time.time() - 1)
+    await expect(client.pane.get_by_text("is typing…")).to_have_count(0)
+
+
+async def test_component_that_cannot_be_drawn_says_so(client: Client) -> None:
+    client.show(1, components=[{"type": 99}], flags=COMPONENTS_V2)
+    await expect(client.pane.get_by_text("Unknown component of type 99")).to_be_visible()
 
 
 async def test_menu_of_choices_is_used(client: Client) -> None:

@@ -18,6 +18,8 @@ from bots.sandbox.telegram import Call, TelegramStandIn
 from bots.sandbox.web.page import SandboxPage
 from bots.sandbox.web.world import World
 from core.settings.model import DEFAULT_MODEL
+from tests.browser.discord_messages import COMPONENTS_V2, CONTAINER, EMBED
+from tests.images import make_image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -81,7 +83,11 @@ class Sandbox:
         math = ["math", {}, [["msup", {}, [["mi", {}, ["x"]], ["mn", {}, ["2"]]]]]]
         event = {"chat_id": ann.id, "is_deleted": False, "reactions": {"👍": [1]}, "formulas": {"x^2": math}}
         log.add("telegram.message", f"{ann.id}/900", **event, message=message)
-        log.add("discord.message", "9" * 18, **self._discord_event(), message=self._discord_message())
+        discord_event = self._discord_event()
+        for shown in (*self._discord_layouts(), self._discord_message()):
+            log.add("discord.message", shown["id"], **discord_event, message=shown)
+        channel = discord_event["channel_id"]
+        log.add("discord.typing", channel, channel_id=channel, until=time.time() + 600)
 
     def _discord_event(self) -> Json:
         channel = str(self.discord.open_dm(self._friend).id)
@@ -103,6 +109,16 @@ class Sandbox:
             "content": "# Title\n> quote\n```py\nx = 1\n```\n||spoiler|| `code` [link](https://example.org)",
             "components": [{"type": 1, "components": [menu]}, {"type": 1, "components": buttons}],
         }  # fmt: skip
+
+    def _discord_layouts(self) -> list[Json]:
+        """Messages without content: components of version 2, and an embed with a picture."""
+        picture = {"id": "7", "filename": "cat.png", "content_type": "image/png", "size": 100}
+        self.discord.files["7"] = (picture, make_image())
+        common = {"author": self.discord.bot.json(), "timestamp": "2027-01-15T07:00:00+00:00", "content": ""}
+        return [
+            {**common, "id": "7" * 18, "flags": COMPONENTS_V2, "components": [CONTAINER]},
+            {**common, "id": "8" * 18, "flags": 0, "embeds": [EMBED], "attachments": [picture]},
+        ]
 
     def show_form(self) -> None:
         """Open a form on Discord."""
@@ -270,6 +286,9 @@ async def test_page_has_no_serious_accessibility_violation(page: Page, sandbox: 
     sandbox.show_everything()
     telegram, discord = page.get_by_label("Telegram", exact=True), page.get_by_label("Discord", exact=True)
     await expect(discord.get_by_text("Hello, Discord")).to_be_visible()
+    for text in ("In a section", "The description", "is typing…"):
+        await expect(discord.get_by_text(text)).to_be_visible()
+    await expect(discord.get_by_role("img", name="cat.png")).to_be_visible()
     await expect(telegram.get_by_role("columnheader", name="Name")).to_be_visible()
     await page.get_by_text("Break and repair").click()
     await page.get_by_label("Use up today's quota of").select_option(DEFAULT_MODEL)
