@@ -114,8 +114,8 @@ async def test_person_reads_once_that_questions_wait_where_there_are_no_marks(
             await chat.inbox(replace(question(number, text), sender=replace(ANN, language=language)))
         await chat.wait_until(lambda: len(adapter.marks) == 2)
         await chat.wait_for_states("done", "done", "done")
-    sent = [call for call in adapter.calls if call.method == "send"]
-    assert [(call.reply_to, call.ephemeral) for call in sent if call.ephemeral] == [("m2", True)]
+    (sent,) = (call for call in adapter.calls if call.method == "send" and call.ephemeral)
+    assert sent.reply_to in ("m2", "m3"), "whichever is refused first"
     assert sum(notice in text for text in chat.texts) == 1
 
 
