@@ -19,11 +19,14 @@ class BackgroundTasks:
         return task
 
     async def drain(self, seconds: float) -> None:
-        """Wait up to `seconds` for the tasks to finish; cancel those that did not."""
+        """Wait up to `seconds` for the tasks to finish; cancel those that did not, also if this is cancelled."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=seconds)
-        for task in late:
-            task.cancel()
+        try:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        finally:
+            late = [task for task in self._tasks if not task.done()]
+            for task in late:
+                task.cancel()
         if late:
             await asyncio.wait(late, timeout=seconds)

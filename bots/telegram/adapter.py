@@ -22,7 +22,7 @@ from bots.telegram.drafts import DraftSender
 from bots.telegram.ephemeral import EphemeralMessages
 from bots.telegram.errors import delivery_errors, is_not_modified, is_topic_gone, redact_token, retry
 from bots.telegram.foreign_messages import ForeignMessages, GuestQueryClosedError, is_guest
-from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, download
+from bots.telegram.http_client import BotApiRequest, PollingRequest, call_method, close_bot, download
 from bots.telegram.identity import PLATFORM
 from bots.telegram.inline_queries import InlineQueries
 from bots.telegram.message_ids import is_ephemeral_key, message_parameters
@@ -233,10 +233,12 @@ class TelegramAdapter:
             ) from None  # the library's message contains the token
         finally:
             self._connected.clear()
-            if self._inline_queries is not None:
-                await self._inline_queries.close()
-            await self._background_tasks.drain(self._timings.background_timeout)
-            await self._bot.shutdown()
+            try:
+                if self._inline_queries is not None:
+                    await self._inline_queries.close()
+                await self._background_tasks.drain(self._timings.background_timeout)
+            finally:
+                await close_bot(self._bot)
 
     async def _connect(self) -> User:
         await retry("getMe", self._bot.initialize, self._bot.token, self._timings)

@@ -8,6 +8,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, Te
 
 from bots.telegram.adapter import create_bot
 from bots.telegram.errors import redact_token, to_delivery_error
+from bots.telegram.http_client import close_bot
 from bots.telegram.identity import PLATFORM
 from bots.telegram.settings import TelegramSettings
 from bots.telegram.timings import TelegramTimings
@@ -53,12 +54,7 @@ async def diagnose_telegram(
         text = f"{reason} ({urlsplit(settings.api_base).netloc})."
         return [unavailable("telegram.token", text, "Check the network, HTTPS_PROXY and TELEGRAM_API_BASE.")]
     finally:
-        await _close(bot)
-
-
-async def _close(bot: Bot) -> None:
-    for request in bot._request:  # noqa: SLF001 (`shutdown` closes nothing unless the token was accepted)
-        await request.shutdown()
+        await close_bot(bot)
 
 
 async def _check_privacy(bot: Bot, store: Store) -> Finding:

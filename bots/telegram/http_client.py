@@ -1,6 +1,7 @@
 """The HTTP layer of python-telegram-bot, changed to preserve the status of server errors and log no content."""
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -41,6 +42,17 @@ async def call_method(bot: Bot, method: str, parameters: Mapping[str, object]) -
     )
     # The library hands the parameters to `do_request` and raises its exceptions.
     return await bot.request.post(f"{bot.base_url}/{method}", body)  # type: ignore[arg-type]
+
+
+async def close_bot(bot: Bot) -> None:
+    """Close the connections of `bot`.
+
+    The library's `shutdown` leaves them open if `initialize` or `shutdown` itself was cancelled.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(bot.shutdown)
+        for request in bot._request:  # noqa: SLF001 (there is no public way)
+            stack.push_async_callback(request.shutdown)
 
 
 class BotApiRequest(BaseRequest):

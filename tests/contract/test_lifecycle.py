@@ -93,6 +93,25 @@ async def test_cancelled_run_leaves_no_task_and_no_connection(platform: Platform
     gc.collect()  # forgotten sockets and coroutines become warnings, which fail the test
 
 
+@pytest.mark.parametrize("cancellations", [1, 2])
+async def test_run_that_is_cancelled_while_it_starts_leaves_nothing(
+    platform: PlatformHarness, cancellations: int
+) -> None:
+    tasks = asyncio.all_tasks()
+    for steps in range(80):
+        run_task = asyncio.create_task(platform.create_adapter().run(platform.inbox))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for _ in range(cancellations):
+            run_task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait({run_task}, timeout=5)
+        assert run_task.cancelled(), steps
+        await wait_until(lambda: asyncio.all_tasks() <= tasks)
+        gc.collect()  # connections that nobody closed become warnings, which fail the test
+    await wait_until(lambda: platform.open_connections() == 0)
+
+
 async def test_request_after_the_end_opens_no_connection(platform: PlatformHarness) -> None:
     adapter = platform.create_adapter()
     async with platform.run(adapter):
