@@ -118,6 +118,11 @@ def test_halves_keep_all_text(text: str) -> None:
         assert len(halves) == 2
 
 
+def test_halves_are_equally_long() -> None:
+    halves = split_in_half(Chunk("page 1", f"{'a' * 30} {'b' * 30}", ""))
+    assert [half.text for half in halves] == ["a" * 30, "b" * 30]
+
+
 def test_truncated_text_fits() -> None:
     assert truncate("short") == "short"
     assert truncate("") == ""

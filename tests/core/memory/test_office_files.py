@@ -97,9 +97,11 @@ def test_epub_chapters_in_order() -> None:
         "two b.xhtml": "<html><body><h1>Storm</h1><p>Waves &amp; wind.</p></body></html>",
         "one.xhtml": "<html><head><title>x</title></head><body><p>It was calm.</p></body></html>",
     }
-    document = read("book.epub", make_epub(chapters))
+    progress: list[tuple[int, int]] = []
+    document = extract("book.epub", make_epub(chapters), lambda done, count: progress.append((done, count)))
     assert labels(document) == ["Storm", "chapter 2"]
     assert document.sections[0].text == "# Storm\n\nWaves & wind."
+    assert progress == [(1, 2), (2, 2)]
 
 
 def test_web_page_is_text() -> None:

@@ -1,5 +1,6 @@
 """Strangers get one short answer, and the operators decide on their requests."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -174,6 +175,18 @@ async def test_no_operator_no_request(tmp_path: Path, model: ModelStandIn) -> No
     async with private_bot(tmp_path, model) as adapter:
         await adapter.write_as_stranger("77")
         await adapter.wait_for_text_in("77", ACCESS_DENIED)
+
+
+@pytest.mark.parametrize(
+    ("operators", "text"), [((OPERATOR,), texts.ACCESS_REQUESTED), ((), ACCESS_DENIED)], ids=["operator", "none"]
+)
+async def test_refusal_says_whether_an_operator_is_asked(
+    tmp_path: Path, model: ModelStandIn, operators: tuple[str, ...], text: str
+) -> None:
+    async with private_bot(tmp_path, model, *operators) as adapter:
+        place, sender = Place(adapter.platform, adapter.account, "77", is_private=True), Sender("fake", "77", "Eve")
+        with pytest.raises(AccessDeniedError, match=re.escape(text)):
+            await adapter.inbox(Incoming(EventKind.PROMPT, "s1", place, sender, "let me in"))
 
 
 async def test_requests_are_bounded(tmp_path: Path, model: ModelStandIn) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from bots.sandbox.model import ModelStandIn
-from bots.sandbox.model.faults import Fault, http_error
+from bots.sandbox.model.faults import Fault, UsageReporting, http_error
 from core.api.adaptation import MAX_COMPLETION_TOKENS, MAX_TOKENS, TEMPERATURE
 from core.texts import answers as texts
 from core.turns.model_caller import MAX_SMALLER_REQUESTS
 from tests.core.turns.fake_adapter import running_engine
+from tests.waiting import wait_until
 
 OVERFLOW = "Your input exceeds the context window of this model"
 
@@ -48,3 +49,16 @@ async def test_setting_that_a_model_does_not_accept_is_told_once(tmp_path: Path,
         await chat.ask("/settings temperature 0.2")
         answers = [(await chat.ask("repeat: two")).replace("\\", "").replace("*", "") for _ in range(2)]
     assert answers == [f"two\n\n{note}", "two"]
+
+
+async def test_answer_without_reported_usage_counts_by_its_length(tmp_path: Path, model: ModelStandIn) -> None:
+    model.fault_hook = lambda _body: Fault(usage_reporting=UsageReporting.NONE)
+    async with running_engine(tmp_path, model) as chat:
+        default = chat.services.settings.default_model
+
+        async def is_settled() -> bool:
+            (quota,) = (await chat.services.ledger.get_quotas(chat.key_id, [default])).values()
+            return quota.usage.reserved == 0 and 1500 < quota.usage.tokens < 4000
+
+        await chat.ask(f"repeat: {'word ' * 1000}")
+        await wait_until(is_settled)
