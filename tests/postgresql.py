@@ -105,6 +105,11 @@ async def endless_transactions(url: str) -> AsyncIterator[Callable[[Connection],
     await engine.dispose()  # closes the connection, which releases the lock
 
 
+def server_pid() -> int:
+    """The process whose children are those of all connections."""
+    return int((Path(_server().pgdata) / "postmaster.pid").read_text().split()[0])
+
+
 def restart_postgresql() -> None:
     """Restart the server, which closes every connection. Blocks until it runs again."""
     server = _server()

@@ -28,7 +28,9 @@ class BotProcess:
         self._root = psutil.Process(process.pid)
 
     @classmethod
-    async def start(cls, bot: str, platform: str, environment: dict[str, str], folder: Path) -> "BotProcess":
+    async def start(
+        cls, bot: str, platform: str, environment: dict[str, str], folder: Path, *options: str
+    ) -> "BotProcess":
         module, *arguments = (part.format(platform=platform) for part in COMMANDS[bot])
         inherited = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
         with (folder / "output.txt").open("wb") as output:
@@ -37,6 +39,7 @@ class BotProcess:
                 "-m",
                 module,
                 *arguments,
+                *options,
                 cwd=folder,
                 env={**inherited, "PYTHONPATH": str(ROOT), **environment},
                 stdout=output,
@@ -58,16 +61,11 @@ class BotProcess:
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its children, also those that have ended."""
-        ended = self._root.cpu_times()
-        times = [process.cpu_times() for process in self._processes()]
-        return sum(float(t.user + t.system) for t in times) + float(ended.children_user + ended.children_system)
+        return cpu_seconds(self._root)
 
     def memory_bytes(self) -> int:
         """Resident memory of the process and its children."""
-        return sum(int(process.memory_info().rss) for process in self._processes())
-
-    def _processes(self) -> list[psutil.Process]:
-        return [self._root, *self._root.children(recursive=True)]
+        return sum(int(process.memory_info().rss) for process in _with_children(self._root))
 
     async def stop(self) -> None:
         if self.is_running:
@@ -78,3 +76,14 @@ class BotProcess:
         if self.is_running:
             self._process.kill()
             await self._process.wait()
+
+
+def cpu_seconds(root: psutil.Process) -> float:
+    """User and system time of a process and its children, also those that have ended."""
+    ended = root.cpu_times()
+    times = [process.cpu_times() for process in _with_children(root)]
+    return sum(float(t.user + t.system) for t in times) + float(ended.children_user + ended.children_system)
+
+
+def _with_children(root: psutil.Process) -> list[psutil.Process]:
+    return [root, *root.children(recursive=True)]

@@ -262,8 +262,13 @@ class RunningBot:
 
 
 @asynccontextmanager
-async def running_bots(platform: str, names: list[str], folder: Path) -> AsyncIterator[list[RunningBot]]:
-    """All bots at the same time, each with its own stand-ins: so that loads can alternate between them."""
+async def running_bots(
+    platform: str, names: list[str], folder: Path, *options: str, database_url: str = ""
+) -> AsyncIterator[list[RunningBot]]:
+    """All bots at the same time, each with its own stand-ins: so that loads can alternate between them.
+
+    `options`: further arguments of their commands. `database_url`: in place of a file of each bot's own.
+    """
     book = QuestionBook()
     started: list[tuple[RunningBot, BotProcess, ModelStandIn]] = []
     try:
@@ -278,11 +283,11 @@ async def running_bots(platform: str, names: list[str], folder: Path) -> AsyncIt
                 **service.environment(),
                 **model.environment(),
                 "BENCHMARK_MODEL": next(id_ for id_, model_ in model.models.items() if not model_.is_embedding_model),
-                "DATABASE_URL": f"sqlite:///{bot_folder / DATABASE_NAME}",
+                "DATABASE_URL": database_url or f"sqlite:///{bot_folder / DATABASE_NAME}",
                 "PARLEY_ACCESS": "open",
                 "PARLEY_LOG_LEVEL": "warning",
             }
-            process = await BotProcess.start(name, platform, environment, bot_folder)
+            process = await BotProcess.start(name, platform, environment, bot_folder, *options)
             bot = RunningBot(name, service, model, process, book, bot_folder)
             started.append((bot, process, model))
             await bot.wait_until_started()
