@@ -520,6 +520,17 @@ class SupportsUploads(Protocol):
 
 
 @runtime_checkable
+class SupportsModelDialect(Protocol):
+    """Optional: for platforms on which the bot's own texts can do what a model's must not, such as name a command so
+    that a click starts it.
+    """
+
+    @property
+    def model_dialect(self) -> Dialect:
+        """In place of `Adapter.dialect`, for a model's texts."""
+
+
+@runtime_checkable
 class SupportsRichMessages(Protocol):
     """Optional: for platforms with a second, richer kind of messages."""
 

@@ -8,13 +8,14 @@ import base64
 import binascii
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bots.discord.attachment_links import AttachmentDownloads
 from bots.discord.backfill import BackfillSources
 from bots.discord.cards import CARD_FLAG, CardSupport, card_components, text_components
+from bots.discord.command_mentions import OwnTextDialect
 from bots.discord.commands import CommandSync
 from bots.discord.dialect import LENGTH_MARGIN_CHARS, MAX_MESSAGE_CHARS, DiscordDialect
 from bots.discord.errors import (
@@ -38,7 +39,7 @@ from bots.discord.interaction_responder import (
     InteractionToken,
     ResponseMode,
 )
-from bots.discord.option_names import MAX_OPTION_NAME_CHARS, to_option_name
+from bots.discord.localised_names import MAX_NAME_CHARS, to_name
 from bots.discord.payloads import SUPPRESS_EMBEDS_FLAG, action_rows, message_payload
 from bots.discord.receiving import AutocompleteModels, EventReceiver
 from bots.discord.thread_creator import ThreadCreator
@@ -97,7 +98,7 @@ UPLOAD_LIMITS = UploadLimits(10 * 1024 * 1024, MAX_MESSAGE_CHARS - LENGTH_MARGIN
 class DiscordAdapter:
     """`account` is the bot's user ID.
 
-    `state` stores the digest of the registered commands and the progress of backfill.
+    `state` stores the digest and the IDs of the registered commands, and the progress of backfill.
     If `gateway_url` is None, Discord supplies the URL and the number of shards. `leases` divide the
     shards among all processes on one database. `history` enables backfill of missed messages up to
     `max_backfill_age` seconds old. Sending also works before `run`.
@@ -131,6 +132,7 @@ class DiscordAdapter:
             raise ConfigurationError("DISCORD_BOT_TOKEN is not a Discord bot token: it contains invalid characters.")
         self.account = _account_id(token)
         self.dialect: Dialect = DiscordDialect()
+        self.model_dialect: Dialect = DiscordDialect()
         self.reads_own_threads = message_content
         self._timings = timings
         self._http = HttpClient(token, api_base, timings)
@@ -145,14 +147,14 @@ class DiscordAdapter:
             autocomplete_models,
             message_content,
         )
-        self._command_sync = CommandSync(self._http, state, commands, timings)
+        self._command_sync = CommandSync(self._http, state, self.account, commands, timings, self._use_command_ids)
         self._gateway_supervisor = GatewaySupervisor(
             token,
             self._http,
             receiver,
             gateway_url=gateway_url,
             message_content=message_content,
-            on_login=self._command_sync.start,
+            on_login=self._command_sync.register,
             timings=timings,
             account=self.account,
             leases=leases,
@@ -191,6 +193,7 @@ class DiscordAdapter:
     async def run(self, inbox: Inbox) -> None:
         self._intake.inbox = inbox
         self._http.open()
+        self._command_sync.start()
         try:
             await self._gateway_supervisor.run()
         finally:
@@ -199,6 +202,9 @@ class DiscordAdapter:
                 await self._intake.drain()
             finally:
                 await self.close()
+
+    def _use_command_ids(self, ids: Mapping[str, str]) -> None:
+        self.dialect = self._intake.dialect = OwnTextDialect(ids)
 
     async def close(self) -> None:
         """Close the connections to the REST API. Requests fail until `run` is called again."""
@@ -325,7 +331,7 @@ class DiscordAdapter:
     async def option_name(self, argument: str, language: str | None) -> str:
         """See `core.port.SupportsOptionNames`."""
         with speaking(await load_catalogue(match_language(language))):
-            return to_option_name(gettext(argument)[:MAX_OPTION_NAME_CHARS])
+            return to_name(gettext(argument)[:MAX_NAME_CHARS])
 
     async def fetch(self, attachment: Attachment, max_bytes: int) -> bytes:
         return await self._downloads.download(attachment.file_id, max_bytes)

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import discord
@@ -11,8 +12,8 @@ import msgspec
 import structlog
 
 from bots.discord.errors import PERMANENT_FAILURES
-from bots.discord.http_client import HttpClient
-from bots.discord.option_names import CHOICE_NAMES, MAX_OPTION_NAME_CHARS, OPTION_NAMES, to_option_name
+from bots.discord.http_client import HttpClient, Json
+from bots.discord.localised_names import CHOICE_NAMES, COMMAND_NAMES, MAX_NAME_CHARS, OPTION_NAMES, to_name
 from bots.discord.timings import DiscordTimings
 from core.backoff import Backoff
 from core.commands.declarations import Argument, Command
@@ -60,6 +61,8 @@ log = structlog.get_logger(__name__)
 
 Translations = Mapping[str, Mapping[str, str]]
 """By language, and by English text."""
+OnCommandIds = Callable[[Mapping[str, str]], object]
+"""Gets the IDs of the slash commands, by name, whenever they become known or change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,13 @@ class FocusedArgument:
     text: str
 
 
-def commands_payload(commands: Sequence[Command], translations: Translations) -> list[dict[str, object]]:
-    """The body of `PUT /applications/{id}/commands`.
-
-    The names of slash commands are English in all languages, as in the bot's messages, which say "/model". All other
-    names are shown in the language of the client.
-    """
-    slash_commands: list[dict[str, object]] = [
+def commands_payload(commands: Sequence[Command], translations: Translations) -> list[Json]:
+    """The body of `PUT /applications/{id}/commands`. Clients show all names in their own language."""
+    slash_commands: list[Json] = [
         {
             "type": discord.AppCommandType.chat_input.value,
             "name": command.name,
+            "name_localizations": _command_names(command.name, translations),
             **_description(command.description, translations),
             "contexts": SERVER_CONTEXTS if command.needs_threads else ALL_CONTEXTS,
             "integration_types": ALL_INTEGRATION_TYPES,
@@ -92,7 +92,7 @@ def commands_payload(commands: Sequence[Command], translations: Translations) ->
         }
         for command in commands
     ]
-    message_commands: list[dict[str, object]] = [
+    message_commands: list[Json] = [
         {
             "type": discord.AppCommandType.message.value,
             "name": name,
@@ -142,7 +142,7 @@ def _read_translations(commands: Sequence[Command]) -> Translations:
     return read_translations(
         {command.description for command in commands}
         | {argument.description for argument in arguments}
-        | {*MESSAGE_COMMANDS, *OPTION_NAMES, *CHOICE_NAMES, *PRIVATE_DESCRIPTIONS.values()}
+        | {*MESSAGE_COMMANDS, *COMMAND_NAMES, *OPTION_NAMES, *CHOICE_NAMES, *PRIVATE_DESCRIPTIONS.values()}
     )
 
 
@@ -183,7 +183,7 @@ def _option(argument: Argument, translations: Translations) -> dict[str, object]
     return option
 
 
-def _private_options(command: Command, translations: Translations) -> list[dict[str, object]]:
+def _private_options(command: Command, translations: Translations) -> list[Json]:
     if command.name not in PRIVATE_DESCRIPTIONS:
         return []
     description = _description(PRIVATE_DESCRIPTIONS[command.name], translations)
@@ -196,48 +196,81 @@ def _private_options(command: Command, translations: Translations) -> list[dict[
     ]
 
 
+def _command_names(name: str, translations: Translations) -> dict[str, str]:
+    names = _localizations(f"/{name}", MAX_NAME_CHARS + 1, translations)
+    return {locale: to_name(text.removeprefix("/")) for locale, text in names.items()}
+
+
 def _option_name(name: str, translations: Translations) -> dict[str, object]:
-    names = _localizations(name, MAX_OPTION_NAME_CHARS, translations)
-    return {"name": name, "name_localizations": {locale: to_option_name(text) for locale, text in names.items()}}
+    names = _localizations(name, MAX_NAME_CHARS, translations)
+    return {"name": name, "name_localizations": {locale: to_name(text) for locale, text in names.items()}}
 
 
 def _choice_names(label: str, translations: Translations) -> dict[str, str]:
+    if f"/{label}" in COMMAND_NAMES:
+        return _command_names(label, translations)
     return _localizations(label, MAX_CHOICE_CHARS, translations) if label in CHOICE_NAMES else {}
 
 
-class CommandSync:
-    """Overwrites all commands if their digest differs from the saved one.
+class _Registration(msgspec.Struct, frozen=True):
+    """What is stored about the commands that Discord has."""
 
-    Runs independently of the connection, so that the bot can chat even if this fails.
+    digest: str
+    ids: dict[str, str]
+    """The IDs of the slash commands, by name."""
+
+
+class CommandSync:
+    """Overwrites all commands if their digest differs from the stored one, and passes their IDs to `on_ids`.
+
+    Runs independently of the connection, so that the bot can chat even if this fails. A process that never logs in,
+    because others serve all shards, gets the IDs from the database.
     """
 
     def __init__(
-        self, http: HttpClient, state: StateStore, commands: Sequence[Command], timings: DiscordTimings
+        self,
+        http: HttpClient,
+        state: StateStore,
+        account: str,
+        commands: Sequence[Command],
+        timings: DiscordTimings,
+        on_ids: OnCommandIds,
     ) -> None:
         self._http = http
         self._state = state
+        self._state_name = f"discord.commands.{account}"
         self._commands = commands
-        self._backoff = Backoff(timings.first_retry_delay, timings.max_retry_delay)
-        self._clock = timings.clock
-        self._task: asyncio.Task[None] | None = None
+        self._on_ids = on_ids
+        self._timings = timings
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_registering = False
 
-    def start(self, application_id: str) -> None:
+    def start(self) -> None:
+        """Wait in the background until Discord has the current commands, for their IDs."""
+        self._tasks.append(asyncio.create_task(self._retry(self._load_ids)))
+
+    def register(self, application_id: str) -> None:
         """Start in the background; further calls have no effect."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._sync_with_retry(application_id))
+        if not self._is_registering:
+            self._is_registering = True
+            self._tasks.append(asyncio.create_task(self._retry(partial(self._register, application_id))))
 
     async def stop(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
+        self._is_registering = False
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-            await asyncio.wait({task})
+        if tasks:
+            await asyncio.wait(tasks)
 
-    async def _sync_with_retry(self, application_id: str) -> None:
+    async def _retry(self, attempt: Callable[[], Awaitable[bool]]) -> None:
+        """Repeat `attempt` until it returns True, or if Discord refuses it for good."""
+        backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         while True:
             retry_after: float | None = None
             try:
-                await self._sync(application_id)
-                return
+                if await attempt():
+                    return
             except DeliveryError as error:
                 log.warning("discord.commands_not_synced", failure=error.failure)
                 if error.failure in PERMANENT_FAILURES:
@@ -245,15 +278,39 @@ class CommandSync:
                 retry_after = error.retry_after
             except StoreError:
                 log.warning("discord.commands_not_synced", failure="store")
-            await self._clock.sleep(retry_after or self._backoff.next_delay())
+            await self._timings.clock.sleep(retry_after or backoff.next_delay())
 
-    async def _sync(self, application_id: str) -> None:
-        name = f"discord.commands.{application_id}"
+    async def _load_ids(self) -> bool:
+        """Returns whether the stored IDs are those of the current commands."""
+        stored = _read_registration(await self._state.load_state(self._state_name))
+        if stored is None:
+            return False
+        self._on_ids(stored.ids)  # before an update, too: the ID belongs to the name
+        return stored.digest == await asyncio.to_thread(commands_digest, self._commands)
+
+    async def _register(self, application_id: str) -> bool:
+        if await self._load_ids():
+            return True
         digest = await asyncio.to_thread(commands_digest, self._commands)
-        if await self._state.load_state(name) == digest:
-            return
         translations = await asyncio.to_thread(_read_translations, self._commands)
         payload = commands_payload(self._commands, translations)
-        await self._http.call("PUT", f"/applications/{application_id}/commands", payload)
-        await self._state.save_state(name, digest)
+        commands = await self._http.put_list(f"/applications/{application_id}/commands", payload)
+        registration = _Registration(digest, _command_ids(commands))
+        self._on_ids(registration.ids)
+        await self._state.save_state(self._state_name, msgspec.json.encode(registration).decode())
         log.info("discord.commands_synced", commands=len(payload))
+        return True
+
+
+def _read_registration(state: str | None) -> _Registration | None:
+    """None if there is none, or if an earlier version has stored only the digest."""
+    try:
+        return msgspec.json.decode(state or "", type=_Registration)
+    except msgspec.DecodeError:
+        return None
+
+
+def _command_ids(commands: Sequence[Json]) -> dict[str, str]:
+    """By name, the IDs of the slash commands that Discord has registered."""
+    slash = discord.AppCommandType.chat_input.value
+    return {str(command["name"]): str(command["id"]) for command in commands if command.get("type") == slash}

@@ -8,6 +8,7 @@ import discord
 from discord.components import TextDisplay
 
 from bots.discord.attachment_links import attachment_link
+from bots.discord.command_mentions import replace_command_mentions
 from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
@@ -41,17 +42,18 @@ def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 
 def read_text(content: Content) -> str:
-    """The text with people's names, then the poll, the texts of cards and the embeds."""
+    """The text with the names of people and commands, then the poll, the texts of cards and the embeds."""
     names: Iterable[discord.User | discord.Member] = content.mentions if isinstance(content, discord.Message) else ()
     poll = describe_poll(content) if isinstance(content, discord.Message) else ""
     written, cards = replace_mentions(content.content, names).strip(), _read_components(content.components)
-    texts = (written, poll, cards, read_embeds(content.embeds))
+    texts = (written, poll, replace_command_mentions(cards), read_embeds(content.embeds))
     return "\n\n".join(filter(None, texts))
 
 
 def replace_mentions(text: str, people: Iterable[discord.User | discord.Member]) -> str:
     names = {str(user.id): user.display_name for user in people}
-    return re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text)
+    text = re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text)
+    return replace_command_mentions(text)
 
 
 def describe_poll(message: discord.Message) -> str:

@@ -41,15 +41,19 @@ class DiscordDialect(MarkdownWriter):
         for start, end in find_urls(text):
             if CLICKABLE_URL.match(text, start, end):
                 # A backslash would become part of the URL; the angle brackets suppress its preview.
-                escaped += _escape(text[position:start]) + f"<{text[start:end]}>"
+                escaped += self.escape_words(text[position:start]) + f"<{text[start:end]}>"
                 position = end
-        return escaped + _escape(text[position:])
+        return escaped + self.escape_words(text[position:])
+
+    def escape_words(self, text: str) -> str:
+        """Escape text without addresses."""
+        return ESCAPED_CHARS.sub(lambda match: "\\" + match[0], text)
 
     def write_link(self, link: Link, marks: frozenset[str]) -> str:
         label = inlines_to_plain_text(link.children)
         inner = self.write_inlines(link.children, marks)
         if not CLICKABLE_URL.match(link.url):
-            return inner if label == link.url else f"{inner} ({_escape(link.url)})"
+            return inner if label == link.url else f"{inner} ({self.escape_words(link.url)})"
         if label.strip() in ("", link.url):
             return f"<{link.url}>"
         if "://" in label or "\n" in label:
@@ -61,7 +65,3 @@ class DiscordDialect(MarkdownWriter):
 
     def code_language(self, language: str) -> str:
         return language if LANGUAGE_PATTERN.match(language) else ""
-
-
-def _escape(text: str) -> str:
-    return ESCAPED_CHARS.sub(lambda match: "\\" + match[0], text)

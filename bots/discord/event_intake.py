@@ -21,7 +21,8 @@ from core.conversation.redaction import find_api_key
 from core.errors import AccessDeniedError, DeliveryError, StoreError
 from core.i18n.translation import Catalogue, gettext, gettext_noop, load_catalogue, match_language, speaking
 from core.markdown.document import Document, Inline, LineBreak, Paragraph, Quote, Text
-from core.port import EventKind, Inbox, Incoming, Place
+from core.markdown.parser import normalise_text, parse_blocks
+from core.port import Dialect, EventKind, Inbox, Incoming, Place
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ ReadLanguage = Callable[[Incoming], Awaitable[str]]
 """The language of the bot's messages to the sender of an event. Raises `StoreError`."""
 
 NOT_STORED_TEXT = gettext_noop("I couldn't save your message, so it won't be answered. Send it again in a few minutes.")
+MAX_RETURNED_CHARS = 1800
+"""How much of their own words a person gets back when they cannot be used."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,8 @@ class EventIntake:
     read_language: ReadLanguage
     timings: DiscordTimings
     inbox: Inbox | None = None
+    dialect: Dialect = field(default_factory=DiscordDialect)
+    """For the bot's own texts."""
     _store_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     _handler_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     _place_locks: WeakValueDictionary[Place, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -104,12 +109,20 @@ class EventIntake:
             return False
         return True
 
-    async def refuse(self, token: InteractionToken, refusal: str) -> None:
-        """Show the refusal. Without a text, the person is banned: only a button press is acknowledged."""
+    async def refuse(self, token: InteractionToken, refusal: str, *, returned_text: str = "") -> None:
+        """Show the refusal, and what the person wrote. Without a refusal, the person is banned: only a button press is
+        acknowledged.
+        """
         if refusal:
-            await self._acknowledge(token, {"content": refusal, "flags": EPHEMERAL_FLAG})
+            quote = f"\n{quote_text(returned_text, MAX_RETURNED_CHARS)}" if returned_text else ""
+            await self._acknowledge(token, {"content": self._write(refusal) + quote, "flags": EPHEMERAL_FLAG})
         elif token.mode is ResponseMode.COMPONENT:
             await self._acknowledge(token, None)
+
+    def _write(self, text: str) -> str:
+        """The bot's own text, in Markdown, as Discord needs it."""
+        blocks = tuple(placed.block for placed in parse_blocks(normalise_text(text)))
+        return self.dialect.render(Document(blocks)).text
 
     async def _acknowledge(self, token: InteractionToken, message: Json | None) -> None:
         try:
@@ -166,7 +179,7 @@ class EventIntake:
             await self._delete_response(token)
 
     async def _send_refusal(self, token: InteractionToken, refusal: str) -> None:
-        body = message_payload(refusal)
+        body = message_payload(self._write(refusal))
         try:
             if token.mode in (*EPHEMERAL_MODES, ResponseMode.PUBLIC):
                 await self.responder.respond(token, body)

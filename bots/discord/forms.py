@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE
-from bots.discord.event_intake import EventIntake, quote_text
+from bots.discord.event_intake import EventIntake
 from bots.discord.http_client import Json
 from bots.discord.interaction_responder import InteractionToken
 from bots.discord.modals import (
@@ -48,8 +48,6 @@ ReadQuestion = Callable[[Incoming], Awaitable[str | None]]
 """The question that a press asks to edit; None if its sender may not. Raises `StoreError`."""
 
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
-MAX_RETURNED_CHARS = 1800
-"""How much of their own words a person gets back when the message they were about is gone."""
 FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
 MAX_OPEN_FORMS = 1000
 
@@ -208,6 +206,4 @@ class Forms:
         token = InteractionToken.decode(incoming.interaction_token or "")
         with speaking(await self.intake.load_catalogue(incoming)):
             refusal = gettext(text)
-        if returned_text:
-            refusal = f"{refusal}\n{quote_text(returned_text, MAX_RETURNED_CHARS)}"
-        await self.intake.refuse(token, refusal)
+        await self.intake.refuse(token, refusal, returned_text=returned_text)

@@ -73,7 +73,14 @@ class HttpClient:
 
     async def get_list(self, path: str) -> list[Json]:
         """Raises `DeliveryError`."""
-        response = await self._request("GET", path, is_idempotent=True)
+        return await self._request_list("GET", path)
+
+    async def put_list(self, path: str, body: list[Json]) -> list[Json]:
+        """Replace a list, and return it as Discord has it now. Raises `DeliveryError`."""
+        return await self._request_list("PUT", path, body)
+
+    async def _request_list(self, method: str, path: str, body: object = None) -> list[Json]:
+        response = await self._request(method, path, body, is_idempotent=True)
         return [row for row in response if isinstance(row, dict)] if isinstance(response, list) else []
 
     async def download(self, url: str, max_bytes: int) -> bytes:

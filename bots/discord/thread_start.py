@@ -6,6 +6,7 @@ from typing import Any
 
 import discord
 
+from bots.discord.command_mentions import replace_command_mentions
 from bots.discord.content import read_embeds
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient, Json
@@ -72,7 +73,7 @@ def _text(message: dict[str, Any]) -> str:
     embeds = read_embeds(map(discord.Embed.from_dict, message.get("embeds") or ()))
     cards = "\n".join(_texts_of_components(message.get("components") or ()))
     text = "\n\n".join(filter(None, (files + str(message.get("content") or ""), cards, embeds)))
-    return f"\n{text}" if text.strip() else ""
+    return f"\n{replace_command_mentions(text)}" if text.strip() else ""
 
 
 def _texts_of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[str]:

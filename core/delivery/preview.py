@@ -23,6 +23,7 @@ from core.buttons import ButtonAction, encode_action
 from core.clock import Interruption, wait_for_any, wait_for_event
 from core.delivery.capped_splitter import CappedSplitter
 from core.delivery.draft_ids import encode_draft_id
+from core.delivery.model_dialect import model_dialect
 from core.delivery.outbox import Outbox
 from core.delivery.preview_load import PreviewLoad
 from core.delivery.rate_limiter import Priority, RequestKind
@@ -80,7 +81,7 @@ class Preview:
         self._close_requested = Interruption()
         self._text = ""
         self._status = ""
-        self._splitter = splitter or CappedSplitter(self._adapter.dialect, None)
+        self._splitter = splitter or CappedSplitter(model_dialect(self._adapter), None)
         self._on_rich_rejected = on_rich_rejected
         self._final_parts = 0
         self._thinking = gettext(texts.THINKING)

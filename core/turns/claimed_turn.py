@@ -15,6 +15,7 @@ from core.commands.request import Reply
 from core.conversation.quotes import shorten
 from core.delivery.capped_splitter import CappedSplitter, FirstParts, OneMessageDialect, scale_max_parts
 from core.delivery.collapsed import render_collapsed
+from core.delivery.model_dialect import answer_dialect, model_dialect
 from core.delivery.outbox import Outbox
 from core.delivery.preview import Preview
 from core.delivery.preview_load import PreviewLoad
@@ -34,7 +35,6 @@ from core.port import (
     MenuItem,
     Part,
     RichMode,
-    SupportsRichMessages,
     SupportsUploads,
 )
 from core.scopes import person_key
@@ -135,9 +135,7 @@ class ClaimedTurn:
     def _find_answer_dialect(self) -> Dialect:
         """The dialect for a model's text."""
         if self._answer_dialect is None:
-            dialect = self.adapter.dialect
-            if isinstance(self.adapter, SupportsRichMessages):
-                dialect = self.adapter.answer_dialect(self.rich_mode)
+            dialect = answer_dialect(self.adapter, self.rich_mode)
             self._answer_dialect = self._with_room_for_note(dialect)
         return self._answer_dialect
 
@@ -146,7 +144,7 @@ class ClaimedTurn:
 
     def _use_plain_dialect(self) -> CappedSplitter:
         """Continue without rich messages, because the platform rejected one of this answer."""
-        self._answer_dialect = self._with_room_for_note(self.adapter.dialect)
+        self._answer_dialect = self._with_room_for_note(model_dialect(self.adapter))
         self._splitter = self._create_splitter(self._answer_dialect)
         return self._splitter
 
@@ -363,7 +361,7 @@ class ClaimedTurn:
         if reply.edits_message and message_id is not None:
             await self._edit_pressed_message(message_id, reply)
         elif reply.is_collapsed:
-            await self._send_parts(render_collapsed(self.adapter.dialect, reply.text))
+            await self._send_parts(render_collapsed(model_dialect(self.adapter), reply.text))
         else:
             await self._deliver_reply(reply)
 

@@ -8,8 +8,9 @@ from core.conversation.preferences import Preferences, load_preferences, with_av
 from core.conversation.redaction import find_api_key
 from core.conversation.transcript import CONTINUE_PROMPT
 from core.delivery.capped_splitter import CappedSplitter, OneMessageDialect
+from core.delivery.model_dialect import answer_dialect, model_dialect
 from core.i18n.translation import gettext, load_catalogue, speaking
-from core.port import AccountKey, Adapter, Dialect, Incoming, Part, SupportsRichMessages
+from core.port import AccountKey, Adapter, Dialect, Incoming, Part
 from core.scopes import chat_key, person_key
 from core.services import Services
 from core.store.own_answers import OwnAnswer, find_own_answers
@@ -43,13 +44,11 @@ class Suggester:
         person, chat, words = person_key(query.sender), chat_key(query.place), query.text.split()
         answers = await store.read(find_own_answers, person, chat, words, MAX_ANSWERS)
         adapter = self._adapters[query.place.account_key]
-        answer_dialect = adapter.dialect
-        if allows_rich and isinstance(adapter, SupportsRichMessages):
-            answer_dialect = adapter.answer_dialect(preferences.rich_mode)
+        dialect = answer_dialect(adapter, preferences.rich_mode) if allows_rich else model_dialect(adapter)
         # The whole chat would see the question before it turns out to be a key.
         has_question = bool(query.text.strip()) and find_api_key(query.text) is None
         with speaking(await load_catalogue(preferences.language)):
-            items = [await _shared_answer(answer_dialect, answer) for answer in answers]
+            items = [await _shared_answer(dialect, answer) for answer in answers]
             if has_question:
                 items.insert(0, await self._question(adapter.dialect, query, preferences))
             return Suggestions(tuple(items), "" if has_question else gettext(texts.OPEN_CHAT))

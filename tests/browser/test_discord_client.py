@@ -45,6 +45,23 @@ COMMANDS: list[Json] = [
         "options": [{"name": "file", "description": "Which", "type": ATTACHMENT, "required": True}],
     },
 ]
+LOCALISED: Json = {
+    "type": CHAT_INPUT,
+    "name": "key",
+    "name_localizations": {"de": "schlüssel"},
+    "description": "Your key",
+    "description_localizations": {"de": "Dein Schlüssel"},
+    "options": [
+        {
+            "name": "action",
+            "name_localizations": {"de": "aktion"},
+            "description": "What",
+            "description_localizations": {"de": "Was"},
+            "type": STRING,
+            "choices": [{"name": "delete", "value": "delete", "name_localizations": {"de": "löschen"}}],
+        }
+    ],
+}
 
 
 class Client(ScriptedPage):
@@ -55,9 +72,9 @@ class Client(ScriptedPage):
         self.announce_channels(CHANNEL)
         self.log.add("discord.commands", "commands", commands=[{"type": CHAT_INPUT, **one} for one in COMMANDS])
 
-    def announce_channels(self, *channels: Json) -> None:
+    def announce_channels(self, *channels: Json, person: Json = ANN) -> None:
         guild = {"id": "40", "name": "Server", "members": ["1001"], "channels": list(channels)}
-        self.log.add("discord.world", "world", bot=BOT, people=[ANN], guilds=[guild], direct_channels=[])
+        self.log.add("discord.world", "world", bot=BOT, people=[person], guilds=[guild], direct_channels=[])
 
     def show(self, message_id: int, content: str = "", **fields: Any) -> None:
         """A message of the bot in the channel."""
@@ -102,6 +119,37 @@ async def test_command_is_chosen_by_keyboard(client: Client) -> None:
         await expect(client.field).to_have_attribute("aria-activedescendant", active or "")
     await client.field.press("Enter")
     await expect(client.pane.get_by_text("/model Choose a model")).to_be_visible()
+
+
+async def test_mentioned_command_is_filled_in_by_keyboard_and_click(client: Client) -> None:
+    client.show(60, "Choose another with </model:11>, not with </gone:12> or `</model:11>`.")
+    mention = client.pane.get_by_role("button", name="/model", exact=True)
+    await mention.focus()
+    await mention.press("Enter")
+    option = client.pane.get_by_label("name: Which")
+    await expect(option).to_be_focused()
+    await option.press("Escape")
+    await expect(client.field).to_be_visible()
+    await mention.click()
+    await expect(option).to_be_focused()
+    await expect(client.pane.get_by_role("button", name="/gone")).to_have_count(0)
+
+
+async def test_commands_have_names_in_the_persons_language(client: Client) -> None:
+    client.announce_channels(CHANNEL, person={**ANN, "locale": "de"})
+    client.log.add("discord.commands", "commands", commands=[LOCALISED])
+    options = client.pane.get_by_role("listbox", name="Commands").get_by_role("option")
+    for typed in ("/schlü", "/KEY", "/ey"):
+        await client.field.fill(typed)
+        await expect(options).to_have_text("/schlüsselDein Schlüssel")
+    await client.field.fill("/schlüssel")
+    await client.field.press("Tab")
+    option = client.pane.get_by_label("aktion: Was")
+    await expect(option.get_by_role("option")).to_have_text(["–", "löschen"])
+    await option.select_option("delete")
+    await client.pane.get_by_role("button", name="Run command").click()
+    action = await client.next_action()
+    assert (action["action"], action["name"], action["options"]) == ("discord.command", "key", {"action": "delete"})
 
 
 async def test_options_are_completed_while_typing(client: Client) -> None:

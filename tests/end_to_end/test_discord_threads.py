@@ -16,7 +16,7 @@ async def use_thread(harness: Harness, user: User, channel: Channel, **options: 
     interaction = await harness.discord.use_command(user, channel, "thread", **options)
     await harness.discord.wait_for(lambda: interaction.responses and interaction.responses[0].content)
     assert interaction.responses[0].ephemeral_to == user.id
-    return interaction.responses[0].content
+    return interaction.responses[0].text
 
 
 def threads_of(harness: Harness, channel: Channel) -> list[Channel]:

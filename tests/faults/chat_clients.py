@@ -85,7 +85,7 @@ class DiscordClient:
 
     def bot_messages(self) -> list[BotMessage]:
         return [
-            BotMessage(m.content, m.reply_to_id, "stop:" in str(m.components))
+            BotMessage(m.text, m.reply_to_id, "stop:" in str(m.components))
             for m in self._server.messages(self._channel)
             if m.from_bot
         ]

@@ -20,7 +20,7 @@ from babel.messages.extract import extract
 
 import core.texts
 from bots.discord.commands import MAX_MESSAGE_COMMAND_CHARS, MESSAGE_COMMANDS
-from bots.discord.option_names import MAX_OPTION_NAME_CHARS, OPTION_NAMES, to_option_name
+from bots.discord.localised_names import COMMAND_NAMES, MAX_NAME_CHARS, OPTION_NAMES, to_name
 from core.commands.declarations import COMMANDS
 from core.i18n.translation import CATALOGUES, ENGLISH, LANGUAGES
 
@@ -42,8 +42,9 @@ MAX_BUTTON_CHARS = 20
 MAX_DESCRIPTION_CHARS = 100
 """Of a command or an argument on Discord."""
 
-OPTION_NAME = re.compile(rf"[-_\w]{{1,{MAX_OPTION_NAME_CHARS}}}")
-"""What Discord accepts as the name of an option, in lower case."""
+DISCORD_NAME = re.compile(rf"[-_\w]{{1,{MAX_NAME_CHARS}}}")
+"""What Discord accepts as the name of a command or an option, in lower case. Its documentation allows apostrophes, but its
+API refuses them (discord/discord-api-docs#7371)."""
 
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 CODE = re.compile(r"`[^`]*`")
@@ -122,11 +123,18 @@ def find_defects(language: str) -> Iterator[Problem]:
         for translation in filter(None, _translations(message)):
             if _placeholders(translation) != _placeholders(english):
                 yield Problem(language, english, f"placeholders differ in {translation!r}")
+            if english in COMMAND_NAMES:
+                name = translation.removeprefix("/")
+                if not (translation == f"/{name}" == translation.lower() and DISCORD_NAME.fullmatch(name)):
+                    yield Problem(
+                        language, english, f"Discord does not accept {translation!r} as the name of a command"
+                    )
+                continue
             if _marks(translation) != _marks(english):
                 yield Problem(language, english, f"Markdown or commands differ in {translation!r}")
             if translation.strip() != translation and english.strip() == english:
                 yield Problem(language, english, f"space around {translation!r}")
-            if english in OPTION_NAMES and not OPTION_NAME.fullmatch(to_option_name(translation)):
+            if english in OPTION_NAMES and not DISCORD_NAME.fullmatch(to_name(translation)):
                 yield Problem(language, english, f"Discord does not accept {translation!r} as the name of an option")
             if len(translation) > limits.get(english, len(translation)):
                 yield Problem(language, english, f"{len(translation)} characters, of at most {limits[english]}")

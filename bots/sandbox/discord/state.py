@@ -1,6 +1,7 @@
 """Users, guilds, channels, messages and interactions, and their JSON. No behaviour: see `backend`."""
 
 import itertools
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ MANAGE_GUILD = 1 << 5
 ALL_PERMISSIONS = (1 << 50) - 1
 EPHEMERAL, LOADING, COMPONENTS_V2 = 1 << 6, 1 << 7, 1 << 15
 """Flags of messages."""
+COMMAND_MENTION = re.compile(r"(?<!\\)</([^:>\n]+):\d+>")
 HIDDEN_NAME, HIDDEN_FLAG = "___hidden___", 1 << 17
 """What a bot sees of a channel that it may not view."""
 CONSTANT_FIELDS: dict[str, Json] = msgspec.json.decode(Path(__file__).with_name("constant_fields.json").read_bytes())
@@ -281,10 +283,10 @@ class Message:
 
     @property
     def text(self) -> str:
-        """What people read: the content, or the texts of the components."""
+        """What people read: the content, or the texts of the components. A mention of a command is its name."""
         components = all_components(self.components)
         texts = [each["content"] for each in components if each["type"] == ComponentType.TEXT_DISPLAY]
-        return "\n".join(texts) or self.content
+        return COMMAND_MENTION.sub(r"/\1", "\n".join(texts) or self.content)
 
     @property
     def items(self) -> list[Json]:

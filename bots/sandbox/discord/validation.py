@@ -41,6 +41,7 @@ LOCALES = (
     *("ko", "lt", "nl", "no", "pl", "pt-BR", "ro", "ru", "sv-SE", "th", "tr", "uk", "vi", "zh-CN", "zh-TW"),
 )
 COMMAND_NAME = re.compile(r"[-_\w]{1,32}")
+"""Discord's documentation allows apostrophes, but its API refuses them (discord/discord-api-docs#7371)."""
 
 
 def check_message(body: Json, *, is_new: bool, is_loading: bool = False, is_card: bool = False) -> None:

@@ -36,7 +36,7 @@ class DiscordFeed:
             "discord.world",
             "world",
             bot=server.bot.json(),
-            people=[user.json() for user in self._world.discord_people],
+            people=[{**user.json(), "locale": user.locale} for user in self._world.discord_people],
             guilds=[_guild_json(guild) for guild in server.guilds],
             direct_channels=[
                 channel.json()

@@ -299,6 +299,15 @@ async def test_edit_is_not_shown_to_others_if_access_is_unknown(harness: Adapter
     assert (await harness.acknowledgement(submitted))["data"]["flags"] & EPHEMERAL
 
 
+async def test_command_in_a_refusal_can_be_clicked(harness: AdapterHarness) -> None:
+    harness.question = None
+    await harness.start()
+    await harness.commands_synced()
+    [ask_id] = [command["id"] for command in harness.discord.commands if command["name"] == "ask"]
+    response = await harness.acknowledgement(await submit_edit(harness, "Why not?"))
+    assert response["data"]["content"].endswith(f"Ask it again with </ask:{ask_id}>.")
+
+
 async def test_forms_and_their_refusals_are_in_the_chosen_language(harness: AdapterHarness) -> None:
     harness.language = "de"
     await harness.start()

@@ -1,6 +1,7 @@
 // A slash command that is being filled in: a field for each option, with the bot's autocomplete.
 
 import { h } from "../dom.js";
+import { localDescription, localName } from "./names.js";
 
 const INTEGER = 4;
 const BOOLEAN = 5;
@@ -39,7 +40,7 @@ function typed(option, value) {
 }
 
 export function commandForm(context) {
-  const { ui, setUi, commands } = context;
+  const { ui, setUi, commands, person } = context;
   const command = commands.find((one) => one.name === ui.command.name);
   if (!command) return h("p", { class: "composer-note" }, "This command no longer exists.");
   const submit = async (event) => {
@@ -52,7 +53,7 @@ export function commandForm(context) {
   return h(
     "form",
     { class: "composer command-form", key: `command-${command.name}`, onsubmit: submit, onkeydown },
-    h("p", null, h("b", null, `/${command.name}`), ` ${command.description}`),
+    h("p", null, h("b", null, `/${localName(command, person)}`), ` ${localDescription(command, person)}`),
     (command.options ?? []).map((option, index) => optionField(command, option, index === 0, context)),
     h(
       "div",
@@ -70,18 +71,19 @@ function focusOnce(element) {
 }
 
 function optionField(command, option, isFirst, context) {
-  const { getUi, setUi } = context;
+  const { getUi, setUi, person } = context;
+  const [name, description] = [localName(option, person), localDescription(option, person)];
   const set = (value) => {
     const started = getUi().command; // an upload may end after other options were filled in, or the form was closed
     if (started?.name === command.name) setUi({ command: { ...started, values: { ...started.values, [option.name]: value } } });
   };
-  const common = { required: option.required, "aria-label": `${option.name}: ${option.description}`, hook: isFirst ? focusOnce : null };
+  const common = { required: option.required, "aria-label": `${name}: ${description}`, hook: isFirst ? focusOnce : null };
   return h(
     "label",
     { class: "option" },
-    h("span", null, option.name, option.required ? " *" : ""),
+    h("span", null, name, option.required ? " *" : ""),
     field(command, option, common, set, context),
-    h("small", null, option.description),
+    h("small", null, description),
   );
 }
 
@@ -93,7 +95,7 @@ function field(command, option, common, set, context) {
       "select",
       { ...common, onchange: (event) => set(event.target.value) },
       h("option", { value: "" }, "–"),
-      listed.map((choice) => h("option", { value: String(choice.value), selected: String(choice.value) === value }, choice.name)),
+      listed.map((choice) => h("option", { value: String(choice.value), selected: String(choice.value) === value }, localName(choice, context.person))),
     );
   }
   if (option.type === ATTACHMENT) {

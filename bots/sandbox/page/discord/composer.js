@@ -2,11 +2,12 @@
 // one shows a field for each of its options, as Discord's clients do.
 //
 //     "/"            the list of commands: arrow keys select one, Enter or Tab chooses it
-//     "/mod"         the commands whose names contain "mod"
+//     "/mod"         the commands whose names contain "mod", in the person's language or by default
 //     "/model qwen"  Enter runs /model with "qwen" for its first option
 
 import { h } from "../dom.js";
 import { commandForm, newCommand, runCommand } from "./commands.js";
+import { localDescription, localName } from "./names.js";
 
 const CHAT_INPUT = 1;
 const MAX_LISTED = 12;
@@ -43,13 +44,15 @@ export function composer(context) {
   );
 }
 
-function matchingCommands({ ui, commands }) {
-  const name = /^\/([\w-]*)/.exec(ui.text)?.[1]?.toLowerCase();
-  if (name === undefined || ui.editing) return [];
-  const hasOptions = /\s/.test(ui.text);
+function matchingCommands({ ui, commands, person }) {
+  const typed = /^\/([\p{L}\p{N}_-]*)/u.exec(ui.text)?.[1]?.toLowerCase();
+  if (typed === undefined || ui.editing) return [];
+  const names = (command) => [localName(command, person), command.name];
+  const fits = /\s/.test(ui.text) ? (name) => name === typed : (name) => name.includes(typed);
+  const begins = (command) => Number(names(command).some((name) => name.startsWith(typed)));
   return commands
-    .filter((one) => one.type === CHAT_INPUT && (hasOptions ? one.name === name : one.name.includes(name)))
-    .sort((a, b) => Number(b.name.startsWith(name)) - Number(a.name.startsWith(name)) || a.name.localeCompare(b.name))
+    .filter((one) => one.type === CHAT_INPUT && names(one).some(fits))
+    .sort((a, b) => begins(b) - begins(a) || localName(a, person).localeCompare(localName(b, person)))
     .slice(0, MAX_LISTED);
 }
 
@@ -73,8 +76,8 @@ function commandList(matches, context) {
           onclick: () => choose(command, context),
           hook: index === selected ? (element) => element.scrollIntoView({ block: "nearest" }) : null,
         },
-        h("b", null, `/${command.name}`),
-        h("span", null, command.description),
+        h("b", null, `/${localName(command, context.person)}`),
+        h("span", null, localDescription(command, context.person)),
       ),
     ),
   );
@@ -90,7 +93,8 @@ async function submit(event, context, matches) {
   const command = matches[selectedIndex(matches, context.ui)];
   if (command) {
     const started = newCommand(command, context.ui.text.replace(/^\/\S*\s*/, ""));
-    const isTypedInFull = context.ui.text.split(/\s/)[0] === `/${command.name}`;
+    const typed = context.ui.text.split(/\s/)[0].slice(1);
+    const isTypedInFull = [localName(command, context.person), command.name].includes(typed);
     if (!isTypedInFull || !(await runCommand(command, started, context))) context.setUi({ command: started, text: "" });
     return;
   }

@@ -4,6 +4,7 @@
 import { h } from "../dom.js";
 import { components } from "./components.js";
 import { embed } from "./embeds.js";
+import { localName } from "./names.js";
 import { markdown } from "./nodes.js";
 
 const EPHEMERAL = 1 << 6;
@@ -83,7 +84,8 @@ function replyLine(shown, { names }) {
     element?.classList.add("pointed-at");
     setTimeout(() => element?.classList.remove("pointed-at"), 1500);
   };
-  const excerpt = target.content.replace(/<@!?(\d+)>/g, (_all, id) => `@${names.user(id) ?? id}`).slice(0, EXCERPT_CHARS);
+  const content = target.content.replace(/<@!?(\d+)>/g, (_all, id) => `@${names.user(id) ?? id}`);
+  const excerpt = content.replace(/<\/([^:>]+):\d+>/g, "/$1").slice(0, EXCERPT_CHARS);
   return h(
     "button",
     { type: "button", class: "reply-line", onclick: jump },
@@ -197,7 +199,10 @@ function toolbar(event, { person, send, commands, startReply, startEdit, startTh
       isOwn ? item("Delete message", "🗑 Delete", close(() => send("discord.delete", target))) : null,
       commands
         .filter((command) => command.type === MESSAGE_COMMAND)
-        .map((command) => item(command.name, `⌘ ${command.name}`, close(() => send("discord.message_command", { ...target, name: command.name })))),
+        .map((command) => {
+          const name = localName(command, person);
+          return item(name, `⌘ ${name}`, close(() => send("discord.message_command", { ...target, name: command.name })));
+        }),
     ),
   );
 }

@@ -1,5 +1,6 @@
 // Draws the nodes of Discord's Markdown. `names` knows users, roles and channels by their IDs: {user, role, channel}, each
-// a function from an ID to a name or undefined.
+// a function from an ID to a name or undefined. `names.startCommand`, a function from a command's name, returns what a click
+// on its mention does, or undefined.
 
 import { h } from "../dom.js";
 import { parseMarkdown } from "./markdown.js";
@@ -24,7 +25,7 @@ const DRAWN = {
     ),
   link: (node, names) =>
     h("a", { href: node.url, target: "_blank", rel: "noopener noreferrer nofollow" }, draw(node.children, names)),
-  mention: (node, names) => h("span", { class: "mention" }, mentionText(node, names)),
+  mention: (node, names) => (node.kind === "command" ? commandMention(node.id, names) : h("span", { class: "mention" }, mentionText(node, names))),
   time: (node) => timestamp(node),
 };
 
@@ -37,8 +38,13 @@ function draw(nodes, names) {
   return nodes.map((node) => DRAWN[node.type](node, names));
 }
 
+// It shows the default name in every language.
+function commandMention(name, names) {
+  const onclick = names.startCommand?.(name);
+  return onclick ? h("button", { type: "button", class: "mention", onclick }, `/${name}`) : h("span", { class: "mention" }, `/${name}`);
+}
+
 function mentionText({ kind, id }, names) {
-  if (kind === "command") return `/${id}`;
   const name = names[kind](id);
   if (kind === "channel") return `#${name ?? "unknown"}`;
   return `@${name ?? (kind === "role" ? "role" : "unknown user")}`;

@@ -2,12 +2,14 @@
 // sent to Discord, not what it meant: Discord's own Markdown, embeds, components and forms.
 
 import { h } from "../dom.js";
+import { newCommand } from "./commands.js";
 import { composer } from "./composer.js";
 import { message } from "./message.js";
 import { modal, openForm } from "./modal.js";
 import { channelGroups, sidebar } from "./sidebar.js";
 import { canHaveThreads, threadForm } from "./thread.js";
 
+const CHAT_INPUT = 1;
 const END_TOLERANCE_PX = 60;
 const MAX_CLOSED_FORMS = 50;
 
@@ -22,7 +24,7 @@ export function discordView({ state, ui: allUi, setUi: setAnyUi, send, upload, n
   const channel = channels.find((one) => one.id === ui.channel) ?? channels[0];
   const visible = visibleMessages(messages, channel.id, person);
   const unread = (id) => (id === channel.id ? 0 : visibleMessages(messages, id, person).filter(isNewerThan(ui.read[id])).length);
-  const names = namesOf(world);
+  const names = { ...namesOf(world), startCommand: (name) => commandStarter(name, commands, setUi) };
   const title = channel.sign === "@" ? `@${channel.label}` : `#${channel.label}`;
 
   const chooseChannel = (id) => setUi({ channel: id, replyTo: null, editing: null, command: null, read: { ...ui.read, ...lastIds(messages) } });
@@ -83,6 +85,12 @@ function namesOf(world) {
   const users = new Map([world.bot, ...world.people].map((one) => [one.id, one.global_name]));
   const channels = new Map(world.guilds.flatMap((guild) => guild.channels).map((one) => [one.id, one.name]));
   return { user: (id) => users.get(id), channel: (id) => channels.get(id), role: () => undefined };
+}
+
+// A click on a mention of a command fills the composer and sends nothing.
+function commandStarter(name, commands, setUi) {
+  const command = commands.find((one) => one.type === CHAT_INPUT && one.name === name);
+  return command && (() => setUi({ command: newCommand(command), text: "", replyTo: null, editing: null }));
 }
 
 // "@Parley" becomes a mention, as when it is chosen from a client's list.
