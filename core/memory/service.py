@@ -46,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 MAX_NOTE_CHARS = 4_000
 EMBEDDING_BATCH_SIZE = 32
+MAX_UNINDEXED_TEXTS = EMBEDDING_BATCH_SIZE - 1
+"""How many texts without a vector a search embeds together with the question."""
 MAX_CANDIDATES_PER_KIND = 200
 MAX_LEADING_CHUNKS = 12
 """The number of first chunks of an attached file that are used even if they do not fit the question."""
@@ -267,7 +269,7 @@ class MemoryService:
     async def search(
         self,
         account: ApiKey,
-        conversation_key: str,
+        memory: SearchedMemory,
         question: str,
         *,
         file_ids: Sequence[int] = (),
@@ -278,8 +280,7 @@ class MemoryService:
         If the embedding model fails, words decide, and the failure is part of the result. Nothing is embedded if
         `max_tokens`, the room for what is found, suffices for these files as a whole.
         """
-        memory = await self._store.read(memories.get_searched, conversation_key, EMBEDDING_BATCH_SIZE - 1)
-        statistics = memory.statistics
+        statistics, conversation_key = memory.statistics, memory.conversation_key
         if statistics.recall_mode is RecallMode.OFF and not file_ids:
             return SearchResult()
         has_entries = statistics.note_count or statistics.file_count or statistics.message_count
@@ -299,7 +300,7 @@ class MemoryService:
         if not has_whole_files or count_file_tokens(leading_chunks) > WHOLE_FILE_SHARE * max_tokens:
             try:
                 async with asyncio.timeout(self._timings.recall_timeout):
-                    query = await self._embed_query(account, conversation_key, question, memory)
+                    query = await self._embed_query(account, question, memory)
             except (ModelError, TimeoutError) as error:
                 failure = error.failure if isinstance(error, ModelError) else ModelFailure.STALLED
                 log.warning("memory.search_failed", failure=failure, model=self._model)
@@ -328,9 +329,7 @@ class MemoryService:
             failure=failure,
         )
 
-    async def _embed_query(
-        self, account: ApiKey, conversation_key: str, question: str, memory: SearchedMemory
-    ) -> Vectors:
+    async def _embed_query(self, account: ApiKey, question: str, memory: SearchedMemory) -> Vectors:
         """The vector of a question. The request also embeds messages, notes and files that have no vector yet.
 
         Notes and files wait while the quota, or the person's share of it, does not suffice. Raises `ModelError`, also
@@ -361,7 +360,7 @@ class MemoryService:
             if messages:
                 vectors = result.vectors[1 : 1 + len(messages)]
                 await self._store.write(
-                    memories.index_messages, conversation_key, self._model, messages, vectors, self._limits
+                    memories.index_messages, memory.conversation_key, self._model, messages, vectors, self._limits
                 )
             if chunks:
                 await self._store.write(memories.index_chunks, self._model, chunks, result.vectors[1 + len(messages) :])

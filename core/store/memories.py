@@ -146,6 +146,7 @@ class MemoryStatistics:
 class SearchedMemory:
     """What a search has to know of a memory."""
 
+    conversation_key: str
     statistics: MemoryStatistics
     messages: Sequence[UnindexedMessage]
     """Without a vector."""
@@ -318,14 +319,15 @@ def set_recall_mode(connection: Connection, conversation_key: str, mode: RecallM
         connection.execute(delete(memory_chunks).where(_is_message(conversation_key)))
 
 
-def get_searched(connection: Connection, conversation_key: str, limit: int) -> SearchedMemory:
+def get_searched(connection: Connection, conversation_id: int, limit: int) -> SearchedMemory:
     """How much there is, and up to `limit` texts that have no vector yet."""
+    conversation_key = get_conversation_key(connection, conversation_id)
     statistics = get_statistics(connection, conversation_key)
     has_messages = statistics.recall_mode is RecallMode.WITH_MESSAGES
     messages = list_unindexed_messages(connection, conversation_key, limit) if has_messages else []
     has_chunks = statistics.chunk_count and len(messages) < limit
     chunks = _list_unindexed_chunks(connection, conversation_key, limit - len(messages)) if has_chunks else []
-    return SearchedMemory(statistics, messages, chunks)
+    return SearchedMemory(conversation_key, statistics, messages, chunks)
 
 
 def _list_unindexed_chunks(connection: Connection, conversation_key: str, limit: int) -> list[UnindexedChunk]:

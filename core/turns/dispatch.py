@@ -26,6 +26,7 @@ from core.turns.claimed_turn import ClaimedTurn
 from core.turns.inbox import is_question, too_fast_notice
 from core.turns.question_handler import QuestionHandler
 from core.turns.question_heading import question_heading
+from core.turns.turn_start import TurnStart, load_start
 
 log = structlog.get_logger(__name__)
 
@@ -39,19 +40,18 @@ class Dispatcher:
         self._questions = QuestionHandler(services)
 
     async def run(self, claimed: ClaimedTurn) -> None:
-        turn, incoming = claimed.turn, claimed.turn.incoming
-        store, settings = self._services.store, self._services.settings
-        preferences = await store.read(load_preferences, incoming, settings)
-        claimed.rich_mode = preferences.rich_mode
+        turn = claimed.turn
+        start = await self._services.store.read(load_start, turn, self._services.settings)
+        claimed.rich_mode = start.preferences.rich_mode
         try:
-            with speaking(await load_catalogue(preferences.language)):
+            with speaking(await load_catalogue(start.preferences.language)):
                 claimed.heading = await question_heading(claimed)
-                await self._dispatch(claimed, preferences)
+                await self._dispatch(claimed, start)
         except DeliveryError as error:
             log.warning("turn.not_delivered", turn=turn.id, failure=error.failure, error=str(error))
             await claimed.finish(TurnState.FAILED, not_delivered(error))
 
-    async def _dispatch(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
+    async def _dispatch(self, claimed: ClaimedTurn, start: TurnStart) -> None:
         turn, incoming = claimed.turn, claimed.turn.incoming
         if turn.refusal is not None and incoming.place.is_foreign and incoming.kind is EventKind.BUTTON:
             await claimed.finish(TurnState.DONE)  # the only message there is the answer
@@ -60,9 +60,9 @@ class Dispatcher:
             notice = await too_fast_notice(self._services, incoming) if is_too_fast else gettext(texts.QUEUE_FULL)
             await self._reply(claimed, Reply(notice))
         elif is_question(incoming):
-            await self._questions.answer(claimed, preferences)
+            await self._questions.answer(claimed, start)
         else:
-            await self._reply(claimed, await self._run_command(claimed, preferences))
+            await self._reply(claimed, await self._run_command(claimed, start.preferences))
 
     async def give_up(self, claimed: ClaimedTurn) -> None:
         """Finish a turn whose processes have died one after another, and tell the person if possible."""

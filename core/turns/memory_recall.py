@@ -7,8 +7,9 @@ from core.conversation import tokens
 from core.conversation.api_keys import ApiKey
 from core.conversation.context_window import answer_reserve
 from core.memory.recall import RecalledContext, SearchResult
+from core.memory.service import MAX_UNINDEXED_TEXTS
 from core.services import Services
-from core.store.memories import get_conversation_key
+from core.store.memories import SearchedMemory, get_searched
 from core.texts.memory import recall_note
 
 MAX_RECALL_TOKENS = 4000.0
@@ -25,6 +26,8 @@ class MemoryRecall:
     conversation_id: int
     file_ids: Sequence[int]
     """The memory entries of files that came with the question."""
+    memory: SearchedMemory | None = None
+    """As far as it is known already."""
     matches: SearchResult | None = None
     recalled: RecalledContext = field(default_factory=RecalledContext)
 
@@ -34,12 +37,11 @@ class MemoryRecall:
         The search takes place once, for the first model.
         """
         if self.matches is None:
-            conversation_key = await self.services.store.read(get_conversation_key, self.conversation_id)
-            search = self.services.memory.search
+            store, search, memory = self.services.store, self.services.memory.search, self.memory
+            if memory is None:
+                memory = await store.read(get_searched, self.conversation_id, MAX_UNINDEXED_TEXTS)
             max_tokens = _available_tokens([prompt], context_tokens, answer_tokens)
-            self.matches = await search(
-                self.api_key, conversation_key, prompt, file_ids=self.file_ids, max_tokens=max_tokens
-            )
+            self.matches = await search(self.api_key, memory, prompt, file_ids=self.file_ids, max_tokens=max_tokens)
         matches = self.matches
 
         def extend(instructions: str) -> str:

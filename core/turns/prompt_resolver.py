@@ -41,6 +41,7 @@ from core.turns.companion_reads import CompanionReads
 from core.turns.inbox import sanitise_quote
 from core.turns.question_images import image_references
 from core.turns.recordings import RecordingError, transcribe_recordings
+from core.turns.turn_start import QuestionContext
 
 log = structlog.get_logger(__name__)
 
@@ -88,9 +89,12 @@ class PromptResolver:
         self._store = services.store
         self._services = services
 
-    async def resolve(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt | None:
+    async def resolve(
+        self, claimed: ClaimedTurn, api_key: ApiKey, context: QuestionContext | None
+    ) -> ResolvedPrompt | None:
         """What to ask: the message, or an earlier question for `/retry` and buttons. Raises `QuestionRefused`.
 
+        `context`: see `TurnStart`.
         Returns None if an edited question is unchanged or no longer part of the conversation.
         """
         incoming = claimed.turn.incoming
@@ -113,9 +117,11 @@ class PromptResolver:
             return await self._resolve_edit(claimed)
         if incoming.command == "new":
             await self._store.write(reset_history, claimed.turn.conversation_id, claimed.turn.id)
-        return await self._resolve_message(claimed, api_key)
+        return await self._resolve_message(claimed, api_key, context)
 
-    async def _resolve_message(self, claimed: ClaimedTurn, api_key: ApiKey) -> ResolvedPrompt:
+    async def _resolve_message(
+        self, claimed: ClaimedTurn, api_key: ApiKey, context: QuestionContext | None = None
+    ) -> ResolvedPrompt:
         """The question with what came with it: quotes, pictures and recordings."""
         incoming = claimed.turn.incoming
         images = image_references(incoming, claimed.adapter)
@@ -128,7 +134,7 @@ class PromptResolver:
         return ResolvedPrompt(
             text,
             quotes=quotes,
-            parent_turn=await self._find_parent(claimed, answered_turn),
+            parent_turn=context.parent_turn if context else await self._find_parent(claimed, answered_turn),
             images=images,
             has_only_quoted_images=is_quoted,
             notes=(*notes, *_unread_note(incoming)),

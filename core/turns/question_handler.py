@@ -39,6 +39,7 @@ from core.turns.model_caller import ModelCaller
 from core.turns.prompt_resolver import PromptResolver, QuestionRefused, ResolvedPrompt
 from core.turns.question_images import ImageError, QuestionImages, image_references
 from core.turns.recordings import Recordings, TranscriptionStopped, recordings
+from core.turns.turn_start import TurnStart
 from core.turns.variants import find_pressed_answer, restore_answer
 
 log = structlog.get_logger(__name__)
@@ -64,21 +65,21 @@ class QuestionHandler:
         self._reads = CompanionReads()
         self._prompts = PromptResolver(services, self._reads)
 
-    async def answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
+    async def answer(self, claimed: ClaimedTurn, start: TurnStart) -> None:
         """Answer a question and finish its turn. Raises `DeliveryError`, `LostLeaseError` and `StoreError`."""
         if claimed.turn.state is TurnState.DELIVERING:
             await deliver_stored_answer(claimed)
             return
         try:
-            await self._answer(claimed, preferences)
+            await self._answer(claimed, start)
         finally:
             self._reads.discard(claimed.turn)
 
-    async def _answer(self, claimed: ClaimedTurn, preferences: Preferences) -> None:
-        turn = claimed.turn
+    async def _answer(self, claimed: ClaimedTurn, start: TurnStart) -> None:
+        turn, preferences = claimed.turn, start.preferences
         await claimed.outbox.load()
         api_key = await self._services.api_keys.for_sender(turn.incoming)
-        prompt = await self._resolve(claimed, api_key, preferences)
+        prompt = await self._resolve(claimed, api_key, start)
         if prompt is None:
             return
         notes = list(prompt.notes)
@@ -106,7 +107,8 @@ class QuestionHandler:
         if prompt.first_turn is not None and not prompt.is_compared:
             # Only now: if a picture cannot be opened any more, the earlier answer stays as it is.
             await self._take_over_pressed_answer(claimed, prompt.first_turn)
-        recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids)
+        memory = None if start.context is None else start.context.memory
+        recall = MemoryRecall(self._services, api_key, turn.conversation_id, files.entry_ids, memory)
         caller = ModelCaller(
             claimed,
             self._services,
@@ -141,15 +143,16 @@ class QuestionHandler:
         )
         return (_retry_button(claimed.turn.id),)
 
-    async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, preferences: Preferences) -> ResolvedPrompt | None:
+    async def _resolve(self, claimed: ClaimedTurn, api_key: ApiKey, start: TurnStart) -> ResolvedPrompt | None:
         """What to ask a model. Returns None if there is nothing to ask; the turn is then finished."""
+        preferences = start.preferences
         is_too_old = claimed.turn.age_seconds > self._settings.too_old
         prompt = None
         try:
             if is_too_old and recordings(claimed.turn.incoming, claimed.adapter):
                 # Its words are unknown until it is transcribed, so that /retry could not ask it.
                 raise QuestionRefused(gettext(speech_texts.RECORDING_OUTDATED))
-            prompt = await self._prompts.resolve(claimed, api_key)
+            prompt = await self._prompts.resolve(claimed, api_key, start.context)
         except TranscriptionStopped:
             await self._stop(claimed)
         except QuestionRefused as refusal:

@@ -32,10 +32,10 @@ from core.store.claims import ClaimFilter, claim_turns, heartbeat
 from core.store.database import Store
 from core.store.history import load_history
 from core.store.inbound import InboundLimits, accept_event
-from core.store.memories import get_conversation_key, get_searched
 from core.store.rate_limits import load_platform_waits
 from core.store.token_usage import UsageKey, UsageKind, add_daily_usage, reserve, settle_reservation
 from core.store.turns import Turn, TurnState
+from core.turns.turn_start import load_start
 from tests.sqlite import sqlite_url
 
 P = ParamSpec("P")
@@ -100,9 +100,7 @@ class Chat:
 
     async def answer(self, turn: Turn) -> None:
         subjects = (f"person:telegram:{self.number}",)
-        await self.read(load_preferences, turn.incoming, SETTINGS)
-        conversation_key = await self.read(get_conversation_key, turn.conversation_id)
-        await self.read(get_searched, conversation_key, 10)
+        await self.read(load_start, turn, SETTINGS)
         await self.read(load_history, turn.conversation_id, turn.seq, 2000)
         reservation = await self.write(reserve, MODEL, 2000, 500_000_000)
         await self.write(settle_reservation, reservation, 1500)

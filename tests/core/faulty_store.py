@@ -24,6 +24,7 @@ class FaultyStore:
         self._unavailable: set[str] = set()
         self._hooks: list[Callable[[], Awaitable[None]]] = []
         self._changed = asyncio.Event()
+        self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
 
@@ -60,6 +61,7 @@ class FaultyStore:
                 await self._changed.wait()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self.reads[getattr(function, "func", function).__name__] += 1
         return await self._store.read(function, *args, **kwargs)
 
     async def write(self, function: Function, *args: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """The memory with the real store and the stand-in's embeddings."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +18,14 @@ from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
 from core.memory.chunks import estimate_tokens, split_document, split_in_half
 from core.memory.file_document import FileDocument, FileKind, Section
 from core.memory.ranking import rank
-from core.memory.recall import RecalledContext
-from core.memory.service import EMBEDDING_BATCH_SIZE, MAX_NOTE_CHARS, MemoryService, safe_filename
+from core.memory.recall import RecalledContext, SearchResult
+from core.memory.service import (
+    EMBEDDING_BATCH_SIZE,
+    MAX_NOTE_CHARS,
+    MAX_UNINDEXED_TEXTS,
+    MemoryService,
+    safe_filename,
+)
 from core.settings import Settings
 from core.store import memories
 from core.store.database import Store
@@ -32,7 +38,7 @@ from tests.core.memory.sample_files import make_pdf
 from tests.counting import calls_in_this_thread
 from tests.sqlite import sqlite_url
 
-ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
+CONVERSATIONS = ANN, BOB = "telegram:1:2::3", "telegram:1:2::4"
 PERSON = "person:telegram:3"
 EMBEDDER = "mixedbread-ai/mxbai-embed-large-v1"
 MAX_TOKENS = 2000
@@ -55,11 +61,27 @@ class Environment:
     async def booked_tokens(self) -> TokenUsage:
         return (await self.ledger.get_quotas("house", [EMBEDDER], UsageKind.EMBEDDINGS))[EMBEDDER].usage
 
+    async def search(
+        self,
+        conversation_key: str,
+        question: str = QUESTION,
+        *,
+        service: MemoryService | None = None,
+        account: ApiKey | None = None,
+        file_ids: Sequence[int] = (),
+        max_tokens: float = 0.0,
+    ) -> SearchResult:
+        conversation_id = CONVERSATIONS.index(conversation_key) + 1
+        searched = await self.store.read(memories.get_searched, conversation_id, MAX_UNINDEXED_TEXTS)
+        service = service or self.memory
+        return await service.search(
+            account or self.account, searched, question, file_ids=file_ids, max_tokens=max_tokens
+        )
+
     async def recall(
         self, conversation_key: str, question: str = QUESTION, *, account: ApiKey | None = None
     ) -> RecalledContext:
-        result = await self.memory.search(account or self.account, conversation_key, question)
-        return result.fit(MAX_TOKENS)
+        return (await self.search(conversation_key, question, account=account)).fit(MAX_TOKENS)
 
     async def on_progress(self, fraction: float) -> None:
         self.progress.append(fraction)
@@ -75,7 +97,7 @@ def count_without_vector(connection: Connection) -> int:
 
 
 def create_conversations(connection: Connection) -> None:
-    connection.execute(conversations.insert(), [{"key": ANN}, {"key": BOB}])
+    connection.execute(conversations.insert(), [{"key": key} for key in CONVERSATIONS])
 
 
 @pytest.fixture
@@ -165,7 +187,7 @@ async def test_search_works_while_entries_wait_for_quota(env: Environment) -> No
     text = "\n\n".join(f"Room {number} is painted white. " * 20 for number in range(20))
     assert (await memory.add_file(env.account, ANN, "a.txt", text.encode(), env.on_progress)).failure is not None
     await memory.add_note(env.account, ANN, NOTE)
-    result = await memory.search(env.account, ANN, "the number of the dentist?")
+    result = await env.search(ANN, "the number of the dentist?", service=memory)
     assert ("555-0142" in result.fit(MAX_TOKENS).text, result.failure) == (True, None)
     assert env.model.usage[EMBEDDER] < 200
 
@@ -174,9 +196,7 @@ async def test_search_works_while_entries_wait_for_quota(env: Environment) -> No
 async def test_small_file_is_read_as_a_whole_without_embedding(env: Environment) -> None:
     stored = await env.memory.add_file(env.account, ANN, "a.txt", f"A line.\n{NOTE}".encode(), env.on_progress)
     assert stored.failure is None
-    result = await env.memory.search(
-        env.account, ANN, "Whom do I call?", file_ids=[stored.entry.id], max_tokens=MAX_TOKENS
-    )
+    result = await env.search(ANN, "Whom do I call?", file_ids=[stored.entry.id], max_tokens=MAX_TOKENS)
     assert ("555-0142" in result.fit(MAX_TOKENS).text, result.failure) == (True, None)
     assert env.model.usage[EMBEDDER] == 0
     assert "555-0142" in (await env.recall(ANN)).text
@@ -189,7 +209,7 @@ async def test_small_file_is_searched_if_the_window_is_smaller(env: Environment)
     content = "\n\n".join(f"Paragraph {number} about something else. " * 3 for number in range(30)) + NOTE
     stored = await env.memory.add_file(env.account, ANN, "a.txt", content.encode(), env.on_progress)
     assert env.model.usage[EMBEDDER] == 0
-    result = await env.memory.search(env.account, ANN, QUESTION, file_ids=[stored.entry.id], max_tokens=500)
+    result = await env.search(ANN, QUESTION, file_ids=[stored.entry.id], max_tokens=500)
     assert "555-0142" in result.matches[0].text
     assert env.model.usage[EMBEDDER] > 0
 
@@ -236,7 +256,7 @@ async def test_same_file_is_read_once(env: Environment) -> None:
 async def test_whole_file_is_found_beside_other_files(env: Environment) -> None:
     contents = (make_pdf([f"Page about subject{n}. " * 30 for n in range(pages)]) for pages in (2, 5))
     small, _large = [await env.memory.add_file(env.account, ANN, "a.pdf", c, env.on_progress) for c in contents]
-    result = await env.memory.search(env.account, ANN, "subject1", file_ids=[small.entry.id])
+    result = await env.search(ANN, "subject1", file_ids=[small.entry.id])
     assert result.has_whole_files
     assert len(result.leading_chunks) == small.entry.chunk_count
 
@@ -266,7 +286,7 @@ async def test_tokens_of_a_file_are_estimated_elsewhere(env: Environment, contex
 async def test_matches_are_ranked_in_a_thread(env: Environment) -> None:
     await env.memory.add_note(env.account, ANN, NOTE)
     with calls_in_this_thread(rank) as calls:
-        assert (await env.memory.search(env.account, ANN, QUESTION)).matches
+        assert (await env.search(ANN)).matches
     assert calls == []
 
 
@@ -294,7 +314,7 @@ async def test_quota_is_estimated_before_a_file_is_embedded(env: Environment) ->
     assert (await memory.add_file(env.account, ANN, "a.pdf", pages, env.on_progress)).failure is ModelFailure.QUOTA
     assert env.model.usage[EMBEDDER] == 0
     assert (await memory.add_note(env.account, ANN, NOTE)).failure is None
-    recalled = (await memory.search(env.account, ANN, "What is on page17?")).fit(MAX_TOKENS)
+    recalled = (await env.search(ANN, "What is on page17?", service=memory)).fit(MAX_TOKENS)
     assert "page17" in recalled.text
 
 
@@ -332,7 +352,7 @@ async def test_abandoned_search_counts_for_the_daily_limit(env: Environment) -> 
     memory = MemoryService(env.store, ledger, timings=Timings(recall_timeout=0.2))
     async with raw_server(lambda _n: [5.0]) as silent_server:
         api = ModelApi(silent_server.url, "key")
-        await memory.search(ApiKey("house", api, subjects=(PERSON,)), ANN, QUESTION)
+        await env.search(ANN, service=memory, account=ApiKey("house", api, subjects=(PERSON,)))
         await api.close()
     booked = (await env.booked_tokens()).tokens - before
     counted = (await env.store.read(get_daily_usage, [PERSON], ledger.today()))[PERSON].tokens

@@ -357,7 +357,7 @@ def run_memory(run: Callable[..., Any]) -> None:
     run(memories.find_by_digest, KEY, "d")
     run(memories.rename_entry, entry.id, "other")
     run(memories.set_recall_mode, KEY, RecallMode.WITH_MESSAGES)
-    run(memories.get_searched, KEY, 10)
+    run(memories.get_searched, 5, 10)
     run(memories.list_unindexed_messages, KEY, 10)
     run(memories.index_messages, KEY, "m", [UnindexedMessage(9, "text")], NO_VECTORS)
     run(memories.index_chunks, "m", [UnindexedChunk(5, "a note")], NO_VECTORS)

@@ -15,6 +15,7 @@ from core.errors import DeliveryError, DeliveryFailure
 from core.port import Attachment, EventKind, Incoming, Place, Sender
 from core.scopes import conversation_key
 from core.store.database import Store
+from core.store.history import load_history
 from core.store.inbound import InboundLimits, accept_event
 from core.store.schema import turns
 from core.texts import answers as texts
@@ -25,6 +26,7 @@ from core.turns.attachment_reader import MAX_FILES_PER_MESSAGE
 from core.turns.button_actions import MAX_SHOWN_REASONING_CHARS
 from core.turns.file_fetcher import MAX_FETCH_ATTEMPTS
 from core.turns.prompt_resolver import MAX_PROMPT_CHARS
+from core.turns.turn_start import load_start
 from tests.core.turns.fake_adapter import EDITING, FakeAdapter, FilesAdapter, running_engine
 from tests.sqlite import sqlite_url
 
@@ -64,6 +66,16 @@ async def test_longest_prompt_is_answered(tmp_path: Path, model: ModelStandIn) -
         assert not model.requests
         assert await chat.ask(f"  {longest}  ") == "read it"
         assert prompt_of(model) == longest
+
+
+async def test_plain_question_reads_the_database_twice(tmp_path: Path, model: ModelStandIn) -> None:
+    timings = Timings(grant_cache_lifetime=3600, service_refresh_interval=3600)
+    async with running_engine(tmp_path, model, timings=timings) as chat:
+        await chat.ask("repeat: what the process reads once")
+        for text in ("repeat: one", "/ask repeat: two"):
+            chat.store.reads.clear()
+            await chat.ask(text)
+            assert chat.store.reads == {load_start.__name__: 1, load_history.__name__: 1}
 
 
 @pytest.mark.parametrize(
