@@ -55,6 +55,7 @@ def store_answer(
     answer: str,
     note: str,
     model: str,
+    failure: str = "",
     usage: UsageReport = NO_TOKENS,
     is_personal_key: bool = False,
     replaces_last: bool = False,
@@ -74,7 +75,7 @@ def store_answer(
     models answer the question at the same time, which this turn asked first; the first answer is the one in the
     history. `parent_turn`: see `Question`. After a /new that is newer than the turn, the question and its answer are
     excluded. An empty `answer` stores only the question, so that it can be asked again. `final_state` is the turn's
-    after its delivery. Raises `LostLeaseError`.
+    after its delivery; `failure` says why, for `parley top`. Raises `LostLeaseError`.
     """
     if companion_of is not None:
         # The other models' answers are stored either before this transaction or after it.
@@ -88,6 +89,7 @@ def store_answer(
         turn,
         state=TurnState.DELIVERING,
         note=note,
+        failure=failure or None,
         buttons_json=buttons_json,
         final_state=final_state,
         model=model,

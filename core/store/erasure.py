@@ -43,7 +43,7 @@ from core.store.schema import (
     token_usage,
     turns,
 )
-from core.store.turns import TurnState
+from core.store.turns import TurnState, erase_notes
 
 PENDING_PREFIX = "erasure:"
 """Begins the keys in `key_values` that name a person to erase. The value is the turn by which they asked for it."""
@@ -180,7 +180,7 @@ def _erase_content(
     # The notes under the answers; the turns may be somebody else's. Under others' answers, notes may name their files.
     answered = select(messages.c.turn_id).where(is_theirs)
     connection.execute(update(turns).where(turns.c.id.in_(answered)).values(note=None, failure=None, buttons_json=None))
-    connection.execute(update(turns).where(turns.c.conversation_id.in_(shared_ids)).values(note=None))
+    erase_notes(connection, turns.c.conversation_id.in_(shared_ids))
     _keep_newest_message_id(connection, ids)
     message_count = connection.execute(delete(messages).where(is_theirs)).rowcount
     entries = or_(memory_entries.c.conversation_key.in_(own_keys), memory_entries.c.person_key == person.key)

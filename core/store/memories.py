@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from core.store.dialect import advisory_lock
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages, turns
-from core.store.turns import ANSWER_NOTE, LostLeaseError
+from core.store.turns import LostLeaseError, erase_notes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -283,23 +283,31 @@ def has_room(
 
 
 def delete_entry(connection: Connection, conversation_key: str, number: int) -> MemoryEntry | None:
-    """Delete an entry and its chunks. None if there is none with this number."""
+    """Delete an entry with its chunks, and the notes under answers that name the file. None if there is no entry."""
     row = connection.execute(
         delete(memory_entries)
         .where(memory_entries.c.conversation_key == conversation_key, memory_entries.c.number == number)
         .returning(memory_entries)
     ).first()  # the foreign key deletes the chunks
-    return _entry(row) if row else None
+    if row is None:
+        return None
+    entry = _entry(row)
+    if not entry.is_note:
+        erase_notes(connection, _is_turn_of(conversation_key), turns.c.note.contains(entry.name, autoescape=True))
+    return entry
+
+
+def _is_turn_of(conversation_key: str) -> ColumnElement[bool]:
+    of_key = select(conversations.c.id).where(conversations.c.key == conversation_key)
+    return turns.c.conversation_id.in_(of_key)
 
 
 def delete_all(connection: Connection, conversation_key: str) -> None:
-    """Delete notes, files and vectors, and what names them under answers. Messages written so far are never recalled
-    again.
+    """Delete notes, files and vectors, and all notes under answers: they may name what is deleted.
+
+    Messages written so far are never recalled again.
     """
-    of_conversation = select(conversations.c.id).where(conversations.c.key == conversation_key)
-    connection.execute(
-        update(turns).where(turns.c.conversation_id.in_(of_conversation), ANSWER_NOTE.is_not(None)).values(note=None)
-    )
+    erase_notes(connection, _is_turn_of(conversation_key))
     connection.execute(delete(memory_chunks).where(memory_chunks.c.conversation_key == conversation_key))
     connection.execute(delete(memory_entries).where(memory_entries.c.conversation_key == conversation_key))
     last_message = (

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, case, func, select, update
 
 from core.errors import ParleyError
 from core.port import EventKind, Incoming
@@ -155,10 +155,16 @@ def find_shown_press(
     return None
 
 
+def erase_notes(connection: Connection, *conditions: ColumnElement[bool]) -> None:
+    """Erase the notes of these turns, except where nothing but the note is still to be delivered."""
+    is_delivered = ~IS_OPEN | (turns.c.final_state == TurnState.DONE)
+    connection.execute(update(turns).where(*conditions, turns.c.note.is_not(None), is_delivered).values(note=None))
+
+
 def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: str = "") -> None:
     """Finish the turn and erase what neither its processing nor its answer needs. Raises `LostLeaseError`.
 
-    `reason`: why it failed, for `parley top`.
+    `reason`: why it failed, for `parley top`; without it, the one that is stored with the answer.
     """
     # Not the event that was claimed: a chat migration changes the stored one.
     stored = connection.execute(SELECT_OWNED, _ownership(turn)).first()
@@ -170,7 +176,7 @@ def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: st
         "new_state": state,
         "erased_json": erase_content(stored.incoming_json),
         "new_note": stored.note if keeps_note else None,
-        "new_failure": reason if state is TurnState.FAILED else None,
+        "new_failure": reason or stored.failure or "" if state is TurnState.FAILED else None,
         "new_buttons_json": stored.buttons_json if keeps_note else None,
     }
     connection.execute(FINISH_TURN, {**_ownership(turn), **outcome})
@@ -213,7 +219,7 @@ IS_OWNED = and_(
 )
 """Whether its owner may still write to a turn: no other process has claimed it, and it was not restarted."""
 SELECT_OWNED = (
-    select(turns.c.incoming_json, turns.c.note, turns.c.buttons_json, turns.c.final_state)
+    select(turns.c.incoming_json, turns.c.note, turns.c.failure, turns.c.buttons_json, turns.c.final_state)
     .where(IS_OWNED)
     .with_for_update()
 )

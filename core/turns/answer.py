@@ -125,14 +125,12 @@ class AnswerPipeline:
         # The transaction itself finds out whether another process has the turn. Its lease need not be trusted: the
         # database may have been slow just now, and the answer is paid for.
         await self._claimed.store.write_with_priority(self._store_answer, outcome, note, buttons, final_state)
-        reason = "\n".join(outcome.failure_notes) if final_state is TurnState.FAILED else ""
         await _deliver_answer(
             self._claimed,
             self._caller.answer.text,
             note,
             buttons,
             final_state,
-            reason,
             is_user_error=outcome.is_user_error,
         )
 
@@ -353,6 +351,7 @@ class AnswerPipeline:
             answer=answer.text,
             note=note,
             model=model,
+            failure="\n".join(outcome.failure_notes) if final_state is TurnState.FAILED else "",
             usage=answer.usage,
             is_personal_key=self._api_key.is_personal,
             replaces_last=self._caller.replaces_answer and not self._is_compared,
@@ -391,9 +390,8 @@ async def deliver_stored_answer(claimed: ClaimedTurn) -> None:
         claimed.heading = compared_heading(turn.model)
     text = await claimed.store.read(get_answer, turn.id)
     buttons = msgspec.json.decode(turn.buttons_json or "[]", type=tuple[Button, ...])
-    note = turn.note or ""
-    reason = note if turn.final_state is TurnState.FAILED else ""
-    await _deliver_answer(claimed, text, note, buttons, turn.final_state, reason)
+    note = turn.note or ("" if text else gettext(texts.ANSWER_NOT_STORED))  # it has been erased
+    await _deliver_answer(claimed, text, note, buttons, turn.final_state)
 
 
 async def _deliver_answer(
@@ -402,7 +400,6 @@ async def _deliver_answer(
     note: str,
     buttons: tuple[Button, ...],
     final_state: TurnState,
-    reason: str = "",
     *,
     is_user_error: bool = False,
 ) -> None:
@@ -429,10 +426,10 @@ async def _deliver_answer(
         await _finish(claimed, TurnState.FAILED, not_delivered(error), is_user_error=error.failure in LOST_CHATS)
         return
     was_stopped = final_state is TurnState.DONE and claimed.stop_requested.is_set()
-    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state, reason, is_user_error=is_user_error)
+    await _finish(claimed, TurnState.STOPPED if was_stopped else final_state, is_user_error=is_user_error)
 
 
-async def _finish(claimed: ClaimedTurn, state: TurnState, reason: str, *, is_user_error: bool) -> None:
+async def _finish(claimed: ClaimedTurn, state: TurnState, reason: str = "", *, is_user_error: bool) -> None:
     is_user_error = is_user_error and state is TurnState.FAILED
     claimed.times.answered(Outcome.USER_ERROR if is_user_error else Outcome(state))
     await claimed.finish(state, reason)

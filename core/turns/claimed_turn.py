@@ -408,7 +408,7 @@ class ClaimedTurn:
                 await self._send_parts([part])
 
     async def finish(self, state: TurnState, reason: str = "") -> None:
-        """`reason`: why the turn failed, for `parley top`."""
+        """`reason`: why the turn failed, for `parley top`; without it, the one that is stored with the answer."""
         await self.store.write(finish_delivery, self.turn, state, self.outbox.unstored_parts(), reason)
         self.tracer.turn_ended(state)
 

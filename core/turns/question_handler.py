@@ -193,7 +193,7 @@ class QuestionHandler:
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()
         await claimed.deliver("", note=note, buttons=buttons)
-        await claimed.finish(TurnState.FAILED, note)
+        await claimed.finish(TurnState.FAILED)
 
     async def _store_question(
         self,
@@ -209,6 +209,7 @@ class QuestionHandler:
             prompt=prompt.text,
             answer="",
             note=note,
+            failure=note,
             model=preferences.model,
             replaces_last=prompt.replaces_answer and not prompt.is_compared,
             first_turn=prompt.first_turn,
@@ -335,7 +336,7 @@ class QuestionHandler:
         await self._store_question(claimed, preferences, prompt, note, buttons)
         claimed.outbox.reply_to_question()
         await claimed.deliver("", note=note, buttons=buttons)
-        await claimed.finish(TurnState.FAILED, note)
+        await claimed.finish(TurnState.FAILED)
         return None
 
 

@@ -165,6 +165,40 @@ async def test_clearing_forgets_what_notes_under_answers_name(store: Store) -> N
     assert notes == [None, "Sources: a.pdf"]
 
 
+async def test_deleting_a_file_forgets_what_notes_under_answers_name_it(store: Store) -> None:
+    notes = ["Sources: 50%_a.pdf, page 1", "Sources: b.pdf", "50%_a.pdf is elsewhere"]
+    for key, conversation, note in zip("123", (ANN, ANN, BOB), notes, strict=True):
+        await store.write(partial(accept_event, incoming=message_event(key), conversation_key=conversation))
+        (turn,) = await claim(store)
+        noted = partial(store_answer, prompt="what?", answer="yes", note=note, model="m")
+        await store.write(noted, turn)
+        await store.write(finish_turn, turn, TurnState.DONE)
+    note, file = [
+        await add_entry(store, ANN, name, unit_vector(1), kind=kind)
+        for name, kind in (("b", "note"), ("50%_a.pdf", "pdf"))
+    ]
+    assert note is not None and file is not None
+
+    def stored_notes(connection: Connection) -> list[str | None]:
+        return list(connection.scalars(select(turns.c.note).order_by(turns.c.id)))
+
+    await store.write(memories.delete_entry, ANN, note.number)
+    assert await store.read(stored_notes) == notes
+    await store.write(memories.delete_entry, ANN, file.number)
+    assert await store.read(stored_notes) == [None, *notes[1:]]
+
+
+async def test_clearing_keeps_a_note_that_is_still_to_be_delivered_without_a_text(store: Store) -> None:
+    for key, answer, state in (("1", "", TurnState.FAILED), ("2", "yes", TurnState.DONE)):
+        await store.write(partial(accept_event, incoming=message_event(key), conversation_key=f"{ANN}{key}"))
+        (turn,) = await claim(store)
+        noted = partial(store_answer, prompt="what?", answer=answer, note="a note", model="m", final_state=state)
+        await store.write(noted, turn)
+        await store.write(memories.delete_all, f"{ANN}{key}")
+    notes = await store.read(lambda connection: connection.scalars(select(turns.c.note).order_by(turns.c.id)).all())
+    assert notes == ["a note", None]
+
+
 async def test_oldest_messages_are_dropped(store: Store) -> None:
     ids = await store.write(add_messages, ANN, 6)
     await store.write(memories.set_recall_mode, ANN, RecallMode.WITH_MESSAGES)

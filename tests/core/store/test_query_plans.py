@@ -445,6 +445,7 @@ def run_privacy(run: Callable[..., Any]) -> None:
     run(people.setting_scopes, person, {"telegram:1:5"})
     run(person_export.export_person, person, key_ids=["0123456789abcdef"])
     run(erasure.erase_person, person, key_ids=["0123456789abcdef"], except_turn=1)
+    run(turns.erase_notes, schema.turns.c.conversation_id.in_([5]))
     run(erasure.finish_erasures)
     run(erasure.has_traces)
 

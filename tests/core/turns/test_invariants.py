@@ -10,18 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from bots.sandbox.model import ModelStandIn
 from bots.sandbox.model.faults import http_error
 from core.delivery.rate_limiter import Priority, RateLimiter
-from core.port import AccountKey, EventKind, Incoming, Part, Place, Sender
+from core.port import AccountKey, Attachment, EventKind, Incoming, Part, Place, Sender
 from core.store import claims, inbound
 from core.store.answer_parts import finish_delivery, save_part
 from core.store.database import Store
 from core.store.inbound import InboundLimits
 from core.store.lease_keeper import Lease
-from core.store.schema import turns
+from core.store.memories import delete_all
+from core.store.schema import messages, turns
 from core.store.token_usage import settle_reservation
 from core.store.turns import LostLeaseError, Turn
 from core.texts import answers as texts
@@ -274,6 +275,59 @@ async def test_failed_answer_has_failed_after_another_process_delivers_it(
         reason = await heir.store.read(lambda connection: connection.scalar(select(turns.c.failure)))
         assert (reason or "").startswith("The model service rejected this request."), "for `parley top`"
     assert len(heir.texts) == 1
+
+
+async def test_reason_of_a_failure_is_the_same_after_another_process_delivers_it(
+    database_url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.fault_hook = lambda _body: http_error(400)
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    question = Incoming(
+        EventKind.PROMPT, "k", PLACE, Sender("fake", "6", "Ann"), "hi", attachments=(Attachment("video"),)
+    )
+    async with running_engine(tmp_path, model, dying, database_url=database_url):
+        await dying.inbox(question)
+        await die_while_delivering(dying)
+    async with running_engine(tmp_path, model, heir, database_url=database_url):
+        await heir.wait_for_states("failed")
+        reason = await heir.store.read(lambda connection: connection.scalar(select(turns.c.failure)))
+    assert heir.texts[0].startswith("*" + texts.attachments_not_read(["video"]))
+    assert (reason or "").startswith("The model service rejected this request."), "not what else the note says"
+
+
+async def test_failure_is_delivered_after_the_memory_was_cleared(
+    database_url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.fault_hook = lambda _body: http_error(400)
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying, database_url=database_url):
+        await dying.say("hello")
+        await die_while_delivering(dying)
+        await dying.store.write(delete_all, "fake:1:5::")
+    async with running_engine(tmp_path, model, heir, database_url=database_url):
+        await heir.wait_for_states("failed")
+    assert [text.startswith("*The model service rejected this request.") for text in heir.texts] == [True]
+
+
+async def test_answer_that_was_erased_before_its_delivery_says_so(
+    database_url: str, tmp_path: Path, model: ModelStandIn
+) -> None:
+    def erase(connection: Connection) -> None:
+        connection.execute(delete(messages))
+        connection.execute(update(turns).values(note=None, failure=None, buttons_json=None))
+
+    model.tokens_per_second = 2000
+    dying, heir = FakeAdapter(), FakeAdapter()
+    dying.close_gate("send")
+    async with running_engine(tmp_path, model, dying, database_url=database_url):
+        await dying.say("hello")
+        await die_while_delivering(dying)
+        await dying.store.write(erase)
+    async with running_engine(tmp_path, model, heir, database_url=database_url):
+        await heir.wait_for_states("done")
+    assert heir.texts == [f"*{texts.ANSWER_NOT_STORED}*"]
 
 
 async def test_stopped_answer_is_stopped_after_another_process_delivers_it(
