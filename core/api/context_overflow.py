@@ -44,13 +44,14 @@ LIMIT_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?:<=|≤|<|>) {NUMBER}",
+        rf"(?:with|of|the|a) {NUMBER} maximum",
         rf"(?:context|model|sequence) (?:length|size|window|limit){WORDS}[ :=(]{{1,3}}{NUMBER}",
         rf"max(?:imum)?{WORDS}[ :=(]{{1,3}}{NUMBER}",
         rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total|num)_tokens)[ :=(]{{1,3}}{NUMBER}",
         rf"limit(?: is| of|:)? {NUMBER}",
         rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
         rf"(?:up to|at most|less than|more than) {NUMBER}",
-        rf"(?:with|the|a) {NUMBER}(?: maximum|[ -]token)",
+        rf"(?:with|the|a) {NUMBER}[ -]token",
         rf"should be \[\d{{1,12}}+, ?{NUMBER}",
     )
 )

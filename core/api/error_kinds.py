@@ -57,8 +57,9 @@ ADDRESS_PATTERN = re.compile(
     re.IGNORECASE,
 )
 KEY_PATTERN = re.compile(
-    r"api[ _-]?key.{0,40}(?:invalid|not valid|incorrect|expired|revoked)"
-    r"|(?:invalid|incorrect|wrong|expired|missing) (?:\w{1,20} )?api[ _-]?key",
+    r"api[ _-]?(?:key|token).{0,40}(?:invalid|not valid|incorrect|expired|revoked|not exist)"
+    r"|(?:invalid|incorrect|wrong|expired|missing|revoked|unknown|no)[ _](?:\w{1,20}[ _]){0,2}api[ _-]?(?:key|token)"
+    r"|authentication_error|unauthenticated|invalid_authentication|authentication (?:failed|fails)",
     re.IGNORECASE,
 )
 FAILURES_BY_TEXT = (
@@ -163,8 +164,10 @@ def _classify_by_status(status: int, text: str) -> ModelFailure:
             return ModelFailure.PAYMENT if PLAN_PATTERN.search(text) else ModelFailure.CREDIT
         case 404:
             return ModelFailure.UNKNOWN_MODEL if MODEL_PATTERN.search(text) else ModelFailure.WRONG_ADDRESS
+        case _ if KEY_PATTERN.search(text):
+            return ModelFailure.AUTHENTICATION
         case _ if status >= 500:
             is_overloaded = status > 501 or OVERLOAD_PATTERN.search(text)
             return ModelFailure.UNAVAILABLE if is_overloaded else ModelFailure.SERVER_ERROR
         case _:
-            return ModelFailure.AUTHENTICATION if KEY_PATTERN.search(text) else ModelFailure.REFUSED
+            return ModelFailure.REFUSED

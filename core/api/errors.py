@@ -12,46 +12,25 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
+import msgspec
 
 from core.api import context_overflow
 from core.api.adaptation import STREAM, find_rejected_parts
+from core.api.error_bodies import MESSAGE_KEYS, STATUS_KEYS, ErrorBody, find_status, parse_error_body
 from core.api.error_kinds import classify
+from core.api.response_body import decode_json
 from core.errors import ModelError, ModelFailure
 
 MAX_RETRY_AFTER_SECONDS = 7 * 86_400.0
-MAX_ERROR_TEXT_CHARS = 8_000
 
 ADAPTABLE_FAILURES = (ModelFailure.REFUSED, ModelFailure.SERVER_ERROR, ModelFailure.UNAVAILABLE)
 """Another form of the same request may succeed. Some services answer 500 to a role or a field that they do not know."""
 SUCCESS_CODES = (0, 200, "0", "200")
-STATUS_BY_TEXT = {str(status): status for status in range(400, 600)}
 
 
-def parse_error_body(body: Any) -> str:
-    """The message of an error body in any known format."""
-    match body:
-        case {"detail": [{"msg": message}, *_]} | {"detail": message}:
-            return _to_text(message)
-        case {"error": {"message": message, **rest}} | {"message": str(message), **rest}:
-            # The openai package passes the content of "error" only.
-            texts = (_to_text(message), _to_text(rest.get("code")), _to_text(rest.get("type")))
-            return " ".join(filter(None, texts))
-        case {"error": str(message)} | {"base_resp": {"status_msg": str(message)}} | str(message):
-            return _to_text(message)
-        case _:
-            return ""
-
-
-def _to_text(value: object) -> str:
-    try:
-        return "" if value is None else str(value)[:MAX_ERROR_TEXT_CHARS]
-    except ValueError:  # a number with thousands of digits
-        return ""
-
-
-def _context_limit(failure: ModelFailure, text: str) -> int | None:
+def _context_limit(failure: ModelFailure, message: str) -> int | None:
     """The model's context window, in tokens, if it is an overflow and the error names it."""
-    return context_overflow.find_limit(text) if failure is ModelFailure.OVERFLOW else None
+    return context_overflow.find_limit(message) if failure is ModelFailure.OVERFLOW else None
 
 
 def _rejected_parts(failure: ModelFailure, body: Any) -> tuple[str, ...]:
@@ -88,15 +67,15 @@ def _bounded_seconds(seconds: float) -> float | None:
 def from_response(status: int, body: Any, headers: Mapping[str, str], *, now: float) -> ModelError:
     """Classify a response that reports a failure by its status."""
     is_page = is_html(body, headers)
-    text = "" if is_page else parse_error_body(body)
+    error_body = ErrorBody() if is_page else parse_error_body(body)
     retry_after = parse_retry_after(headers, now=now)
-    failure = classify(status, text, retry_after, is_json=not is_page and _is_json(headers))
+    failure = classify(status, error_body.text, retry_after, is_json=not is_page and _is_json(headers))
     return ModelError(
         f"The model service answered {status}",
         failure,
         status=status,
         retry_after=retry_after,
-        limit=_context_limit(failure, text),
+        limit=_context_limit(failure, error_body.message),
         rejected_parts=_rejected_parts(failure, body),
         request_id=headers.get("x-request-id"),
     )
@@ -121,25 +100,30 @@ def is_error_payload(payload: Any) -> bool:
             return True
         case {"base_resp": {"status_code": int(code)}}:
             return code != 0
-        case {"message": str(), "code": code} if "choices" not in payload:
-            return code not in (None, *SUCCESS_CODES)
+        case dict() if "choices" not in payload:
+            return _is_failure(payload)
         case _:
-            return isinstance(payload, dict) and "detail" in payload and "choices" not in payload
+            return False
+
+
+def _is_failure(fields: dict[str, Any]) -> bool:
+    """Whether fields without an answer report an error."""
+    if "detail" in fields or fields.get("errors") or fields.get("success") is False or fields.get("error_code"):
+        return True
+    if isinstance(fields.get("message"), str) and fields.get("code") not in (None, *SUCCESS_CODES):
+        return True
+    return any(key in fields for key in MESSAGE_KEYS) and any(find_status(fields.get(key)) for key in STATUS_KEYS)
 
 
 def from_payload(payload: Any) -> ModelError:
     """Classify an error inside a stream, or in a response with status 200."""
-    text = parse_error_body(payload)
-    inner = payload.get("error") if isinstance(payload, dict) else None
-    details = inner if isinstance(inner, dict) else payload
-    code = details.get("code") if isinstance(details, dict) else None
-    status = STATUS_BY_TEXT.get(_to_text(code))
-    failure = classify(status or 500, text)
+    error_body = parse_error_body(payload)
+    failure = classify(error_body.status or 500, error_body.text)
     return ModelError(
         "The model service reported an error",
         failure,
-        status=status,
-        limit=_context_limit(failure, text),
+        status=error_body.status,
+        limit=_context_limit(failure, error_body.message),
         rejected_parts=_rejected_parts(failure, payload),
     )
 
@@ -152,10 +136,20 @@ def from_exception(error: Exception, *, now: float) -> ModelError:
         case ModelError():
             return error
         case openai.APIStatusError():
-            return from_response(error.status_code, error.body, error.response.headers, now=now)
+            return from_response(error.status_code, _whole_body(error), error.response.headers, now=now)
         case openai.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
             return ModelError("The model service did not answer in time", ModelFailure.STALLED)
         case openai.APIConnectionError() | httpx2.TransportError():
             return ModelError("The model service cannot be reached", ModelFailure.UNREACHABLE)
         case _:
             return ModelError("The model service sent an invalid response", ModelFailure.MALFORMED)
+
+
+def _whole_body(error: Any) -> Any:
+    """The body of a response. The package passes only what is inside "error", even if the reason stands beside it."""
+    if isinstance(error.body, dict):
+        return error.body
+    try:
+        return decode_json(error.response.content)
+    except msgspec.DecodeError:
+        return error.body

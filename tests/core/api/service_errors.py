@@ -3,6 +3,7 @@
 Add a row for each new wording. `person` and `operator` are parts of the messages.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,11 @@ EXTRA_FIELD = {
     "loc": ["body", "max_completion_tokens"],
     "msg": "Extra inputs are not permitted",
     "input": 9,
+}
+
+QUOTA_FAILURE = {
+    "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+    "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quotaValue": "50"}],
 }
 
 
@@ -41,6 +47,13 @@ class ServiceError:
 
 def openai_error(message: str, code: object = None, kind: str = "") -> dict[str, object]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def from_provider(message: str, status: int) -> dict[str, object]:
+    """OpenRouter's error about the error of a provider."""
+    raw = json.dumps({"type": "error", "error": {"message": message, "type": "invalid_request_error"}})
+    metadata = {"raw": raw, "provider_name": "P"}
+    return {"error": {"message": "Provider returned error", "code": status, "metadata": metadata}}
 
 
 def key_rejected(status: int, body: Any) -> ServiceError:
@@ -121,6 +134,11 @@ SERVICE_ERRORS = [
     key_rejected(403, ""),
     key_rejected(400, openai_error("API key not valid. Please pass a valid API key.", 400, "INVALID_ARGUMENT")),
     key_rejected(403, {"message": "Missing Authentication Token"}),
+    key_rejected(400, [openai_error("API key not valid. Please pass a valid API key.", 400)]),
+    key_rejected(200, openai_error("Incorrect API key provided", kind="invalid_request_error")),
+    key_rejected(200, {"error": {"message": "invalid x-api-key", "type": "authentication_error"}}),
+    key_rejected(500, openai_error("litellm.AuthenticationError: no api key passed in")),
+    key_rejected(400, {"error": "Bad Request", "message": "The API token has expired"}),
     # The country
     wrong_country(
         403,
@@ -143,6 +161,7 @@ SERVICE_ERRORS = [
     blocked(403, "<html><title>Just a moment...</title></html>", "text/html"),
     blocked(403, openai_error("Your request was blocked.")),
     blocked(403, {"error": "Forbidden: request blocked by WAF"}),
+    blocked(403, from_provider("error code: 1010", 403)),
     # The content
     filtered(403, {"error": "Content violates usage guidelines"}),
     filtered(403, {"code": "permission-denied", "error": "Content violates usage guidelines. Failed check: SAFETY"}),
@@ -157,6 +176,7 @@ SERVICE_ERRORS = [
     filtered(400, openai_error("The request was rejected because it was considered high risk")),
     filtered(400, {"base_resp": {}, "message": "input new_sensitive"}),
     filtered(400, openai_error("Output blocked for safety")),
+    filtered(400, from_provider("data_inspection_failed", 400)),
     # Streaming
     no_streaming(400, openai_error("This model only supports non-streaming requests")),
     no_streaming(403, {"error": "Streaming is not allowed"}),
@@ -204,6 +224,10 @@ SERVICE_ERRORS = [
     busy(429, {"detail": "Minute quota exceeded"}),
     busy(429, {"detail": "quota exceeded (limit: 10/minute)"}),
     busy(429, openai_error("Resource has been exhausted (e.g. check quota).", 429, "RESOURCE_EXHAUSTED")),
+    busy(200, {"error": {"message": "slow down", "status": 429}}),
+    busy(200, {"error": {"message": "slow down", "status_code": "429"}}),
+    busy(200, {"error": {"message": "slow down", "type": "rate_limit_error"}}),
+    busy(200, {"status": 429, "title": "Too Many", "detail": "slow down"}),
     # Limits of a day
     quota_used_up(429, {"detail": "Daily token quota of m exceeded"}),
     quota_used_up(429, openai_error("Rate limit reached for m on requests per day (RPD): Limit 200 / day.")),
@@ -212,6 +236,8 @@ SERVICE_ERRORS = [
     quota_used_up(429, {"detail": "slow down"}, **{"retry-after": "3600"}),
     quota_used_up(429, {"detail": "Quota exceeded, try again tomorrow"}),
     quota_used_up(403, {"message": "Key limit exceeded (daily limit). Manage it in the settings"}),
+    quota_used_up(429, from_provider("You have exceeded your daily quota", 429)),
+    quota_used_up(429, [{"error": {"code": 429, "message": "Try later", "details": [QUOTA_FAILURE]}}]),
     # A wrong address
     wrong_address(404, "404 page not found", "text/plain"),
     wrong_address(404, {"detail": "Not Found"}),
@@ -307,6 +333,26 @@ SERVICE_ERRORS = [
         8192,
     ),
     too_long(400, openai_error("输入长度超过模型最大长度限制", "1261")),
+    too_long(400, from_provider("prompt is too long: 213462 tokens > 200000 maximum", 400), 200_000),
+    too_long(
+        400,
+        [openai_error("The input token count (40000) exceeds the maximum number of tokens allowed (32768).", 400)],
+        32_768,
+    ),
+    too_long(400, {"success": False, "errors": [{"message": "prompt is too long: 9000 tokens > 8192 maximum"}]}, 8192),
+    too_long(400, {"error": {"message": {"detail": "Requested tokens (9000) exceed context window of 8192"}}}, 8192),
+    too_long(400, {"error": "Bad Request", "message": "prompt is too long: 9000 tokens > 8192 maximum"}, 8192),
+    too_long(400, {"detail": '{"error": {"message": "Input length 9000 exceeds the maximum length of 8192"}}'}, 8192),
+    too_long(
+        400,
+        {
+            "message": "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum "
+            "context length",
+            "type": "invalid_request_error",
+            "code": "3051",
+        },
+        32_768,
+    ),
     # A model that the service does not offer
     unknown_model(
         404, openai_error("The model `m` does not exist or you do not have access to it.", "model_not_found")
