@@ -173,16 +173,15 @@ async def test_deleting_a_file_forgets_what_notes_under_answers_name_it(store: S
         noted = partial(store_answer, prompt="what?", answer="yes", note=note, model="m")
         await store.write(noted, turn)
         await store.write(finish_turn, turn, TurnState.DONE)
-    note, file = [
-        await add_entry(store, ANN, name, unit_vector(1), kind=kind)
-        for name, kind in (("b", "note"), ("50%_a.pdf", "pdf"))
-    ]
-    assert note is not None and file is not None
+    remembered = await add_entry(store, ANN, "b", unit_vector(1))
+    file = await add_entry(store, ANN, "50%_a.pdf", unit_vector(1), kind="pdf")
+    assert remembered is not None
+    assert file is not None
 
     def stored_notes(connection: Connection) -> list[str | None]:
         return list(connection.scalars(select(turns.c.note).order_by(turns.c.id)))
 
-    await store.write(memories.delete_entry, ANN, note.number)
+    await store.write(memories.delete_entry, ANN, remembered.number)
     assert await store.read(stored_notes) == notes
     await store.write(memories.delete_entry, ANN, file.number)
     assert await store.read(stored_notes) == [None, *notes[1:]]
