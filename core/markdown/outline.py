@@ -153,6 +153,8 @@ def strip_continuation(blocks: tuple[Block, ...], open_blocks: Sequence[OpenBloc
             stripped = _strip_item(first, outermost.item_number, inner)
         case OpenBlockKind.PARAGRAPH, Paragraph(children):
             stripped = (Paragraph(children, is_continuation=True),)
+        case OpenBlockKind.CODE, Paragraph():
+            stripped = ()  # the language of a block of which nothing remains
         case OpenBlockKind.CODE, CodeBlock(text):
             code_lines = text.split("\n")[len(outermost.lines_before) - 1 :]
             stripped = (replace(first, text="\n".join(code_lines)),)
@@ -238,8 +240,7 @@ class _OutlineBuilder:
                 return
             case "thead_open" | "tbody_open" | "th_open" | "td_open":
                 return
-        rank = BreakRank.INSIDE_BLOCK if self._open_blocks else BreakRank.BETWEEN_BLOCKS
-        self._add_break(start, rank, tuple(self._open_blocks), orphans_heading=follows_heading)
+        self._add_break_before(token, start, follows_heading=follows_heading)
         match token.type:
             case "blockquote_open":
                 self._open_quote(is_details=token.markup == OPENING_TAG)
@@ -257,6 +258,11 @@ class _OutlineBuilder:
                 self._add_leaf(start, end, formula, range(start + 1, end))
             case "table_open":
                 self._add_leaf(start, end, self._table_block(token, start))
+
+    def _add_break_before(self, token: Token, start: int, *, follows_heading: bool) -> None:
+        rank = BreakRank.INSIDE_BLOCK if self._open_blocks else BreakRank.BETWEEN_BLOCKS
+        if not token.meta.get("is_mid_line"):
+            self._add_break(start, rank, tuple(self._open_blocks), orphans_heading=follows_heading)
 
     def _open_quote(self, *, is_details: bool) -> None:
         if is_details:

@@ -89,11 +89,12 @@ def normalise_text(text: str) -> str:
 def parse_blocks(text: str, open_formula: str | None = None) -> list[PlacedBlock]:
     """Parse normalised text. If it begins inside a displayed formula, `open_formula` is the closer."""
     tokens = tokenize(text, open_formula)
-    blocks = []
+    blocks: list[PlacedBlock] = []
     start = 0
     while start < len(tokens):
         end = _index_after(tokens, start)
-        line = _line(tokens[start])
+        # What begins in the middle of a line cannot be parsed without what precedes it.
+        line = blocks[-1].line if blocks and tokens[start].meta.get("is_mid_line") else _line(tokens[start])
         if tokens[start].type in LIST_TOKENS:
             items, work = _place_items(tokens, start, end)
             blocks.append(PlacedBlock(line, _build_list(tokens, start, end), work, items))
@@ -316,8 +317,10 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
 
 
 def _build_fence(token: Token) -> Iterator[Block]:
-    """A code block; text on the fence's line that is not its language becomes a paragraph."""
+    """A code block; text on the fence's line that is no language, or if no code follows, becomes a paragraph."""
     language = Fence(token.markup, token.info).language
+    if not token.content and token.meta["is_closed"]:
+        language = ""
     rest = token.info.removeprefix(language).strip()
     if rest:
         yield Paragraph((Text(rest),))

@@ -18,6 +18,7 @@ INVISIBLE_PATTERNS = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
         r"^[ \t>*+\-0-9.)]*(?:```+|~~~+)\S*",  # a fence and its language
+        r"```+[\w+#.\-]*[ \t]*\n(?=.)",  # the same behind a text
         r"^[ \t>*+\-0-9.)]*\[[ xX]\]",  # the checkbox of a task
         r"(?<=\])\([^()\s]*\)(?=\]\()",  # the address of an image that is a link
         r"\]\[[^\]\n]*\]",  # the label of a reference, and that of its definition

@@ -48,6 +48,10 @@ HOSTILE_UNITS = {
     "HTML, details": "<details>\n<summary>",
     "table": "|a|b|\n|-|-|\n|c|\n",
     "table, columns": "|a" * 64 + "\n" + "|-" * 64 + "\n",
+    "fences, behind text": "a ```b\nc\n",
+    "fences, on one line": "``` a ```b\nc",
+    "fences, runs": "a ``` b ````\n",
+    "fences, many runs": "`a``b```c" * 50 + "````\n",
     "table, too many columns": "|a" * 65 + "\n" + "|-" * 65 + "\n",
 }
 
