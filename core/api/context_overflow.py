@@ -13,23 +13,31 @@ MAX_CONTEXT_TOKENS = 100_000_000
 
 PROMPT_TOKENS = r"(?<!max[_ ])(?<!new[_ ])(?<!output[_ ])(?<!completion[_ ])tokens?\b"
 """Tokens that are not said to be the answer's."""
+PROMPT = r"(?<!stop )(?:prompt|input|message|request|conversation|context|sequence|chat)s?"
+MEASURES = r"(?:[ _](?:tokens?|length|size|count|text)){0,3}"
+TOO_LONG = r"(?:exceed|too (?:long|large|many)|(?:larger|greater|more|longer) than|does(?: not|n't) fit)"
 OVERFLOW_PATTERN = re.compile(
-    r"context (?:length|size|window|limit)|maximum model length|context_length_exceeded|exceed_context_size"
+    r"context (?:length|size|window|limit|overflow)|max_seq_len|maximum model length|context_length_exceeded"
+    r"|exceed_context_size"
     r"|max_tokens must be at least|max_(?:completion_)?tokens'? is too large(?!.{0,100}completion tokens)"
     r"|longer than the model's context"
     r"|exceeds model's maximum|reduce the length of the|too large for .{1,100}\bmodel\b"
     r"|exceeded model token limit|maximum prompt length is|input token count"
     r"|maximum number of tokens allowed|request_too_large|contextwindowexceeded|tokens_limit_reached"
-    r"|(?:prompt|input|messages?|request|conversation|context|sequence) (?:is |are )?too (?:long|large)"
+    rf"|\b{PROMPT}{MEASURES} (?:is |are )?too (?:long|large)"
     r"|(?:prompt|input|context)_too_long|max(?:imum)? (?:input|prompt|sequence|context) length"
     r"|`?inputs`? .{0,40}must|input length should be|only supports up to"
-    r"|(?:prompt|input|context|message)s?(?: tokens?| length| size)?(?: \(?\d{1,12}\)?)? exceeds? "
-    r".{0,40}(?:max|limit|length)"
+    rf"|\b(?!request){PROMPT}{MEASURES}(?: \(?\d{{1,12}}\)?)? exceed(?:s|ed)? .{{0,40}}(?:max|limit|length)"
+    rf"|\b(?:length|size|number of tokens) (?:of|in) (?:the |your )?{PROMPT}\b.{{0,60}}{TOO_LONG}"
+    rf"|\b{PROMPT} (?:has|have|contains?|is|are|uses?|with) (?:about )?[\d,.]{{1,15}} (?:\w{{1,12}} )?tokens?\b"
+    r".{0,80}\b(?:max|limit|only|at most|up to)"
+    rf"|\b{PROMPT} (?:is|are) longer than \d|\b{PROMPT} (?:does not|doesn't|cannot|can't) fit\b"
     rf"|{PROMPT_TOKENS}.{{0,60}}\bexceed.{{0,40}}(?:max|limit|length|\d)"
-    r"|too many (?:input|prompt|context) tokens|(?:input|prompt|context) token limit"
+    r"|too many (?:input |prompt |context )?tokens\b(?!,? (?:please wait|per|try))"
+    r"|(?:input|prompt|context) token limit"
     rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
     r"|prompt length .{0,60}exceed"
-    r"|(?:输入|上下文).{0,20}(?:超过|超出|过长)",
+    r"|(?:输入|上下文|提示词?|对话).{0,20}(?:超过|超出|过长|太长)",
     re.IGNORECASE,
 )
 GROUPED_NUMBER_PATTERN = re.compile("(?<![\\d.,])\\d{1,3}([,._' \u00a0\u202f])\\d{3}(?:\\1\\d{3}){0,3}(?!\\d)")
@@ -39,7 +47,11 @@ WORDS = (
     r"(?: (?:allowed|supported|input|prompt|context|sequence|model|total|number|of|tokens?|length|size|is|only)){0,8}"
 )
 """Words between "maximum" and its number. A closed list: "exceeds the maximum by 1234" names no limit."""
-NUMBER = r"(\d{1,12}+) ?([km]?)\b(?! ?(?:completion|output|new)\b)"
+NUMBER = (
+    r"(\d{1,12}+) ?([km]?)\b(?! ?(?:completion|output|new)\b)"
+    r"(?!\)?(?: ?tokens)? ?(?:exceed|is (?:too|larger|greater|longer|more)\b))"
+)
+"""A number and its unit, unless the text says that it is the request's."""
 LIMIT_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -47,15 +59,19 @@ LIMIT_PATTERNS = tuple(
         rf"(?:with|of|the|a) {NUMBER} maximum",
         rf"(?:context|model|sequence) (?:length|size|window|limit){WORDS}[ :=(]{{1,3}}{NUMBER}",
         rf"max(?:imum)?{WORDS}[ :=(]{{1,3}}{NUMBER}",
-        rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total|num)_tokens)[ :=(]{{1,3}}{NUMBER}",
+        rf"(?:n_ctx|max_model_len|max_seq_len|max_(?:prompt|input|total|num)_tokens)(?: of| is)?[ :=(]{{1,3}}{NUMBER}",
+        rf"(?:n_ctx|context|window)(?: of| is|:| =) {NUMBER}",
+        rf"(?:context|window|length) of (?:this |the |your )?model (?:\S{{1,100}} )?is {NUMBER}",
+        rf"\d\)?(?: tokens)? exceeds? .{{0,30}}limit \({NUMBER}",
         rf"limit(?: is| of|:)? {NUMBER}",
         rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
-        rf"(?:up to|at most|less than|more than) {NUMBER}",
+        rf"(?:up to|at most|less than|more than|longer than|larger than|greater than|exceeds) {NUMBER}",
         rf"(?:with|the|a) {NUMBER}[ -]token",
+        rf"最大.{{0,10}}? ?{NUMBER}",
         rf"should be \[\d{{1,12}}+, ?{NUMBER}",
     )
 )
-"""A number and its unit after what names the limit; the most certain wording first."""
+"""What names the limit, and its number; the most certain wording first."""
 UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 

@@ -7,6 +7,7 @@ that the plan lacks; 429 is a limit of a minute, of a day or of the account. Onl
 import re
 
 from core.api import context_overflow
+from core.api.adaptation import find_rejected_parts
 from core.errors import ModelFailure
 
 QUOTA_RETRY_AFTER_SECONDS = 120.0
@@ -14,26 +15,59 @@ QUOTA_RETRY_AFTER_SECONDS = 120.0
 
 REQUEST_RATE_PATTERN = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
 RATE_LIMIT_PATTERN = re.compile(rf"{REQUEST_RATE_PATTERN.pattern}|limit exceeded", re.IGNORECASE)
+MODEL_ID = r"(?: '[^'\n]{1,200}'| \"[^\"\n]{1,200}\"| `[^`\n]{1,200}`| [^ ]{1,200})?"
+"""The name after "model", if there is one."""
+THE_MODEL = r"\bmodel\b" + "".join(
+    f"(?<!{preposition} {article}model)"
+    for preposition in ("for", "with", "by", "of", "on", "in", "using")
+    for article in ("", "the ", "this ", "that ", "the requested ", "the selected ")
+)
+"""The model as what a sentence is about: not "top_p for this model is not supported"."""
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available(?! in)|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
-    r"|model [^ ]{1,200} is not available(?! in)|(?:unknown|invalid|no such|not a valid) model|model_not_found"
-    r"|no endpoints found|no models? loaded|provider not provided"
-    r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound",
+    r"|model [^ ]{1,200} is not available(?! in)|model_not_found|model_not_supported|no models? loaded"
+    r"|(?:unknown|invalid|no such|not a (?:valid|known|supported)|unavailable) model\b(?!'s| parameter)"
+    r"|unsupported model(?::| ['\"`]|$)|model (?:identifier|id|name) (?:is|was) (?:invalid|incorrect|unknown)"
+    r"|model names are .{1,2000}but you passed|no healthy deployments|no endpoints found|provider not provided"
+    r"|(?:could not|cannot|can't|couldn't|unable to) find (?:\w{1,20} ){0,2}model\b|no model (?:named|with)"
+    rf"|{THE_MODEL}{MODEL_ID} (?:has|is|was|will be)(?: now)?(?: been)? "
+    r"(?:deprecated|retired|discontinued|removed|shut ?down|sunset)"
+    rf"|{THE_MODEL}{MODEL_ID} is no longer (?:available|supported|offered|served)"
+    rf"|{THE_MODEL}{MODEL_ID} (?:is not|isn't|was not|wasn't) (?:found|loaded|served|hosted|deployed|offered)"
+    r"|not a chat(?:[ -]completions?)? model|does(?: not|n't) support chat(?: completions?)?\b(?! template)"
+    r"|model only supports embed|not in (?:the )?/?v1/chat/completions"
+    r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound"
+    r"|模型.{0,40}(?:不存在|已下线)|(?:不支持的|无效的|未知)模型",
     re.IGNORECASE | re.DOTALL,
 )
+UNSUPPORTED_MODEL_PATTERN = re.compile(
+    rf"{THE_MODEL}{MODEL_ID} (?:is not|isn't|is un|not )\s?supported(?! (?:for|with|when|without))",
+    re.IGNORECASE,
+)
+"""Only if the text names no part of the request, and no plan that includes the model."""
 CREDIT_PATTERN = re.compile(
     r"insufficient[ _-]?(?:\w{1,20}[ _])?(?:quota|balance|credit|fund)|exceeded_current_quota"
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
-    r"|(?:credits?|balance) .{0,40}(?:too low|insufficient|exhausted|depleted|used up|expired|negative)"
+    r"|(?:credits?|balance) .{0,40}(?:too low|insufficient|exhausted|depleted|used up|expired|negative|consumed|spent)"
+    r"|(?:exceeded|exhausted|consumed|depleted|used (?:up|all)) (?:\w{1,20} ){0,4}credits?\b(?! per)"
     r"|balance insufficient|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit"
+    r"|spend(?:ing)?[ _-](?:limit|cap)\b|\bspecified api usage limit|unpaid (?:\w{1,20} )?(?:invoice|bill|balance)"
     r"|arrearage|overdue payment|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
-    r"|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge|余额不足|额度不足|欠费",
+    r"|key limit exceeded(?! \((?:daily|weekly|monthly))|top up|recharge"
+    r"|余额.{0,10}(?:不足|用尽|用完|耗尽)|(?<![今每当][日天])额度不足|欠费|充值",
     re.IGNORECASE,
 )
+PLACE = r"(?:country|countries|region|territory|territories|location)"
 REGION_PATTERN = re.compile(
-    r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)"
-    r"|(?:country|region|territory|location)\b.{0,60}not (?:supported|available|allowed|served)"
-    r"|\bnot\b.{0,80} (?:in|from) (?:your|this) (?:country|region|territory|location)",
+    r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)|export controls?\b|\bsanction(?:s|ed)\b"
+    rf"|{PLACE}\b.{{0,60}}not (?:supported|available|allowed|served)"
+    rf"|\b(?:your|this|from|some|certain) (?:\w{{1,20}} )?{PLACE}s?\b.{{0,60}}"
+    r"(?:n't|not permitted|forbidden|blocked|restricted|prohibited|unsupported|banned)"
+    rf"|(?:\bnot|n't|\bunavailable|\bunsupported|\bforbidden)\b.{{0,80}} (?:in|from) (?:your|this) {PLACE}"
+    rf"|\bnot (?:serve|support|operate in|cover|allow) (?:your|this) {PLACE}"
+    r"|\baccess from (?!.{0,30}\b(?:key|token|account|ip|address|network|browser|origin|client|app)\b).{1,40} "
+    r"(?:is|are) (?:not (?:permitted|allowed|supported|available)|forbidden|blocked|restricted|prohibited)"
+    r"|\bnot\b.{0,80} (?:in|from) (?:mainland )?(?:china|hong kong|russia|belarus|iran|cuba|syria)\b",
     re.IGNORECASE,
 )
 STREAMING_PATTERN = re.compile(
@@ -45,10 +79,13 @@ STREAMING_PATTERN = re.compile(
 )
 FILTER_PATTERN = re.compile(
     r"content[ _-]?(?:filter|polic|violat|management polic|exists risk|(?:was |is )?blocked)|usage (?:guidelines|polic)"
-    r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation"
+    r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation|guard ?rails?\b"
     r"|(?:inappropriate|prohibited|unsafe|harmful|sensitive)[ _](?:content|text|information|words?)"
-    r"|(?:put|was|been|is) (?:flagged|new_sensitive)|blocked (?:by|for) safety|considered high risk"
-    r"|violat\w{1,5} .{0,40}(?:guidelines|polic)|敏感|不安全",
+    r"|content (?:is|was|has been) (?:\w{1,20} ){0,2}(?:inappropriate|prohibited|unsafe|harmful|sensitive|flagged)"
+    r"|because (?:it|the \w{1,20}) (?:\w{1,20} ){1,3}(?:inappropriate|prohibited|unsafe|harmful|sensitive)\b"
+    r"|(?:refused|rejected|blocked|stopped|withheld) (?:by|for|due to|because of) (?:\w{1,20} )?safety"
+    r"|(?:put|was|been|is) (?:flagged|new_sensitive)|considered high risk"
+    r"|violat\w{1,5} .{0,40}(?:guidelines|polic)|敏感|不安全|违规|违禁|不合规",
     re.IGNORECASE,
 )
 ADDRESS_PATTERN = re.compile(
@@ -80,22 +117,28 @@ MODEL_ACCESS_PATTERN = re.compile(
 PLAN_PATTERN = re.compile(r"\bplan\b|\btier\b|upgrade|subscri", re.IGNORECASE)
 NETWORK_PATTERN = re.compile(
     r"\bip\b.{0,60}(?:allowed|block|denied|whitelist|allowlist|banned)|firewall|access denied by|error code: 10\d\d"
-    r"|just a moment|captcha|network settings|request (?:was |has been |is )?blocked|\bwaf\b",
+    r"|just a moment|captcha|network settings|request (?:was |has been |is )?blocked|\bwaf\b"
+    r"|\byou(?: have|'ve)? been (?:blocked|banned)|attention required|unusual traffic|\bray id\b",
     re.IGNORECASE,
 )
 CREDENTIAL_PATTERN = re.compile(r"key|token|credential|authori[sz]|authenti", re.IGNORECASE)
 QUOTA_PATTERN = re.compile(r"quota", re.IGNORECASE)
 MINUTE_LIMIT_PATTERN = re.compile(
-    r"(?:per|a|each|every)[ _-]?(?:second|minute|hour)|/ ?(?:s|sec|second|min|minute|h|hour)\b|\b[rt]p[sm]\b",
+    r"(?:per|a|each|every)[ _-]?(?:second|minute|hour)|/ ?(?:s|sec|second|min|minute|h|hour)\b|\b[rt]p[sm]\b"
+    r"|每分钟|每秒|每小时",
     re.IGNORECASE,
 )
 DAY_LIMIT_PATTERN = re.compile(
-    r"(?:per|a|each|every)[ _-]?(?:day|week|month)|daily|monthly|today|tomorrow|/ ?day\b|\b[rt]pd\b", re.IGNORECASE
+    r"(?:per|a|each|every)[ _-]?(?:day|week|month)|daily|weekly|monthly|today|tomorrow|midnight|\b24[ -]?hours?\b"
+    r"|/ ?day\b|\b[rt]pd\b|[今每当明][日天]|[本每][周月]",
+    re.IGNORECASE,
 )
 SHORT_WAIT_PATTERN = re.compile(
     r"minute|second|hourly|\b\d{1,6}(?:\.\d{1,6})? ?m?s\b|resource has been exhausted", re.IGNORECASE
 )
 BILLING_PATTERN = re.compile(r"billing|exceeded your current quota", re.IGNORECASE)
+ONE_REQUEST_PATTERN = re.compile(r"tokens? limit exceeded:? \d{1,12} ?>", re.IGNORECASE)
+"""Credit that does not suffice for this request."""
 OVERLOAD_PATTERN = re.compile(r"overload|unavailable|capacity|too busy", re.IGNORECASE)
 
 LIMIT_STATUSES = (402, 403, 429)
@@ -115,9 +158,8 @@ def classify(status: int, text: str, retry_after: float | None = None, *, is_jso
     """`retry_after` in seconds. `is_json`: False if the service's API itself did not write the error."""
     if status not in LIMIT_STATUSES and context_overflow.is_overflow(text) and not _is_limit_in_time(text):
         return ModelFailure.OVERFLOW
-    for pattern, failure in FAILURES_BY_TEXT:
-        if pattern.search(text):
-            return failure
+    if (failure := _classify_text(text)) is not None:
+        return failure
     if status in FAILURE_BY_STATUS:
         return FAILURE_BY_STATUS[status]
     if status == 403 and _is_blocked(text, is_json=is_json):
@@ -125,6 +167,18 @@ def classify(status: int, text: str, retry_after: float | None = None, *, is_jso
     if _is_limit(status, text):
         return _classify_limit(text, retry_after)
     return _classify_by_status(status, text)
+
+
+def _classify_text(text: str) -> ModelFailure | None:
+    """What a text means whatever the status is; None if that depends on the status."""
+    failure = next((failure for pattern, failure in FAILURES_BY_TEXT if pattern.search(text)), None)
+    return ModelFailure.UNKNOWN_MODEL if failure is None and _is_unsupported_model(text) else failure
+
+
+def _is_unsupported_model(text: str) -> bool:
+    if not UNSUPPORTED_MODEL_PATTERN.search(text) or PLAN_PATTERN.search(text):
+        return False
+    return not find_rejected_parts(text, is_certain_rejection=True)
 
 
 def _is_limit_in_time(text: str) -> bool:
@@ -151,7 +205,8 @@ def _classify_limit(text: str, retry_after: float | None) -> ModelFailure:
     if BILLING_PATTERN.search(text):
         return ModelFailure.CREDIT
     if retry_after is None:
-        return ModelFailure.QUOTA if QUOTA_PATTERN.search(text) else ModelFailure.RATE_LIMITED
+        is_quota = QUOTA_PATTERN.search(text) and "rate limit" not in text.lower()
+        return ModelFailure.QUOTA if is_quota else ModelFailure.RATE_LIMITED
     return ModelFailure.QUOTA if retry_after > QUOTA_RETRY_AFTER_SECONDS else ModelFailure.RATE_LIMITED
 
 
@@ -161,7 +216,8 @@ def _classify_by_status(status: int, text: str) -> ModelFailure:
             lacks_model = MODEL_ACCESS_PATTERN.search(text) or (status == 403 and PLAN_PATTERN.search(text))
             return ModelFailure.PAYMENT if lacks_model else ModelFailure.AUTHENTICATION
         case 402:
-            return ModelFailure.PAYMENT if PLAN_PATTERN.search(text) else ModelFailure.CREDIT
+            needs_plan = PLAN_PATTERN.search(text) and not ONE_REQUEST_PATTERN.search(text)
+            return ModelFailure.PAYMENT if needs_plan else ModelFailure.CREDIT
         case 404:
             return ModelFailure.UNKNOWN_MODEL if MODEL_PATTERN.search(text) else ModelFailure.WRONG_ADDRESS
         case _ if KEY_PATTERN.search(text):
