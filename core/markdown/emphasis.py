@@ -10,6 +10,11 @@ Chinese, Japanese and Korean therefore need other rules, which the CommonMark co
 amendments": their punctuation counts as letters, and other punctuation next to their characters does not prevent
 emphasis. Thai and its neighbours have no spaces between words either. In any script, `**` after punctuation may also
 close what is open: models write so, and nobody opens bold text in the middle of a bold word.
+
+Arithmetic without spaces has no emphasis:
+
+    3**2 + 4**2, 2*x*y, (a+b)*c*d, width*2 + height*2
+    *f*(x), **2**nd            emphasis, because the first mark is before a word
 """
 
 import re
@@ -33,6 +38,10 @@ UNSPACED_PATTERN = regex.compile(
 """A character of a script without spaces; `ea` is the East Asian width. The selectors vary a Chinese character."""
 MARK_PATTERN = re.compile(r"[\n\\$`~|=*_\[!<&]|://|www\.")
 """A text without any of these is text alone: each rule for what is in a paragraph begins with one of them."""
+MAX_OPERATOR_CHARS = 2
+MAX_NAME_CHARS = 40
+OPERATORS = frozenset("+-/^=([")
+MARKED_WORD_PATTERN = re.compile(r"[\w'’-]{1,40}\*")
 VARIATION_SELECTORS = tuple(map(chr, range(0xFE00, 0xFE0F)))
 
 
@@ -88,8 +97,83 @@ def _char_before(text: str, position: int) -> str:
     return text[position - 1] if position else " "
 
 
+def _is_operand(char: str, brackets: str) -> bool:
+    return char != "" and (char in brackets or (char.isascii() and char.isdigit()) or _is_letter(char))
+
+
+def _is_letter(char: str) -> bool:
+    return char.isalpha() and not _neighbour(char).is_unspaced
+
+
+@dataclass(frozen=True, slots=True)
+class _Operator:
+    """A run without spaces around it that may be a sign of arithmetic."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def has_operands(self) -> bool:
+        return _is_operand(self.text[self.start - 1 : self.start], ")]") and _is_operand(self.text[self.end], "(")
+
+    def is_certain(self) -> bool:
+        """Whether the run is an operator if no emphasis is open."""
+        before, after = self.text[self.start - 1], self.text[self.end]
+        outer, inner = self.text[max(0, self.start - 2) : self.start - 1], self.text[self.end + 1 : self.end + 2]
+        if self.end - self.start > 1 and "*" in (outer, inner) and before.isalpha() and after.isalpha():
+            return False  # a letter in a word: c**a**t
+        is_left = before.isdigit() or before in ")]" or not outer.isalnum() or after.isdigit() or inner in OPERATORS
+        return is_left and (not after.isalpha() or not inner.isalpha())
+
+    def follows_number(self) -> bool:
+        return self.text[self.start - 1].isdigit() and self.text[self.end].isalpha()
+
+    def is_between_numbers(self) -> bool:
+        return self.text[self.start - 1].isdigit() and self.text[self.end].isdigit()
+
+    def may_open(self) -> bool:
+        """Whether emphasis may begin here, in a word; with a single mark in ASCII, it also ends there."""
+        is_single = self.end - self.start == 1 and self.text[self.start - 1].isascii() and self.text[self.end].isascii()
+        return not is_single or MARKED_WORD_PATTERN.match(self.text, self.end) is not None
+
+
 class _State(StateInline):
+    opener_end: int | None = None
+    """Where the emphasis begins that only a `*` before a word has opened; None if such a mark was not the last one."""
+    operator_end: int | None = None
+    """The end of the last operator."""
+
     def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N802, N803 - markdown-it's names
+        scanned = self._scan(start, canSplitWord)
+        if self.src[start] != "*" or not (scanned.can_open or scanned.can_close):
+            return scanned
+        end = start + scanned.length
+        can_open, can_close = scanned.can_open, scanned.can_close
+        operator = _Operator(self.src, start, end)
+        if scanned.length <= MAX_OPERATOR_CHARS and start and end < self.posMax and operator.has_operands:
+            is_operator = operator.is_certain() or operator.follows_number() or self._continues_term(start)
+            can_open = can_open and not is_operator and operator.may_open()
+            can_close = can_close and (not is_operator or self._ends_emphasis(operator))
+            if not can_close and not can_open:
+                self.operator_end = end
+        self.opener_end = end if scanned.can_open and not scanned.can_close else None
+        return Scanned(can_open, can_close, scanned.length)
+
+    def _continues_term(self, start: int) -> bool:
+        """Whether the run follows an operator and one name or number."""
+        if self.operator_end is None or start - self.operator_end > MAX_NAME_CHARS:
+            return False
+        return self.src[self.operator_end : start].isalnum()
+
+    def _ends_emphasis(self, operator: _Operator) -> bool:
+        """Whether a run between operands ends emphasis that is open, rather than being an operator in it."""
+        if self.opener_end is None or operator.is_between_numbers():
+            return False
+        content = self.src[self.opener_end : operator.start]
+        return self.src[operator.end] == "(" or not any(map(str.isspace, content))
+
+    def _scan(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N803
         run = scan_run(self, start)
         can_open = run.opens and (canSplitWord or not run.closes or run.before.is_punctuation)
         can_close = run.closes and (canSplitWord or not run.opens or run.after.is_punctuation)

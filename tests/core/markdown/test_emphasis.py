@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.bots.formatted_text import BOLD, terminal_text
+from core.markdown.document import Document, Emphasis, Paragraph, Strong
+from core.markdown.plain_text import to_plain_text
+from tests.bots.formatted_text import BOLD, discord_text, telegram_part, terminal_text
+from tests.core.markdown.samples import parse_markdown
 
 CASES = {
     "これは**「重要」**な点です。": ["「重要」"],
@@ -43,3 +46,49 @@ def test_bold_next_to_punctuation(platform: str, text: str) -> None:
 
 def test_bold_marks_are_not_shown() -> None:
     assert terminal_text("これは**「重要」**な点です。").strip() == "これは「重要」な点です。"
+
+
+ARITHMETIC = (
+    "3**2 + 4**2 = 5**2",
+    "5*3*2 = 30, -2*-3*4",
+    "2*x*y and 2*pi*r and 3*pi*h",
+    "f(x)=a*b+c*d",
+    "a**2+b**2, x1*x2*x3, π*r**2*h",
+    "(a+b)*(c+d)*2, (x)*y*z",
+    "a[i]*b[j]*c",
+    "width*2 + height*2, 2*width + 3*height, 2*width*height",
+    "width*height + depth*length",
+    "pi*r^2 + pi*h^2",
+    "e**(i*pi)+e**(i*pi), sin(x)*cos(x)*2*sin(y)",
+    "x**(n-1)*y**(n-1), n*(n-1)*(n-2)",
+    "价格3*5*2元",
+)
+EMPHASIS = {
+    "un*frigging*believable": ["frigging"],
+    "sub*script*s and sub*script*s": ["script", "script"],
+    "c**a**t, re**con**struct": ["a", "con"],
+    "**2**nd and **1**st": ["2", "1"],
+    "*f*(*x*), *n*th, *n*(n+1)": ["f", "x", "n", "n"],
+    "**x**2, **Array a**[0], *the function f*(x)": ["x", "Array a", "the function f"],
+    "**Note: 3**2 + 4**2 = 5**2**": ["Note: 3**2 + 4**2 = 5**2"],
+    "*Note: 2*x*y*": ["Note: 2*x*y"],
+    "*Note:* 2*x*y **b** 3*z*y": ["Note:", "b"],
+    "ה**ספר הגדול** כאן, Haupt**bahnhof Nord**": ["ספר הגדול", "bahnhof Nord"],
+    "太**1**な, **重要**1**点**": ["1", "重要", "点"],
+}
+
+
+@pytest.mark.parametrize("text", ARITHMETIC)
+def test_arithmetic_keeps_its_signs(text: str) -> None:
+    assert to_plain_text(parse_markdown(text)) == text
+    assert terminal_text(text).strip() == text
+    assert telegram_part(text).text == text
+    assert discord_text(text).replace("\\", "") == text
+
+
+@pytest.mark.parametrize("text", EMPHASIS)
+def test_emphasis_in_and_next_to_words_stays(text: str) -> None:
+    (paragraph,) = parse_markdown(text).blocks
+    assert isinstance(paragraph, Paragraph)
+    marked = [node for node in paragraph.children if isinstance(node, (Emphasis, Strong))]
+    assert [to_plain_text(Document((Paragraph(node.children),))) for node in marked] == EMPHASIS[text]
