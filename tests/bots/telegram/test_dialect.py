@@ -129,6 +129,10 @@ def test_tables_are_aligned_for_wide_characters() -> None:
     assert [e.type for e in part_entities(part)] == ["pre"]
 
 
+def test_rule_is_a_line() -> None:
+    assert render("above\n\n---\n\nbelow").text == "above\n\n———\n\nbelow"
+
+
 def test_quotes_do_not_nest() -> None:
     assert covered_texts("> a\n> > b") == [("blockquote", "a\n> b")]
     collapsed = Document((Quote((Paragraph((Text("thought"),)),), is_collapsed=True),))

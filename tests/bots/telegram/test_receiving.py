@@ -22,7 +22,7 @@ from tests.bots.telegram.conftest import (
     push_update,
     wait_for_calls,
 )
-from tests.bots.telegram.payloads import ADA, BOT, GROUP, PRIVATE, command, message
+from tests.bots.telegram.payloads import ADA, BOT, GROUP, PRIVATE, command, mention_message, message
 from tests.clock import FakeClock
 from tests.waiting import wait_until
 
@@ -313,3 +313,20 @@ async def test_send_without_run_fails(bot_api: TelegramStandIn) -> None:
         await adapter.send(PRIVATE_PLACE, Part("hi"), key="k")
     assert raised.value.failure is DeliveryFailure.TRANSIENT
     assert not bot_api.calls
+
+
+async def test_guests_are_received_until_the_server_turns_out_not_to_support_their_answers(
+    bot_api: TelegramStandIn, inbox: FakeInbox, run_adapter: RunAdapter
+) -> None:
+    async with run_adapter() as adapter:
+        push_update(bot_api, guest_message=mention_message(GROUP, "@parley_bot why?", guest_query_id="g1"))
+        (guest,) = await inbox.wait_for_events()
+        assert guest.place.is_foreign
+        bot_api.script.add("answerGuestQuery", ScriptedReply.error(404, "Not Found"))
+        with pytest.raises(DeliveryError) as caught:
+            await adapter.send(guest.place, Part("because"), key="k1", interaction_token=guest.interaction_token)
+        assert caught.value.failure is DeliveryFailure.FORBIDDEN, "nobody pays for an answer that nobody sees"
+        push_update(bot_api, guest_message=mention_message(GROUP, "@parley_bot and why?", guest_query_id="g2"))
+        push_update(bot_api, message=message(PRIVATE, "hello"))
+        await inbox.wait_for_events(2)
+    assert [event.text for event in inbox.stored[1:]] == ["hello"]

@@ -226,6 +226,8 @@ async def test_first_words_overtake_status_that_waits(env: Environment) -> None:
     await env.clock.advance(5.0)
     assert env.adapter.texts == [], "the status waits"
     preview.update("A")
+    await env.clock.settle()
+    assert env.adapter.texts == [], "the first words, too, wait for the rate limit"
     await env.clock.advance(5.0)
     await env.adapter.wait_until(lambda: env.adapter.texts == ["A"])
     waiting.cancel()

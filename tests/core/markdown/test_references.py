@@ -31,6 +31,7 @@ def test_reference_is_link(text: str) -> None:
     (link,) = [entity for entity in part_entities(telegram_part(text)) if entity.type == MessageEntity.TEXT_LINK]
     assert telegram_texts(text, MessageEntity.TEXT_LINK) == ["the page"]
     assert link.url == URL
+    assert "!" not in telegram_part(text).text, "a picture is shown as its link"
     assert f"[the page](<{URL}>)" in discord_text(text)
     assert f"the page ({URL})" in terminal_text(text)
 

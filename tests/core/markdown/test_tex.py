@@ -29,6 +29,7 @@ CASES = {
     r"\frac{\partial f}{\partial x}": "(∂f)/∂x",
     r"\sqrt{2}x": "√(2)x",
     r"\text{if } x > 0": "if x > 0",
+    r"\operatorname*{argmax}_x f": "argmaxₓ f",
     r"\text{速度} = \frac{\text{距離}}{\text{時間}}": "速度 = 距離/時間",
     r"\mathbb{R}^n": "ℝⁿ",
     r"\mathbf{A}\mathbf{x} = \lambda\mathbf{x}": "𝐀𝐱 = λ𝐱",

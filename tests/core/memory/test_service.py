@@ -128,6 +128,15 @@ async def test_embedding_usage_is_booked(env: Environment) -> None:
     assert (await env.booked_tokens()).tokens == env.model.usage[EMBEDDER] > 3000
 
 
+async def test_model_may_have_a_long_name(env: Environment) -> None:
+    """The key of a digest has at most 64 bytes."""
+    for name in ("m" * 64, "m" * 65, "漢" * 100):
+        memory = MemoryService(env.store, env.ledger, model=name)
+        first = (await memory.add_note(env.account, ANN, f"My note for {name}")).entry
+        again = (await memory.add_note(env.account, ANN, f"My note for {name}")).entry
+        assert again.number == first.number, "it is stored once"
+
+
 async def test_unlisted_embedding_model_has_quota(env: Environment) -> None:
     assert await env.models.refresh()
     assert env.models.get(EMBEDDER) is None

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from core.store import answers, conversations, history, token_usage, transcripts, turns
+from core.store import answers, claims, conversations, history, token_usage, transcripts, turns
 from core.store.database import Store
 from core.store.image_references import ImageReference
 from core.store.token_usage import ModelUsage
@@ -100,6 +100,14 @@ async def test_answer_is_stored_once(store: Store) -> None:
     for is_new in (True, False):
         assert await store.write(store_answer, turn) is is_new
     assert await history_texts(store, turn.conversation_id) == ["hello", "yes"]
+
+
+async def test_answer_that_is_being_delivered_was_not_stopped(store: Store) -> None:
+    """A late /stop must not confirm that it stopped a complete answer."""
+    await accept(store, "u1")
+    (turn,) = await claim(store)
+    await store.write(partial(answers.store_answer, prompt="hello", answer="yes", note="", model="m"), turn)
+    assert not await store.read(claims.was_just_stopped, turn.conversation_id, FUTURE_TURN)
 
 
 async def test_event_payload_can_be_erased(store: Store) -> None:

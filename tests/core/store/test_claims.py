@@ -215,6 +215,7 @@ async def test_stop_is_confirmed_from_the_first_request_on(store: Store) -> None
     assert await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN), "it is delivered"
     await store.write(turns.finish_turn, question, TurnState.STOPPED)
     assert await store.read(claims.was_just_stopped, question.conversation_id, FUTURE_TURN)
+    assert not await store.read(claims.was_just_stopped, question.conversation_id, question.id), "only earlier ones"
     await accept(store, "next")
     (following,) = await claim(store)
     await store.write(turns.finish_turn, following, TurnState.DONE)

@@ -38,6 +38,15 @@ async def test_expired_or_released_lease_is_free(store: Store) -> None:
     assert await store.write(leases.try_acquire, "poller", "a", 30)
 
 
+async def test_only_valid_leases_are_counted(store: Store) -> None:
+    for name, seconds in (("process:a", 30), ("process:b", 30), ("process:dead", -1), ("poller", 30), ("shard", -1)):
+        assert await store.write(leases.try_acquire, name, "owner", seconds)
+    assert await store.write(leases.count_holders, "process:") == 2
+    stored = select(schema.leases.c.name).order_by(schema.leases.c.name)
+    names = await store.read(lambda connection: list(connection.scalars(stored)))
+    assert names == ["poller", "process:a", "process:b", "shard"], "those of dead processes do not accumulate"
+
+
 async def test_only_reservations_survive_the_deletion_of_leases(store: Store) -> None:
     dead, alive = Leases(store, "dead"), Leases(store, "alive")
     assert await dead.try_acquire("poller", 30)
