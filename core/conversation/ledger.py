@@ -104,6 +104,8 @@ class Allowance:
 class Reservation:
     """The cost of one request, as far as it is known."""
 
+    id: int
+    key: UsageKey
     prompt_tokens: int
     """Estimated."""
     reported_tokens: int = 0
@@ -113,6 +115,8 @@ class Reservation:
     failure: ModelFailure | None = None
     has_answered: bool = False
     """Whether it brought text for a person."""
+    is_settled_later: bool = False
+    """Whoever made the request settles it, not `Ledger.reserve`."""
 
     @property
     def cost(self) -> int:
@@ -222,7 +226,7 @@ class Ledger:
         reservation_id = await self._reserve(key, prompt_tokens + answer_tokens, within_quota, turn_id)
         if reservation_id is None:
             raise ModelError("Today's quota is used up", ModelFailure.QUOTA, retry_after=self.seconds_until_reset())
-        reservation = Reservation(prompt_tokens)
+        reservation = Reservation(reservation_id, key, prompt_tokens)
         try:
             yield reservation
         except ModelError as error:
@@ -230,7 +234,8 @@ class Ledger:
             await self.record_refusal(key_id, model, error, kind)
             raise
         finally:
-            await asyncio.shield(self._settle(reservation_id, key, reservation))
+            if not reservation.is_settled_later:
+                await self.settle(reservation)
 
     @asynccontextmanager
     async def charge(
@@ -283,18 +288,30 @@ class Ledger:
             undo,
         )
 
-    async def _settle(self, reservation_id: int, key: UsageKey, reservation: Reservation) -> None:
-        tokens = reservation.cost
-        self._metrics.tokens_used(key.model, key.kind, tokens)
+    async def settle(self, reservation: Reservation) -> None:
+        """Book the real cost of a request, also if this is cancelled meanwhile."""
+        await asyncio.shield(self._settle(reservation))
+
+    async def _settle(self, reservation: Reservation) -> None:
+        usage = None
         try:
-            # With priority, because a complete answer waits for it.
+            # With priority, because an answer waits for it.
             usage = await self._store.write_with_priority(
-                token_usage.settle_reservation, reservation_id, tokens, has_answered=reservation.has_answered
+                token_usage.settle_reservation,
+                reservation.id,
+                reservation.cost,
+                has_answered=reservation.has_answered,
             )
         except StoreError as error:
             # Do not fail the answer: the expected cost stays reserved.
+            key = reservation.key
             log.warning("quota.usage_not_booked", key_id=key.key_id, model=key.model, error=str(error))
-            return
+        self.record_settlement(reservation, usage)
+
+    def record_settlement(self, reservation: Reservation, usage: TokenUsage | None) -> None:
+        """What follows from a `settle_reservation`, which returned `usage`."""
+        key = reservation.key
+        self._metrics.tokens_used(key.model, key.kind, reservation.cost)
         if usage is not None and key.day == self.today():
             self._warn_if_nearly_used(key, usage)
 

@@ -33,7 +33,7 @@ from core.store.conversations import (
 from core.store.grants import is_operator
 from core.store.incoming_codec import compared_model
 from core.store.preferences import PreferenceName, mark_notified, replace_value
-from core.store.token_usage import add_daily_usage
+from core.store.token_usage import TokenUsage, add_daily_usage
 from core.store.turns import TurnState, get_turn
 from core.texts import answers as texts
 from core.texts.models import compared_heading, use_model_button
@@ -105,8 +105,11 @@ class AnswerPipeline:
 
     async def run(self) -> None:
         """The outbox must be loaded. Raises `LostLeaseError` and `StoreError`."""
-        with self._claimed.expecting_final():
-            await self._run()
+        try:
+            with self._claimed.expecting_final():
+                await self._run()
+        finally:
+            await self._caller.settle()
 
     async def _run(self) -> None:
         async with self._claimed.previewing() as preview:
@@ -124,7 +127,8 @@ class AnswerPipeline:
         final_state = self._final_state(outcome)
         # The transaction itself finds out whether another process has the turn. Its lease need not be trusted: the
         # database may have been slow just now, and the answer is paid for.
-        await self._claimed.store.write_with_priority(self._store_answer, outcome, note, buttons, final_state)
+        usage = await self._claimed.store.write_with_priority(self._store_answer, outcome, note, buttons, final_state)
+        self._caller.record_settlement(usage)
         await _deliver_answer(
             self._claimed,
             self._caller.answer.text,
@@ -341,8 +345,11 @@ class AnswerPipeline:
         note: str,
         buttons: tuple[Button, ...],
         final_state: TurnState,
-    ) -> None:
-        """One transaction: the answer with its buttons and reasoning, and whose allowance it counts for."""
+    ) -> TokenUsage | None:
+        """One transaction: the answer with its buttons and reasoning, what it counts for, and its tokens.
+
+        Returns the usage of the day, see `settle_reservation`.
+        """
         claimed, answer, model = self._claimed, self._caller.answer, outcome.model
         is_stored = store_answer(
             connection,
@@ -363,8 +370,14 @@ class AnswerPipeline:
             images=self._caller.image_references,
             final_state=final_state,
         )
-        if not is_stored:
-            return
+        if is_stored:
+            self._store_consequences(connection, outcome)
+        # Last: the answers of all conversations add to the same row, which is locked until the transaction ends.
+        return self._caller.settle_with_answer(connection)
+
+    def _store_consequences(self, connection: Connection, outcome: ModelOutcome) -> None:
+        """What the person has been told, and whose allowance the answer counts for."""
+        claimed, answer, model = self._claimed, self._caller.answer, outcome.model
         if self._caller.needs_truncation_note:
             mark_truncation_notified(connection, claimed.turn.conversation_id)
         for name in self._caller.ignored_settings:

@@ -5,6 +5,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 import structlog
+from sqlalchemy import Connection
 
 from core.api.adaptation import MAX_COMPLETION_TOKENS, REASONING_EFFORT, TEMPERATURE, dropped_fields
 from core.api.client import ChatRequest
@@ -23,6 +24,7 @@ from core.services import Services
 from core.store.conversations import is_truncation_notified
 from core.store.image_references import ImageReference, with_marks
 from core.store.preferences import PreferenceName
+from core.store.token_usage import TokenUsage, settle_reservation
 from core.texts import answers as texts
 from core.turns.claimed_turn import ClaimedTurn
 from core.turns.memory_recall import MemoryRecall
@@ -68,6 +70,8 @@ class ModelCaller:
     ignored_settings: tuple[PreferenceName, ...] = ()
     """What somebody has set and the model does not accept, unless it has been said before."""
     reservations: list[Reservation] = field(default_factory=list)
+    _unsettled: Reservation | None = field(init=False, default=None)
+    """The request that brought the answer, until its tokens are booked: that is part of storing the answer."""
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,23 @@ class ModelCaller:
     def cost(self) -> int:
         """Tokens of all requests."""
         return sum(reservation.cost for reservation in self.reservations)
+
+    def settle_with_answer(self, connection: Connection) -> TokenUsage | None:
+        """Book the tokens in the transaction that stores the answer. `record_settlement` gets the result."""
+        reservation = self._unsettled
+        if reservation is None:
+            return None
+        return settle_reservation(connection, reservation.id, reservation.cost, has_answered=True)
+
+    def record_settlement(self, usage: TokenUsage | None) -> None:
+        if self._unsettled is not None:
+            self.services.ledger.record_settlement(self._unsettled, usage)
+            self._unsettled = None
+
+    async def settle(self) -> None:
+        """Book the tokens if the answer was not stored."""
+        if self._unsettled is not None:
+            await self.services.ledger.settle(self._unsettled)
 
     async def ask(self, model: str, preview: Preview) -> None:
         """Fill `answer`, until the model is done or the person stops the turn.
@@ -184,6 +205,8 @@ class ModelCaller:
             try:
                 with self.services.tracer.span("model", model=request.model):
                     await run_until(self.claimed.stop_requested, self._read_stream(request, preview))
+                if answer.text:
+                    reservation.is_settled_later, self._unsettled = True, reservation
             finally:
                 reservation.reported_tokens = answer.usage.total_tokens
                 reservation.has_answered = bool(answer.text)

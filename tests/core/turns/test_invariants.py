@@ -23,7 +23,6 @@ from core.store.inbound import InboundLimits
 from core.store.lease_keeper import Lease
 from core.store.memories import delete_all
 from core.store.schema import messages, turns
-from core.store.token_usage import settle_reservation
 from core.store.turns import LostLeaseError, Turn
 from core.texts import answers as texts
 from core.timings import Timings
@@ -162,7 +161,7 @@ async def test_claims_and_heartbeats_survive_database_outage(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", [save_part, settle_reservation, AnswerPipeline._store_answer, finish_delivery])
+@pytest.mark.parametrize("function", [save_part, AnswerPipeline._store_answer, finish_delivery])
 async def test_answer_survives_short_database_outage(
     database_url: str, tmp_path: Path, model: ModelStandIn, function: Callable[..., object]
 ) -> None:
