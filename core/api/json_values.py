@@ -1,6 +1,7 @@
 """Decodes the JSON of one stream event leniently, because services break the format in small ways.
 
-    {"a": 1}{"b": 2}          two values in one event
+    {"a": 1}{"b": 2}          two values in one event, also with "," or "data:" between them
+    {"a": "x(tab)y"}          a control character in a string, such as a tab
     {"c": "\ud83d"}           half of a character, whose other half follows in the next event
 
 Surrogates remain in the strings: `SurrogateJoiner` puts the halves together.
@@ -14,11 +15,11 @@ import msgspec
 
 from core.api.response_body import decode_json
 
-WHITESPACE_PATTERN = re.compile(r"\s*")
+SEPARATOR_PATTERN = re.compile(r"(?:\s|,|data:)*")
 SURROGATE_PATTERN = re.compile(r"[\ud800-\udfff]")
 HIGH_SURROGATES = ("\ud800", "\udbff")
 
-_decoder = json.JSONDecoder()
+_decoder = json.JSONDecoder(strict=False)
 
 
 def decode_values(data: bytes) -> tuple[list[Any], bool]:
@@ -32,19 +33,19 @@ def decode_values(data: bytes) -> tuple[list[Any], bool]:
 
 def _decode_leniently(text: str) -> tuple[list[Any], bool]:
     values: list[Any] = []
-    position = _skip_whitespace(text, 0)
+    position = _skip_separators(text, 0)
     while position < len(text):
         try:
             value, position = _decoder.raw_decode(text, position)
         except (ValueError, RecursionError):  # also numbers with thousands of digits
             return values, False
         values.append(value)
-        position = _skip_whitespace(text, position)
+        position = _skip_separators(text, position)
     return values, True
 
 
-def _skip_whitespace(text: str, position: int) -> int:
-    match = WHITESPACE_PATTERN.match(text, position)
+def _skip_separators(text: str, position: int) -> int:
+    match = SEPARATOR_PATTERN.match(text, position)
     return match.end() if match else position
 
 

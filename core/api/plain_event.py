@@ -28,6 +28,7 @@ class _Choice(msgspec.Struct, gc=False):
     text: None = None
     message: None = None
     finish_reason: None = None
+    error: None = None
 
 
 class _Event(msgspec.Struct, gc=False):

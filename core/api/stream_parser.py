@@ -10,6 +10,7 @@ answer, or end a stream without any text. An event that cannot be read leaves a 
 failure raises the matching `ModelError`. Time limits belong to the client.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from core.api.events import (
     UsageReport,
     parse_token_count,
 )
+from core.api.finish_reasons import parse_finish_reason
 from core.api.json_values import SurrogateJoiner, decode_values
 from core.api.plain_event import decode_plain_text
 from core.api.sse import ServerSentEvent, SSEDecoder
@@ -36,7 +38,10 @@ from core.errors import ModelError, ModelFailure
 MAX_ANSWER_CHARS = 4_000_000
 """Limit for one answer, including its reasoning."""
 MAX_UNREADABLE_EVENTS = 2
+BEGINNING_CHARS = 200
 END_MARK = b"[DONE]"
+KEEP_ALIVE_PATTERN = re.compile(rb"\[?[\w .:/-]{1,60}\]?")
+"""Words in place of JSON, such as `ping` or `[HEARTBEAT]`. A part of a damaged event has other characters as well."""
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 TEXT_FIELDS = ("content", "refusal", "text")
 
@@ -53,7 +58,11 @@ class StreamParser:
         self._think_tags = ThinkTagParser(has_reasoning)
         self._text_joiner = SurrogateJoiner()
         self._reasoning_joiner = SurrogateJoiner()
+        self._beginning = ""
+        """The first characters of the answer as they came."""
         self._finish_reason: FinishReason | None = None
+        self._error: ModelError | None = None
+        """What a choice reports instead of more text."""
         self._usage: UsageReport | None = None
         self._received_any = False
         self._unreadable_events = 0
@@ -90,7 +99,8 @@ class StreamParser:
 
     def _parse_event(self, event: ServerSentEvent) -> Iterator[StreamEvent]:
         data = event.data.strip()
-        if self.is_done or not data:
+        is_error = event.name == b"error"
+        if self.is_done or not data or (not is_error and KEEP_ALIVE_PATTERN.fullmatch(data) and data != END_MARK):
             return
         self._received_any = True
         if data.endswith(END_MARK):  # JSON never ends so; some services forget the empty line before it
@@ -98,12 +108,13 @@ class StreamParser:
             data = data.removesuffix(END_MARK).rstrip()
             if not data:
                 return
-        is_error = event.name == b"error"
         payloads, is_complete = decode_values(data)
         if is_error and not is_complete:
             raise errors.from_payload(data.decode(errors="replace"))
         for payload in payloads:
             yield from self._parse_payload(payload, is_error=is_error)
+            if self._error:
+                raise self._error
         if not is_complete:
             self._count_unreadable()
 
@@ -139,22 +150,35 @@ class StreamParser:
         for choice in payload.get("choices") or ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, "0", None):
                 continue
-            events += self._parse_delta(self._find_delta(choice))
-            if reason := choice.get("finish_reason"):
-                known_reasons = FinishReason.__members__.values()
-                self._finish_reason = FinishReason(reason) if reason in known_reasons else FinishReason.OTHER
+            events += self._parse_delta(self._find_delta(choice, str(payload.get("object"))))
+            if error := choice.get("error"):
+                self._error = errors.from_payload({"error": error})
+            elif reason := choice.get("finish_reason"):
+                self._finish_reason = parse_finish_reason(reason)
+                if self._finish_reason is None:
+                    self._error = ModelError(f"The answer broke off: {reason}"[:100], ModelFailure.TRUNCATED)
         self._count_chars(events)
         return events
 
-    def _find_delta(self, choice: dict[str, Any]) -> dict[str, Any]:
+    def _find_delta(self, choice: dict[str, Any], object_type: str) -> dict[str, Any]:
         """The new part of the answer; of a complete answer all, unless it repeats what was streamed."""
-        if isinstance(choice.get("text"), str):  # the older form of completions
-            return {"content": choice["text"]}
-        if choice.get("delta") or not choice.get("message"):
-            return choice.get("delta") or {}
-        self._finish_reason = self._finish_reason or FinishReason.STOP
-        message: dict[str, Any] = choice["message"]
-        return {} if self.content_chars else message
+        text = choice.get("text")
+        if text and isinstance(text, str):  # the older form of completions
+            return {"content": text}
+        delta: dict[str, Any] = choice.get("delta") or {}
+        message: dict[str, Any] = choice.get("message") or {}
+        if not message or _first_value(delta, REASONING_FIELDS) or _first_value(delta, TEXT_FIELDS):
+            return delta
+        if object_type != "chat.completion.chunk":
+            self._finish_reason = self._finish_reason or FinishReason.STOP
+        is_last = object_type == "chat.completion" or bool(choice.get("finish_reason"))
+        return {} if is_last and self._repeats(message) else message
+
+    def _repeats(self, message: dict[str, Any]) -> bool:
+        """Whether the last message has what was streamed before."""
+        parts = parse_content(_first_value(message, TEXT_FIELDS))
+        text = "".join(part.text for part in parts if not part.is_reasoning)
+        return bool(self.content_chars) and (not text or (bool(self._beginning) and text.startswith(self._beginning)))
 
     def _parse_delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
         reasoning = parse_content(_first_value(delta, REASONING_FIELDS))
@@ -167,6 +191,8 @@ class StreamParser:
         return events
 
     def _feed_text(self, text: str) -> Sequence[StreamEvent]:
+        if len(self._beginning) < BEGINNING_CHARS:
+            self._beginning += text[: BEGINNING_CHARS - len(self._beginning)]
         return self._think_tags.feed(self._text_joiner.feed(text))
 
     def _reasoning_delta(self, text: str) -> ReasoningDelta:

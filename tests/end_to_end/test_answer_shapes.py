@@ -34,10 +34,12 @@ async def test_answer_in_any_shape_is_shown(harness: Harness, chat: PrivateChat)
         AnswerShape.OBJECT_EVENT,
         AnswerShape.PAIRS,
         AnswerShape.HALVES,
+        AnswerShape.MESSAGES,
+        AnswerShape.PINGS,
     ):
         harness.model.answer_shape = shape
         assert await chat.ask(f"repeat: 😀 as {shape}", f"as {shape}") == f"😀 as {shape}"
-    assert len(harness.model.requests) == 5
+    assert len(harness.model.requests) == 7
 
 
 async def test_reasoning_under_any_tag_is_separated(harness: Harness, chat: PrivateChat) -> None:
@@ -94,6 +96,9 @@ async def test_another_model_answers_after_comments_only(harness: Harness, chat:
         ("minute", "is busy"),
         ("key", "API key"),
         ("internal", "internal error"),
+        ("provider", "has no credit left"),
+        ("guardrail", "Rephrase your question"),
+        ("unsupported", "no longer available"),
     ],
 )
 async def test_refusal_names_its_cause(harness: Harness, chat: PrivateChat, name: str, message: str) -> None:

@@ -29,6 +29,10 @@ class AnswerShape(StrEnum):
     """One UTF-16 code unit in each event, so that an emoji is cut in half."""
     DAMAGED = "damaged"
     """An event in the middle is unreadable."""
+    MESSAGES = "messages"
+    """Each event has a message in place of a delta."""
+    PINGS = "pings"
+    """Words between the events keep the connection alive."""
     COMMENTS = "comments"
     """Nothing but comments."""
 
@@ -62,6 +66,11 @@ def _events(shape: AnswerShape, reasoning: str, text: str) -> Iterator[bytes]:
             for start in range(0, len(units), 2):
                 unit = int.from_bytes(units[start : start + 2], "little")
                 yield _event(_chunk("#").replace(b"#", b"\\u%04x" % unit))
+        case AnswerShape.MESSAGES:
+            yield from (_event(_chunk(half, "message")) for half in halves)
+        case AnswerShape.PINGS:
+            for half in halves:
+                yield from (_event(b"ping"), _event(_chunk(half)), _event(b"[HEARTBEAT]"))
         case AnswerShape.DAMAGED:
             yield from (_event(_chunk(halves[0])), DAMAGED_EVENT, _event(_chunk(halves[1])))
 
@@ -70,8 +79,8 @@ def _event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-def _chunk(content: Any) -> bytes:
-    choice = {"index": 0, "delta": {"content": content}, "finish_reason": None}
+def _chunk(content: Any, name: str = "delta") -> bytes:
+    choice = {"index": 0, name: {"content": content}, "finish_reason": None}
     return msgspec.json.encode({"object": "chat.completion.chunk", "choices": [choice]})
 
 

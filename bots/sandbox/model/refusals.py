@@ -36,6 +36,23 @@ NO_CREDIT_ERROR = {
         "code": "insufficient_quota",
     }
 }
+PROVIDER_ERROR = {
+    "error": {
+        "message": "Provider returned error",
+        "code": 402,
+        "metadata": {"raw": '{"error": {"message": "Insufficient balance"}}', "provider_name": "sandbox"},
+    }
+}
+BROKEN_CHOICE = {
+    "choices": [
+        {
+            "index": 0,
+            "delta": {"content": ""},
+            "finish_reason": "error",
+            "error": {"message": "The provider disconnected.", "code": 502},
+        }
+    ]
+}
 PROXY_PAGE = ERROR_PAGE.format(status=403, words="Forbidden")
 MINUTE_QUOTA = "Quota exceeded for quota metric 'Generate requests' and limit 'Generate requests per minute'"
 
@@ -47,6 +64,9 @@ REFUSALS: Mapping[str, Fault] = {
     "credit": respond_with(429, NO_CREDIT_ERROR),
     "balance": respond_with(402, {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}}),
     "minute": rate_limited(detail=MINUTE_QUOTA),
+    "provider": respond_with(400, PROVIDER_ERROR),
+    "guardrail": respond_with(403, {"error": "Request blocked by guardrail"}),
+    "unsupported": respond_with(400, {"error": {"message": "The requested model is not supported.", "code": 400}}),
     "path": respond_with(404, "404 page not found", content_type="text/plain"),
     "key": http_error(401, "Invalid API Key"),
     "internal": http_error(500, "Internal Server Error"),
@@ -64,6 +84,7 @@ STREAM_FAULTS: Mapping[str, Fault] = {
     "close": close_connection(20),
     "end": end_stream(20),
     "event": send_event({"error": {"message": "The engine died.", "code": 500}}, after_pieces=20),
+    "choice": send_event(BROKEN_CHOICE, after_pieces=20),
     "garbage": send_raw(b"data: {oops\n\n", after_pieces=20),
     "length": Fault(finish_reason="length"),
     "thought": Fault(only_reasoning=True),

@@ -154,7 +154,7 @@ async def test_large_complete_answer_is_whole() -> None:
     assert (await receive(response(200, body))).text == text
 
 
-@pytest.mark.parametrize("separator", [b"", b" ", b"\ndata: "])
+@pytest.mark.parametrize("separator", [b"", b" ", b"\ndata: ", b"data: ", b",", b", ", b" data:", b"\n,\n"])
 async def test_two_objects_in_one_event(separator: bytes) -> None:
     two = chunk(content="one ").strip() + separator + chunk(content="two").removeprefix(b"data: ")
     result = await receive_stream(two + final_chunk())
@@ -178,16 +178,131 @@ async def test_halves_of_characters(contents: list[str], text: str) -> None:
     result.text.encode()
 
 
+async def test_control_character_does_not_end_answer() -> None:
+    result = await receive_stream(raw_chunk("a\tb") + final_chunk())
+    assert (result.text, result.last_event) == ("a\tb", Finished(FinishReason.STOP))
+
+
+@pytest.mark.parametrize(
+    "data", ["ping", "[HEARTBEAT]", "keep-alive", ": ping", "OPENROUTER PROCESSING", "12:30:05", "null"]
+)
+async def test_words_that_keep_connection_alive_are_no_damage(data: str) -> None:
+    alive = f"data: {data}\n\n".encode() * 4
+    result = await receive_stream(alive + chunk(content="one ") + alive + chunk(content="two") + final_chunk())
+    assert (result.text, result.last_event) == ("one two", Finished(FinishReason.STOP))
+
+
+async def test_stream_of_words_is_no_broken_answer() -> None:
+    result = await receive_stream(b"data: ping\n\n" * 3)
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.UNAVAILABLE
+
+
 async def test_invalid_encoding_does_not_end_answer() -> None:
     result = await receive_stream(chunk(content="a") + chunk(content="?").replace(b"?", b"\xff") + final_chunk())
     assert (result.text, result.error) == ("a\ufffd", None)
+
+
+def choice_event(**fields: object) -> bytes:
+    return sse_event({"choices": [{"index": 0, **fields}]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "failure"),
+    [
+        ({"error": {"code": 502, "message": "Provider disconnected"}}, ModelFailure.UNAVAILABLE),
+        ({"error": {"code": 429, "message": "slow down"}, "finish_reason": "error"}, ModelFailure.RATE_LIMITED),
+        ({"error": "The engine is overloaded"}, ModelFailure.UNAVAILABLE),
+        ({"error": None, "finish_reason": "error"}, ModelFailure.TRUNCATED),
+        ({"finish_reason": "abort"}, ModelFailure.TRUNCATED),
+        ({"finish_reason": "Cancelled"}, ModelFailure.TRUNCATED),
+        ({"finish_reason": "network-error"}, ModelFailure.TRUNCATED),
+        ({"finish_reason": "insufficient_system_resource"}, ModelFailure.TRUNCATED),
+    ],
+)
+async def test_error_inside_choice_ends_answer(fields: dict[str, object], failure: ModelFailure) -> None:
+    result = await receive_stream(chunk(content="Hel") + choice_event(delta={"content": "lo"}, **fields) + DONE)
+    assert result.text == "Hello"
+    assert result.error is not None
+    assert result.error.failure is failure
+
+
+async def test_error_beside_usual_text_is_seen() -> None:
+    event = {"object": "chat.completion.chunk", "choices": [{"delta": {"content": "Hel"}, "error": {"code": 502}}]}
+    result = await receive_stream(sse_event(event) + DONE)
+    assert result.text == "Hel"
+    assert result.error is not None
+    assert result.error.failure is ModelFailure.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("stop", FinishReason.STOP),
+        ("STOP", FinishReason.STOP),
+        ("end_turn", FinishReason.STOP),
+        ("FINISH_REASON_STOP", FinishReason.STOP),
+        ("model_length", FinishReason.LENGTH),
+        ("max_tokens", FinishReason.LENGTH),
+        ("MAX_TOKENS", FinishReason.LENGTH),
+        ("max-output-tokens", FinishReason.LENGTH),
+        ("SAFETY", FinishReason.FILTERED),
+        ("sensitive", FinishReason.FILTERED),
+        ("content-filter", FinishReason.FILTERED),
+        ("content_filtered", FinishReason.FILTERED),
+        ("PROHIBITED_CONTENT", FinishReason.FILTERED),
+        ("refusal", FinishReason.FILTERED),
+        ("tool_calls", FinishReason.OTHER),
+        ("error_free", FinishReason.OTHER),
+        ({"type": "stop"}, FinishReason.OTHER),
+    ],
+)
+async def test_finish_reasons(word: object, reason: FinishReason) -> None:
+    result = await receive_stream(chunk(content="Hi") + choice_event(delta={}, finish_reason=word))
+    assert result.last_event == Finished(reason)
+
+
+HELLO = {"role": "assistant", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([{"delta": {"role": "assistant"}, "message": HELLO}], id="message beside a delta without text"),
+        pytest.param([{"delta": {"content": ""}, "message": HELLO}], id="message beside an empty delta"),
+        pytest.param([{"message": {"content": part}} for part in ("He", "l", "l", "o")], id="messages like deltas"),
+        pytest.param(
+            [{"message": {"content": "Hel"}}, {"message": {"content": "lo"}, "finish_reason": "stop"}],
+            id="last message is a piece",
+        ),
+        pytest.param(
+            [{"delta": {"content": "Hel"}}, {"delta": {"content": "lo"}}, {"message": HELLO, "finish_reason": "stop"}],
+            id="last message repeats",
+        ),
+        pytest.param(
+            [{"delta": HELLO}, {"delta": {}, "message": {"role": "assistant"}, "finish_reason": "stop"}],
+            id="last message is empty",
+        ),
+        pytest.param([{"text": "", "delta": HELLO}], id="empty text beside a delta"),
+    ],
+)
+async def test_messages_in_streams(events: list[dict[str, object]]) -> None:
+    result = await receive_stream(b"".join(choice_event(**event) for event in events) + final_chunk())
+    assert (result.text, result.last_event) == ("Hello", Finished(FinishReason.STOP))
+
+
+async def test_last_message_does_not_repeat_reasoning() -> None:
+    message = {"role": "assistant", "content": "Hi", "reasoning_content": "hm"}
+    events = chunk(reasoning_content="hm") + chunk(content="Hi") + choice_event(message=message, finish_reason="stop")
+    result = await receive_stream(events)
+    assert (result.reasoning, result.text) == ("hm", "Hi")
 
 
 @pytest.mark.parametrize(
     "unreadable",
     [
         pytest.param(UNREADABLE, id="half an object"),
-        pytest.param(b"data: oops\n\n", id="no JSON"),
+        pytest.param(b'data: nt": "da"}}]}\n\n', id="no JSON"),
         pytest.param(sse_event({"choices": [{"delta": "x"}]}), id="no delta"),
         pytest.param(sse_event({"choices": 5}), id="no choices"),
         pytest.param(chunk(content=5), id="no content"),
