@@ -18,8 +18,13 @@ NO_STORE = cast("Store", None)
 
 
 def settings_for(harness: AdapterHarness, **values: Any) -> DiscordSettings:
-    fields = {"token": SecretStr(harness.discord.token), "api_base": harness.discord.api_base}
+    fields: dict[str, Any] = {"token": SecretStr(harness.discord.token), "api_base": harness.discord.api_base}
     return DiscordSettings(**fields | values)
+
+
+async def diagnose(settings: DiscordSettings) -> list[Finding]:
+    assert DISCORD.diagnose is not None
+    return list(await DISCORD.diagnose(settings, NO_STORE))
 
 
 def severities(findings: list[Finding]) -> dict[str, Severity]:
@@ -27,19 +32,19 @@ def severities(findings: list[Finding]) -> dict[str, Severity]:
 
 
 async def test_healthy_bot_is_named_and_fine(harness: AdapterHarness) -> None:
-    findings = await DISCORD.diagnose(settings_for(harness), NO_STORE)
+    findings = await diagnose(settings_for(harness))
     checks = ("token", "intents", "interactions", "servers", "sessions")
     assert severities(findings) == {f"discord.{check}": Severity.OK for check in checks}
     assert harness.account in findings[0].text
 
 
 async def test_bot_without_discord_has_nothing_to_check() -> None:
-    assert await DISCORD.diagnose(DiscordSettings(token=None), NO_STORE) == []
+    assert await diagnose(DiscordSettings(token=None)) == []
 
 
 async def test_wrong_token_is_the_only_finding(harness: AdapterHarness) -> None:
     settings = settings_for(harness, token=SecretStr(f"{harness.discord.token}x"))
-    (finding,) = await DISCORD.diagnose(settings, NO_STORE)
+    (finding,) = await diagnose(settings)
     assert (finding.check, finding.severity) == ("discord.token", Severity.ERROR)
     assert finding.text.endswith(".")
     assert finding.advice
@@ -47,7 +52,7 @@ async def test_wrong_token_is_the_only_finding(harness: AdapterHarness) -> None:
 
 async def test_discord_out_of_reach_is_no_wrong_token(harness: AdapterHarness) -> None:
     settings = settings_for(harness, api_base="http://127.0.0.1:1/api/v10")
-    (finding,) = await DISCORD.diagnose(settings, NO_STORE)
+    (finding,) = await diagnose(settings)
     assert (finding.check, finding.severity) == ("discord.token", Severity.UNAVAILABLE)
     assert "127.0.0.1:1" in finding.text
 
@@ -86,9 +91,7 @@ def test_bot_on_no_server_is_invited(count: int | None, severity: Severity) -> N
     ("remaining", "severity"), [(RESERVED_SESSIONS, Severity.WARNING), (RESERVED_SESSIONS + 1, Severity.OK)]
 )
 def test_sessions_that_run_out_are_a_warning(remaining: int, severity: Severity) -> None:
-    gateway = {
-        "session_start_limit": {"remaining": remaining, "total": 1000, "reset_after": 1000, "max_concurrency": 1}
-    }
+    gateway: Json = {"session_start_limit": {"remaining": remaining, "total": 1000}}
     finding = _check_sessions(gateway)
     assert finding.severity is severity
     assert str(remaining) in finding.text
