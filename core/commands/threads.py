@@ -1,7 +1,10 @@
 """/thread: creates a thread for a long conversation."""
 
+from functools import partial
+
 from core.commands.request import CommandRequest, Reply
 from core.conversation.quotes import QUOTE_END
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.errors import DeliveryError, DeliveryFailure
 from core.i18n.translation import gettext
 from core.port import SupportsThreadCreation
@@ -35,8 +38,9 @@ async def thread_reply(request: CommandRequest) -> Reply:
 
 
 async def _title_of_conversation(request: CommandRequest) -> str:
-    """The beginning of the last question."""
-    question = await request.services.store.read(last_question, request.conversation_id)
+    """The beginning of the last question that a person wrote."""
+    find = partial(last_question, except_text=CONTINUE_PROMPT)
+    question = await request.services.store.read(find, request.conversation_id)
     words = "" if question is None else question.text.rpartition(QUOTE_END)[2]
     return make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
 

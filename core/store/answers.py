@@ -253,9 +253,11 @@ def get_reasoning(connection: Connection, turn_id: int) -> str | None:
     return connection.scalar(select(reasoning_table.c.text).where(reasoning_table.c.turn_id == turn_id))
 
 
-def last_question(connection: Connection, conversation_id: int) -> Question | None:
-    """The last question in the history of a conversation."""
+def last_question(connection: Connection, conversation_id: int, *, except_text: str = "") -> Question | None:
+    """The last question in the history of a conversation, of those with another text than `except_text`."""
     query = select_history(conversation_id, *QUESTION_COLUMNS).where(messages.c.role == "user")
+    if except_text:
+        query = query.where(messages.c.text != except_text)
     row = connection.execute(query.limit(1)).first()
     return _question(row) if row else None
 

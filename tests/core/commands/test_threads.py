@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from bots.sandbox.model import ModelStandIn
+from core.buttons import ButtonAction, encode_action
+from core.conversation.transcript import CONTINUE_PROMPT
 from core.errors import DeliveryError, DeliveryFailure
+from core.port import EventKind, Incoming, Place, Sender
 from tests.core.commands.capable_adapter import CapableAdapter
 from tests.core.turns.fake_adapter import running_engine
 
@@ -43,6 +46,25 @@ async def test_title_is_the_first_line(tmp_path: Path, model: ModelStandIn, argu
         text = await chat.command("thread", argument, server="8")
         assert chat.threads == [title]
         assert "has its own conversation, with " in text
+
+
+async def test_thread_after_continue_bears_the_title_of_what_the_person_wrote(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    model.tokens_per_second = 2000
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        place = Place("fake", "1", "7", server="8")
+        sender = Sender("fake", "5", "Ann", may_create_threads=True)
+        await chat.inbox(Incoming(EventKind.PROMPT, "q", place, sender, "Where do herons nest?"))
+        await chat.wait_for_states("done")
+        action = encode_action(ButtonAction.CONTINUE, 1)
+        await chat.inbox(Incoming(EventKind.BUTTON, "c", place, sender, action))
+        await chat.wait_for_states("done", "done")
+        await chat.inbox(Incoming(EventKind.COMMAND, "t", place, sender, "", command="thread"))
+        await chat.wait_for_states("done", "done", "done")
+        assert model.requests[-1].body["messages"][-1]["content"] == CONTINUE_PROMPT
+    assert chat.threads == ["Where do herons nest?"]
 
 
 @pytest.mark.parametrize(
