@@ -258,6 +258,8 @@ class AskedQuestion:
     """Whether it has no answer yet."""
     repeating_turns: tuple[int, ...]
     """The turns that asked it again by a Retry, newest first."""
+    earlier_turns: tuple[int, ...]
+    """The turns that asked it before its message was edited, newest first."""
     is_followed: bool
     """Whether other questions came after it."""
 
@@ -313,25 +315,32 @@ def _find_question(
         .limit(MAX_COMPARED_TURNS)
     )
     later: dict[int, StoredIncoming | None] = {}
+    asked: AskedQuestion | None = None
     for row in rows:
         stored = decode_incoming(row.incoming_json)
-        if (
-            stored is not None
-            and stored.command == incoming.command
-            and stored.place.chat == incoming.place.chat  # before it moved, a chat had other messages with the same IDs
-            and incoming.message_id in _message_ids(stored)
-        ):
+        if stored is None or not _contains(stored, incoming):
+            later[row.id] = stored
+        elif asked is not None:
+            asked = replace(asked, earlier_turns=(*asked.earlier_turns, row.id))
+        else:
             repeatable = {row.id, *later}
-            return AskedQuestion(
+            asked = AskedQuestion(
                 row.id,
                 row.person_key,
                 stored,
                 is_open=row.state in (TurnState.QUEUED, TurnState.RUNNING),
                 repeating_turns=tuple(later),
+                earlier_turns=(),
                 is_followed=not all(_repeats_last_question(other, repeatable) for other in later.values()),
             )
-        later[row.id] = stored
-    return None
+    return asked
+
+
+def _contains(stored: StoredIncoming, incoming: Incoming) -> bool:
+    """Whether the message of `incoming` is, or is a part of, what `stored` asks."""
+    # Before it moved, a chat had other messages with the same IDs.
+    is_same_chat = stored.place.chat == incoming.place.chat
+    return is_same_chat and stored.command == incoming.command and incoming.message_id in _message_ids(stored)
 
 
 def _message_ids(stored: StoredIncoming) -> set[str | None]:

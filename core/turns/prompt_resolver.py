@@ -20,6 +20,7 @@ from core.store.answers import (
     find_answer,
     find_parent,
     find_parent_again,
+    get_answer,
     get_question,
     has_answers,
     last_question,
@@ -198,12 +199,15 @@ class PromptResolver:
             return None
         last = await self._store.read(last_question, claimed.turn.conversation_id)
         stored = await self._store.read(get_question, asked.id)
-        is_last = last is not None and last.turn_id in (asked.id, *asked.repeating_turns)
-        if stored is not None and not is_last:
+        same_turns = (asked.id, *asked.repeating_turns, *asked.earlier_turns)
+        if last is not None and last.turn_id not in same_turns:
+            last = None
+        if stored is not None and last is None:
             return None  # /new came between
-        answered_turn = last.turn_id if last is not None and is_last else asked.id
+        answered_turn = asked.id if last is None else last.turn_id
         replied_turn = await self._answered_turn(claimed)
-        images = stored.images if stored is not None else ()
+        known = stored or last
+        images = known.images if known is not None else ()
         if stored is not None and asked.incoming.pieces:
             # The quotes came with other messages of the question, and the transcripts are no part of the new text.
             prompt = _replace_end(stored.text, text_length(asked.incoming.pieces), claimed.turn.incoming.text)
@@ -215,14 +219,18 @@ class PromptResolver:
                 answered_turn=replied_turn,
                 edited_turn=answered_turn,
             )
-        if last is not None and prompt == last.text:
+        if stored is not None and answered_turn in asked.earlier_turns:
+            await claimed.outbox.take_over(asked.id)  # it has failed, and says so in the messages of the answer
+        answer = "" if last is None else await self._store.read(get_answer, last.turn_id)
+        if answer and last is not None and prompt == last.text:
             return None
-        await claimed.outbox.take_over(answered_turn)
-        if last is not None and is_last:
+        if not claimed.outbox.part_count:
+            await claimed.outbox.take_over(answered_turn)
+        if last is not None:
             parent_turn = last.parent_turn
         else:
             parent_turn = await self._find_parent(claimed, replied_turn)
-        return ResolvedPrompt(prompt, replaces_answer=stored is not None, parent_turn=parent_turn, images=images)
+        return ResolvedPrompt(prompt, replaces_answer=last is not None, parent_turn=parent_turn, images=images)
 
     async def _compose_prompt(
         self,

@@ -173,8 +173,11 @@ class QuestionHandler:
         if claimed.turn.incoming.kind is not EventKind.EDIT or not claimed.outbox.part_count:
             return False
         asked = await self._store.read(find_edited_question, claimed.turn)
-        question = None if asked is None else await self._store.read(get_question, asked.id)
-        return question is not None and await restore_answer(claimed, self._services, preferences, question)
+        for turn_id in () if asked is None else (asked.id, *asked.earlier_turns):
+            question = await self._store.read(get_question, turn_id)
+            if question is not None and await restore_answer(claimed, self._services, preferences, question):
+                return True
+        return False
 
     async def _is_deferred_beside(self, turn: Turn) -> bool:
         """Whether the turn of another model says that the question is too old: the first one, if it has no answer."""

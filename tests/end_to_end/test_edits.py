@@ -324,3 +324,53 @@ async def test_edit_taken_back_during_its_answer_keeps_the_old_one(harness: Harn
     harness.model.tokens_per_second = 2000
     await chat.edit(question, "repeat: newest")
     await chat.server.wait_for(lambda: chat.answers() == ["newest"])
+
+
+@CHATS
+async def test_edit_taken_back_asks_a_question_that_had_failed_again(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    question = await chat.write("repeat: old")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'failed'")
+    harness.model.tokens_per_second = 5
+    await chat.edit(question, "repeat: new words, which take a while to be written by the model")
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
+    harness.model.tokens_per_second = 2000
+    await chat.edit(question, "repeat: old")
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    assert chat.answers() == ["old"]
+    assert conversation(harness) == ["repeat: old"]
+
+
+@CHATS
+@pytest.mark.parametrize("has_answer", [True, False])
+async def test_edit_after_failed_edit_is_answered(harness: Harness, create_chat: ChatType, has_answer: bool) -> None:
+    chat = create_chat(harness)
+    if not has_answer:
+        harness.model.fail_next(http_error(400, "Invalid request"))
+    question = await chat.write("repeat: old")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE finished_at IS NOT NULL")
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.edit(question, "repeat: new")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 2")
+    await chat.edit(question, "repeat: newest")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 3")
+    assert chat.answers() == ["newest"]
+    assert conversation(harness) == ["repeat: newest"]
+
+
+@CHATS
+async def test_edit_taken_back_after_it_failed_shows_the_old_answer(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.edit(question, "repeat: new")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'failed'")
+    await chat.edit(question, "repeat: old")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 3")
+    assert chat.answers() == ["old"]
+    assert len(harness.model.requests) == 2
+    await chat.edit(question, "repeat: newest")
+    await chat.server.wait_for(lambda: chat.answers() == ["newest"])
+    assert conversation(harness) == ["repeat: newest"]
