@@ -45,9 +45,7 @@ def merge_into_batch(
     """
     if incoming.kind not in (EventKind.PROMPT, EventKind.FORWARD):
         return False
-    first = _find_waiting(connection, incoming, conversation_id, person_key, timings) or _find_comment(
-        connection, incoming, conversation_id, person_key, timings
-    )
+    first = find_batch(connection, incoming, conversation_id, person_key, timings)
     if first is None:
         return False
     merged = _merge(first.incoming, incoming)
@@ -95,14 +93,22 @@ def _is_joinable(incoming: Incoming) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenQuestion:
+class OpenQuestion:
     id: int
     incoming: StoredIncoming
 
 
+def find_batch(
+    connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
+) -> OpenQuestion | None:
+    """The question that waits for more, or that `incoming` was sent with."""
+    question = _find_waiting(connection, incoming, conversation_id, person_key, timings)
+    return question or _find_comment(connection, incoming, conversation_id, person_key, timings)
+
+
 def _find_waiting(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
-) -> _OpenQuestion | None:
+) -> OpenQuestion | None:
     """The question that waits for more of the batch to which `incoming` belongs."""
     question = _find_open_question(connection, conversation_id, person_key, timings.max_batch, SELECT_WAITING_QUESTION)
     if question is None or question.incoming.batch is None:
@@ -113,7 +119,7 @@ def _find_waiting(
 
 def _find_comment(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str, timings: Timings
-) -> _OpenQuestion | None:
+) -> OpenQuestion | None:
     """The question that was sent with the forwarded message `incoming`, and just before it."""
     is_forward = not incoming.text and any(quote.kind is QuoteKind.FORWARD for quote in incoming.quotes)
     if not is_forward:
@@ -160,12 +166,12 @@ SELECT_WAITING_QUESTION = SELECT_OPEN_QUESTION.where(turns.c.not_before > databa
 
 def _find_open_question(
     connection: Connection, conversation_id: int, person_key: str, max_age: float, statement: Select[tuple[int, str]]
-) -> _OpenQuestion | None:
+) -> OpenQuestion | None:
     """The person's last question, if it is at most `max_age` seconds old and has no answer yet."""
     parameters = {"conversation_id": conversation_id, "person_key": person_key, "max_age": max_age}
     row = connection.execute(statement, parameters).first()
     incoming = decode_incoming(row.incoming_json) if row else None
-    return _OpenQuestion(row.id, incoming) if row and incoming else None
+    return OpenQuestion(row.id, incoming) if row and incoming else None
 
 
 def _merge(first: StoredIncoming, incoming: Incoming) -> StoredIncoming:

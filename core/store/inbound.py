@@ -13,7 +13,7 @@ from core.buttons import parse_action
 from core.port import EventKind, Incoming
 from core.scopes import chat_key
 from core.store.answers import get_question
-from core.store.batches import MAX_BATCH_CHARS, join_waiting, merge_into_batch, split_batch, with_texts
+from core.store.batches import MAX_BATCH_CHARS, find_batch, join_waiting, merge_into_batch, split_batch, with_texts
 from core.store.dialect import InsertFactory, insert_factory, sum_statement
 from core.store.incoming_codec import (
     MessagePiece,
@@ -187,13 +187,16 @@ def accept_edit(
     return AcceptResult.NEW
 
 
-def may_change_question(connection: Connection, incoming: Incoming, *, conversation_key: str, person_key: str) -> bool:
+def may_change_question(
+    connection: Connection, incoming: Incoming, *, conversation_key: str, person_key: str, timings: Timings = Timings()
+) -> bool:
     """Whether an edit or a forwarded message may change a question. Only reads, and delays nobody's writes."""
-    if incoming.kind is not EventKind.EDIT:
-        open_question = select(turns.c.id).where(turns.c.person_key == person_key, turns.c.seq.is_not(None), IS_OPEN)
-        return connection.scalar(open_question.limit(1)) is not None
     conversation_id = connection.scalar(select(conversations.c.id).where(conversations.c.key == conversation_key))
-    return conversation_id is not None and bool(_find_edited(connection, incoming, conversation_id, person_key))
+    if conversation_id is None:
+        return False
+    if incoming.kind is EventKind.EDIT:
+        return _find_edited(connection, incoming, conversation_id, person_key) is not None
+    return find_batch(connection, incoming, conversation_id, person_key, timings) is not None
 
 
 def _check_edit(

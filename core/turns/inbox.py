@@ -175,8 +175,9 @@ class EventInbox:
 
     def _may_change_question(self, connection: Connection, incoming: Incoming) -> bool:
         preferences = load_preferences(connection, incoming, self.services.settings)
-        key = _conversation_key(incoming, preferences)
-        return may_change_question(connection, incoming, conversation_key=key, person_key=person_key(incoming.sender))
+        key, person = _conversation_key(incoming, preferences), person_key(incoming.sender)
+        timings = self.services.timings
+        return may_change_question(connection, incoming, conversation_key=key, person_key=person, timings=timings)
 
     def _accept(self, connection: Connection, incoming: Incoming, comparison: Comparison | None = None) -> AcceptResult:
         """The transaction that stores an event and opens its turn."""

@@ -234,6 +234,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     forward = (Quote(QuoteKind.FORWARD, "quoted", message_id="c"),)
     run(inbound.accept_event, event_of("c", text="", quotes=forward), ordered=True, **accept)
     run(batches.merge_into_batch, event_of("c3"), 1, PERSON, Timings(), 1000)
+    run(batches.find_batch, event_of("c3"), 1, PERSON, Timings())
     run(batches.join_waiting, event_of("c4"), 1, PERSON)
     run(inbound.accept_forward, event_of("c2", text="", quotes=forward), conversation_key=KEY, person_key=PERSON)
     stop = replace(event_of("d"), kind=EventKind.COMMAND, command="stop", text="")

@@ -183,6 +183,22 @@ async def test_events_that_change_nothing_are_limited(tmp_path: Path, model: Mod
         assert chat.store.writes["_accept"] - before == 5
 
 
+async def test_forwards_are_limited_while_a_question_is_open_in_another_chat(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    forward = replace(MESSAGE, kind=EventKind.FORWARD, text="", quotes=(Quote(QuoteKind.FORWARD, "The tide is high."),))
+    async with running_engine(tmp_path, model, timings=Timings(batch_window=600)) as chat:
+        inbox = replace(chat.engine.inbox, ignored_events=IgnoredEvents(2, Timings(clock=FakeClock())))
+        await inbox(replace(MESSAGE, key="here"))
+        await chat.wait_for_states("done")
+        elsewhere = replace(MESSAGE, key="elsewhere", text="Is it true?", batch=Batch(), place=Place("fake", "1", "-9"))
+        await inbox(elsewhere)
+        before = chat.store.writes["_accept"]
+        for number in range(6):
+            await inbox(replace(forward, key=f"unrelated {number}"))
+        assert chat.store.writes["_accept"] - before == 2
+
+
 async def test_edit_that_changes_the_question_counts_after_many_that_do_not(
     tmp_path: Path, model: ModelStandIn
 ) -> None:
