@@ -28,16 +28,19 @@ PART_PATTERNS = {
         MAX_COMPLETION_TOKENS: r"max[_ ]?completion[_ ]?tokens(?![a-z_])",
         MAX_TOKENS: r"max[_ ]?tokens(?![a-z_])",
         TEMPERATURE: r"\btemperature\b",
-        REASONING_EFFORT: r"reasoning[_. ]?effort|(?:reasoning|thinking) (?:cannot|can't|is not|mode|level)"
-        r"|support (?:reasoning|thinking)|\"think\" value|\beffort parameter",
-        SYSTEM_ROLE: r"\bsystem['\"`]?[_ ](?:role|prompt|message|instruction)|developer instruction"
-        r"|\broles?\b.{0,60}\bsystem\b|\bsystem\b.{0,20}not (?:one of|a valid|allowed|supported)"
+        REASONING_EFFORT: r"reasoning[_. ]?effort|\beffort parameter|(?:^|[\"`']|invalid )think[\"`']? value"
+        r"|\b(?:reasoning|thinking)['\"`]? (?:cannot|can't|(?:is|are) (?:not|un)|isn't)"
+        r"|\b(?:reasoning|thinking)[_ ](?:mode|level|budget|config|option|parameter)|support (?:reasoning|thinking)",
+        SYSTEM_ROLE: r"\bsystem['\"`]?[_ ](?:role|prompt|message|instruction|turn)|developer instruction"
+        r"|\broles?\b.{0,60}\bsystem\b|support (?:the |a )?['\"`]system\b"
+        r"|\bsystem\b.{0,20}(?:not|n't) (?:one of|a valid|an? \w{1,12} role|allowed|supported)"
         r"|(?:roles must|requests) alternate|\b(?:first|start|begin)s?\b.{0,40}\buser\b"
         r"|\buser\W{1,4}(?:(?:and|or)\W{1,3})?assistant\b",
     }.items()
 }
 NEGATION_PATTERN = re.compile(
-    r"\bnot\b|n't\b|\bcannot\b|unsupported|unexpected|unknown|invalid|\bmust\b|\bonly\b|forbidden|unrecogni[sz]ed",
+    r"\bnot\b|n't\b|\bcannot\b|unsupported|unexpected|unknown|invalid|\bmust\b|\bshould\b|\bonly\b|forbidden|illegal"
+    r"|unrecogni[sz]ed|disallowed",
     re.IGNORECASE,
 )
 ECHO_PATTERN = re.compile(r"['\"](?:input|ctx)['\"]:")

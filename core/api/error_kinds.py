@@ -74,7 +74,9 @@ STREAMING_PATTERN = re.compile(
     r"\bstream(?:ing)?\b.{0,40}(?:not|never|n't) (?:\w{1,20} )?(?:allow|support|availab|enabl|permit)"
     r"|\bstream(?:ing)?\b (?:\w{1,20} ){0,2}(?:disabled|unsupported)|verified to stream"
     r"|\bstream\b['\"]? (?:must|should) be (?:set to )?false|only supports? non-?stream"
-    r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}['\"`]?stream(?:ing)?\b",
+    r"|(?:not|n't) (?:support|allow)\w{0,3} (?:\w{1,20} ){0,2}['\"`]?stream(?:ing)?\b|\b(?:cannot|can't) stream\b"
+    r"|\b(?:set|use) ['\"`]?stream['\"`]? ?(?:to|=|:) ?['\"`]?false|\bdisable stream|only non-?stream"
+    r"|\bstream(?:ing)? (?:is |are )?(?:only (?:available|allowed|supported|enabled)|unavailable)",
     re.IGNORECASE,
 )
 FILTER_PATTERN = re.compile(

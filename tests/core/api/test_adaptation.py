@@ -50,6 +50,17 @@ def openai_error(message: str, param: str | None = None) -> dict[str, Any]:
         ({"message": "Bad request", "param": "stream_options"}, "stream_options"),
         ({"message": "The first message must be from the user."}, "system role"),
         ({"error": "This model does not support system messages"}, "system role"),
+        ({"error": "system is not a supported role"}, "system role"),
+        ({"error": "'system' isn't an allowed role"}, "system role"),
+        ({"error": "Unsupported role: system"}, "system role"),
+        ({"error": "The model does not accept a system turn"}, "system role"),
+        ({"error": "m does not support `system`"}, "system role"),
+        ({"error": 'think value "high" is not supported'}, "reasoning_effort"),
+        ({"error": "invalid think value: low"}, "reasoning_effort"),
+        ({"error": "Thinking budget is not supported"}, "reasoning_effort"),
+        ({"error": "`thinking` is unsupported for this model"}, "reasoning_effort"),
+        ({"error": "Thinking isn't available for this model"}, "reasoning_effort"),
+        ({"error": "reasoning_config: extra inputs are not permitted"}, "reasoning_effort"),
     ],
 )
 def test_named_part_is_found(body: Any, part: str) -> None:
@@ -62,6 +73,9 @@ def test_named_part_is_found(body: Any, part: str) -> None:
         {"message": "Internal Server Error"},
         {"message": "The system is overloaded"},
         {"message": "property 'reasoning_content' is unsupported"},
+        {"message": "The file system is not a supported storage"},
+        {"message": "The model was still thinking: not finished in time"},
+        {"message": "I think value is not supported by evidence"},
         {"detail": [{"loc": ["body"], "msg": "Invalid", "input": {"temperature": 0.3, "stream_options": {}}}]},
         {"message": "Invalid request: {'input': {'temperature': 0.3}}"},
         None,
@@ -73,7 +87,12 @@ def test_other_errors_name_no_part(body: Any) -> None:
 
 
 def test_failing_service_must_say_that_it_rejects_something() -> None:
-    for text, parts in (("System role not supported", ("system role",)), ("The system prompt cache is full", ())):
+    for text, parts in (
+        ("System role not supported", ("system role",)),
+        ("Input should be 'user', 'assistant' or 'tool'", ("system role",)),
+        ("temperature: illegal value", ("temperature",)),
+        ("The system prompt cache is full", ()),
+    ):
         assert find_rejected_parts({"message": text}, is_certain_rejection=False) == parts
 
 

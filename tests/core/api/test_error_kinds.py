@@ -154,3 +154,33 @@ def test_limits_in_time(text: str, failure: ModelFailure) -> None:
 )
 def test_refusals_of_places_and_contents(status: int, text: str, failure: ModelFailure) -> None:
     assert classify(status, text) is failure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please set stream to false",
+        "Set `stream` = false for this model",
+        "Use stream=False instead",
+        "Streaming is only available for paid users",
+        "streaming is unavailable for this model",
+        "Only non-streaming requests are accepted",
+        "Please disable streaming for this model",
+        "This endpoint cannot stream",
+    ],
+)
+def test_no_streaming(text: str) -> None:
+    assert classify(400, text) is ModelFailure.NO_STREAMING
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The 'stream_options' parameter is only allowed when 'stream' is enabled",
+        "Please set stream to true",
+        "stream_options should be set along with stream = true",
+        "stream options: only include_usage is available",
+    ],
+)
+def test_other_errors_about_streams(text: str) -> None:
+    assert classify(400, text) is ModelFailure.REFUSED

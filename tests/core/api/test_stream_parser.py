@@ -291,6 +291,13 @@ async def test_messages_in_streams(events: list[dict[str, object]]) -> None:
     assert (result.text, result.last_event) == ("Hello", Finished(FinishReason.STOP))
 
 
+async def test_last_message_does_not_repeat_usual_events() -> None:
+    result = await receive_stream(
+        usual_event("Hel") + usual_event("lo") + choice_event(message=HELLO, finish_reason="stop")
+    )
+    assert result.text == "Hello"
+
+
 async def test_last_message_does_not_repeat_reasoning() -> None:
     message = {"role": "assistant", "content": "Hi", "reasoning_content": "hm"}
     events = chunk(reasoning_content="hm") + chunk(content="Hi") + choice_event(message=message, finish_reason="stop")
