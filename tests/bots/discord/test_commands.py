@@ -100,11 +100,3 @@ async def test_state_of_an_earlier_version_is_registered_again(harness: AdapterH
     adapter = await harness.start()
     await harness.commands_synced()
     assert "</help:" in shown_help(adapter)
-
-
-async def test_process_that_never_logs_in_learns_ids_from_the_others(harness: AdapterHarness) -> None:
-    """It answers questions that they have stored."""
-    standby = harness.build(api_base="http://127.0.0.1:1/api/v10")
-    harness.run(standby)
-    await registered_commands(harness)
-    await wait_until(lambda: "</help:" in shown_help(standby))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bots.discord.adapter import DiscordAdapter
+from bots.sandbox.stand_in import ScriptedReply
 from core.errors import ConfigurationError
+from core.markdown.document import Document, Paragraph, Text
 from core.port import ConnectionState, Part
 from core.store import leases
 from core.store.database import Store
@@ -70,6 +72,23 @@ async def test_second_replica_takes_over(store: Store, harness: AdapterHarness) 
     await harness.say("after")
     assert (await harness.inbox.next()).text == "after"
     assert harness.inbox.events.empty()
+
+
+async def test_standby_learns_the_ids_of_commands(store: Store, harness: AdapterHarness) -> None:
+    """It answers questions that the other replica has stored, but does not log in to Discord."""
+    held = asyncio.Event()
+    harness.discord.script.add(r"PUT /applications/\d+/commands", ScriptedReply(None, hold_until=held))
+    first = Replica(harness, store, "first")
+    await harness.wait_for_connections(1)
+    second = Replica(harness, store, "second")
+    await wait_until(lambda: second.adapter.connection_state is ConnectionState.STANDBY)
+    document = Document((Paragraph((Text("/help"),)),))
+    assert second.adapter.dialect.render(document).text == "/help"
+    held.set()
+    await harness.commands_synced()
+    mention = first.adapter.dialect.render(document).text
+    assert mention.startswith("</help:")
+    await wait_until(lambda: second.adapter.dialect.render(document).text == mention)
 
 
 @pytest.mark.slow
