@@ -132,26 +132,44 @@ def _scan_display_formula(
 def _enclosed_rule(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] != "\\":
         return False
-    closer = INLINE_DELIMITERS.get(state.src[state.pos : state.pos + 2])
+    end = _find_closer(state.src, state.pos)
+    return end is not None and _push_formula(state, state.pos + 2, end, end + 2, silent)
+
+
+def _find_closer(text: str, start: int) -> int | None:
+    """Where the delimiter begins that closes the one at `start`, if there is one."""
+    closer = INLINE_DELIMITERS.get(text[start : start + 2])
     if closer is None:
-        return False
-    end = state.src.find(closer, state.pos + 2, state.pos + MAX_INLINE_FORMULA_CHARS)
-    return end > state.pos + 2 and _push_formula(state, state.pos + 2, end, end + 2, silent)
+        return None
+    end = text.find(closer, start + 2, start + MAX_INLINE_FORMULA_CHARS)
+    return end if end > start + 2 else None
 
 
 def _dollar_rule(state: StateInline, silent: bool) -> bool:
-    start = state.pos
-    if state.src[start] != "$":
+    if state.src[state.pos] != "$":
         return False
-    double = DOUBLE_DOLLAR_PATTERN.match(state.src, start, start + MAX_INLINE_FORMULA_CHARS)
+    formula = _match_dollars(state.src, state.pos)
+    return formula is not None and _push_formula(state, *formula.span(1), formula.end(), silent)
+
+
+def _match_dollars(text: str, start: int) -> re.Match[str] | None:
+    """The formula that begins with the dollar sign at `start`; its first group is its content."""
+    double = DOUBLE_DOLLAR_PATTERN.match(text, start, start + MAX_INLINE_FORMULA_CHARS)
     if double and double[1].strip("$ "):
-        return _push_formula(state, *double.span(1), double.end(), silent)
-    if start and state.src[start - 1].isalnum():
-        return False
-    single = SINGLE_DOLLAR_PATTERN.match(state.src, start, start + MAX_INLINE_FORMULA_CHARS)
-    if single is None or _is_money(single[1]):
-        return False
-    return _push_formula(state, *single.span(1), single.end(), silent)
+        return double
+    if start and text[start - 1].isalnum():
+        return None
+    single = SINGLE_DOLLAR_PATTERN.match(text, start, start + MAX_INLINE_FORMULA_CHARS)
+    return None if single is None or _is_money(single[1]) else single
+
+
+def find_formula_end(text: str, start: int) -> int | None:
+    """Where the formula ends that begins at `start`, if one does."""
+    if text[start] == "$":
+        formula = _match_dollars(text, start)
+        return None if formula is None else formula.end()
+    closer = _find_closer(text, start)
+    return None if closer is None else closer + 2
 
 
 def _is_money(text: str) -> bool:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock, blockquote, list_block
-from markdown_it.rules_block import table as table_rule
-from markdown_it.rules_block.table import escapedSplit, getLine
 from markdown_it.rules_inline import StateInline, image, link
 from markdown_it.token import Token
 
@@ -47,11 +45,10 @@ from core.markdown.html import add_html
 from core.markdown.inlines import parse_inlines, split_checkbox
 from core.markdown.pairs import add_pairs
 from core.markdown.references import add_references
+from core.markdown.tables import add_tables
 from core.markdown.tex import tex_to_unicode
 from core.markdown.urls import add_urls
 
-MAX_TABLE_COLUMNS = 64
-"""A table with more columns is text: each row would show a cell for each of them."""
 MARK_PATTERN = re.compile(r"[*_~`|\[\]!\\$&<>{}=+\-#@:^%\n]")
 """The characters in a paragraph at which the parser stops."""
 LINK_STOPS = 3
@@ -157,65 +154,6 @@ def _list_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return state.level < MAX_CONTAINER_DEPTH and list_block(state, start, end, silent)
 
 
-def _table_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """Parse a table, but keep a row's surplus cells, which markdown-it drops.
-
-    They come from pipes in code spans, or belong to the last cell.
-    """
-    if start + 1 >= end or not _may_delimit(getLine(state, start + 1)):
-        return False
-    first_token = len(state.tokens)
-    if not table_rule(state, start, end, silent):
-        return False
-    if silent:
-        return True
-    header, delimiter_row = getLine(state, start).strip(), getLine(state, start + 1).strip()
-    state.tokens[first_token].meta["first_lines"] = ("|" + header.removeprefix("|"), delimiter_row)
-    line, is_header, row = start, True, list[Token]()
-    for token in state.tokens[first_token:]:
-        if token.type == "tr_open" and token.map:
-            line, row = token.map[0], []
-        elif token.type == "td_open":
-            is_header = False
-        elif token.type == "inline":
-            row.append(token)
-        elif token.type == "tr_close" and row and not is_header:
-            _add_surplus_cells(row, getLine(state, line).strip())
-    return True
-
-
-def _add_surplus_cells(row: Sequence[Token], source: str) -> None:
-    cells = escapedSplit(source)
-    cells = cells[1:] if cells[0] == "" else cells
-    cells = cells[:-1] if cells and cells[-1] == "" else cells
-    if len(cells) <= len(row):
-        return
-    whole = _join_code(cells)
-    if len(whole) == len(row):
-        for token, cell in zip(row, whole, strict=True):
-            token.content = cell.strip()
-    else:
-        row[-1].content = " | ".join([row[-1].content, *(cell.strip() for cell in cells[len(row) :])])
-
-
-def _join_code(cells: Sequence[str]) -> list[str]:
-    """The cells, with those put together that a pipe in a code span separates."""
-    joined: list[list[str]] = []
-    is_in_code = False
-    for cell in cells:
-        if is_in_code:
-            joined[-1].append(cell)
-        else:
-            joined.append([cell])
-        is_in_code ^= cell.count("`") % 2 == 1
-    return ["|".join(pieces) for pieces in joined]
-
-
-def _may_delimit(row: str) -> bool:
-    """Whether `row` may separate the header of a table from its other rows."""
-    return row.lstrip()[:1] in ("|", "-", ":") and row.count("|") <= MAX_TABLE_COLUMNS
-
-
 def _link_rule(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
     """`rule` for a link or an image, without the search for its end where none can follow."""
 
@@ -236,7 +174,7 @@ def build_grammar() -> MarkdownIt:
     grammar.enable(["table", "strikethrough"])
     grammar.disable(["code", "html_block", "html_inline", "reference", "lheading", "normalize"])
     paragraph_rules = ["paragraph", "reference"]
-    grammar.block.ruler.at("table", _table_rule, {"alt": paragraph_rules})
+    add_tables(grammar)
     grammar.block.ruler.at("blockquote", _quote_rule, {"alt": [*paragraph_rules, "blockquote", "list"]})
     grammar.block.ruler.at("list", _list_rule, {"alt": [*paragraph_rules, "blockquote"]})
     grammar.inline.ruler.at("link", _link_rule(link))

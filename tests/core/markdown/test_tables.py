@@ -5,9 +5,12 @@ from telegram import MessageEntity
 
 from bots.discord.dialect import DiscordDialect
 from bots.telegram.dialect import TelegramDialect
+from bots.telegram.rich_dialect import RichDialect
 from core.delivery.splitter import Splitter
-from core.port import Dialect
+from core.markdown.document import CodeSpan, Inline, ListBlock, MathSpan, Paragraph, Quote, Table, Text
+from core.port import Dialect, RichMode
 from tests.bots.formatted_text import discord_text, telegram_part, telegram_texts, terminal_text
+from tests.core.markdown.samples import parse_markdown
 
 WIDE = """| Model | Context | Notes |
 |---|---:|---|
@@ -29,6 +32,58 @@ def test_pipe_in_code_separates_no_cells() -> None:
     rows = ["Pattern | Count", "--------+------", "a|b     | 1", "c       | d | e", "f       | 2"]
     assert telegram_part(text).text.split("\n") == rows
     assert all(row in discord_text(text) for row in rows)
+
+
+FORMULA = (MathSpan("|x|", "|x|"),)
+ROWS: dict[str, list[tuple[Inline, ...]]] = {
+    "| $|x|$ | y |": [FORMULA, (Text("y"),)],
+    "| $P(A|B)$ | `x|y` |": [(MathSpan("P(A|B)", "P(A|B)"),), (CodeSpan("x|y"),)],
+    r"| \(a|b\) | $$c|d$$ |": [(MathSpan("a|b", "a|b"),), (MathSpan("c|d", "c|d"),)],
+    r"| `a||b` | $\|x\|$ |": [(CodeSpan("a||b"),), FORMULA],
+    "| ``a|`b`` | x": [(CodeSpan("a|`b"),), (Text("x"),)],
+    "| $5 | $6 |": [(Text("$5"),), (Text("$6"),)],
+    "| $5 or `a|b` | $6 |": [(Text("$5 or "), CodeSpan("a|b")), (Text("$6"),)],
+    "| ` | ` |": [(Text("`"),), (Text("`"),)],
+    "| $x | y$ |": [(Text("$x"),), (Text("y$"),)],
+    "| a | b | c |": [(Text("a"),), (Text("b | c"),)],
+    "| a |": [(Text("a"),), ()],
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_pipe_in_code_or_formula_separates_no_cells(row: str) -> None:
+    (table,) = parse_markdown(f"| A | B |\n|---|---|\n{row}").blocks
+    assert isinstance(table, Table)
+    assert table.rows[1] == tuple(ROWS[row])
+
+
+@pytest.mark.parametrize("header", ["| `a|b` | c |", "| $|x|$ | c |", "`a|b` | c"])
+def test_header_may_have_pipes_in_code_and_formulas(header: str) -> None:
+    text = f"{header}\n|---|---|\n| 1 | 2 |\n\nAfter"
+    table, after = parse_markdown(text).blocks
+    assert isinstance(table, Table)
+    assert [len(row) for row in table.rows] == [2, 2]
+    assert isinstance(after, Paragraph)
+    for shown in (telegram_part(text).text, discord_text(text), terminal_text(text)):
+        assert "|---" not in shown.replace("|---|---|---", "")
+        assert "$" not in shown
+
+
+@pytest.mark.parametrize("start", ["1. x\n", "- x\n- y\n", "- x\n  - y\n", "> x\n", "> - x\n", "1. x\n   y\n"])
+def test_table_directly_below_item_or_quote_ends_it(start: str) -> None:
+    text = f"{start}| a | b |\n|---|---|\n| 1 | 2 |\n\nAfter"
+    first, table, after = parse_markdown(text).blocks
+    assert isinstance(first, (ListBlock, Quote))
+    assert isinstance(table, Table)
+    assert len(table.rows) == 2
+    assert after == Paragraph((Text("After"),))
+    for dialect in (TelegramDialect(), DiscordDialect(), RichDialect(RichMode.AUTO), DiscordDialect(100)):
+        whole, growing = Splitter(dialect).update(text), Splitter(dialect)
+        for end in range(len(text)):
+            closed = growing.update(text[:end], is_growing=True)[:-1]
+            assert closed == whole[: len(closed)]
+        assert growing.update(text) == whole
+        assert not any("|---|" in part.text for part in whole)
 
 
 def test_wide_table_is_records() -> None:
