@@ -45,6 +45,7 @@ ASCII_CLASSES = tuple(
     b"".join(re.findall(f"[{chars}]".encode(), bytes(range(128)))) for chars, _ in CHARACTER_CLASSES if chars.isascii()
 )
 OTHER_PATTERNS = tuple(re.compile(f"[{chars}]+") for chars, _ in CHARACTER_CLASSES if not chars.isascii())
+ASCII_PATTERN = re.compile("[\\x00-\\x7f]+")
 WORD_PATTERN = re.compile(r"\w+")
 
 TEXT_WEIGHTS: Features = (*(weight for _, weight in CHARACTER_CLASSES), TOKENS_PER_OTHER_CHAR, TOKENS_PER_WORD)
@@ -64,10 +65,11 @@ MAX_CACHED_TEXT_CHARS = 20_000
 def _count_features(text: str) -> tuple[float, ...]:
     ascii_text = text.encode("ascii", "ignore")
     counts = [len(ascii_text) - len(ascii_text.translate(None, chars)) for chars in ASCII_CLASSES]
-    if text.isascii():
-        counts += [0] * len(OTHER_PATTERNS)
-    else:
-        counts += [sum(map(len, pattern.findall(text))) for pattern in OTHER_PATTERNS]
+    others = "" if text.isascii() else ASCII_PATTERN.sub("", text)
+    for pattern in OTHER_PATTERNS:
+        rest = pattern.sub("", others) if others else ""
+        counts.append(len(others) - len(rest))
+        others = rest
     return (*counts, len(text) - sum(counts), len(WORD_PATTERN.findall(text)))
 
 

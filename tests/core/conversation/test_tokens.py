@@ -1,10 +1,13 @@
 import random
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.conversation import tokens
-from core.conversation.tokens import PRIOR_SPREAD, PRIOR_WEIGHTS, TokenWeights, count_features
+from core.conversation.tokens import CHARACTER_CLASSES, PRIOR_SPREAD, PRIOR_WEIGHTS, TokenWeights, count_features
 
 
 def random_texts(random_source: random.Random) -> list[str]:
@@ -27,3 +30,12 @@ def test_weights_are_those_of_ridge_regression(count: int) -> None:
     y = (counts - features_matrix @ prior) / np.sqrt(counts)
     expected = np.maximum(prior + spread * np.linalg.solve(x.T @ x + np.eye(len(prior)), x.T @ y), 0)
     assert weights.values == pytest.approx(expected)
+
+
+@given(st.text(st.sampled_from("aZ5\n -éαжمनกაᄀかカ漢字😀\ud800\x7f\u2013") | st.characters(), max_size=40))
+def test_features_are_numbers_of_characters_and_words(text: str) -> None:
+    *classes, others, words, messages, requests = count_features([text])
+    assert classes == [len(re.findall(f"[{chars}]", text)) for chars, _ in CHARACTER_CLASSES]
+    assert others == len(text) - sum(classes)
+    assert words == len(re.findall(r"\w+", text))
+    assert (messages, requests) == (1, 1)
