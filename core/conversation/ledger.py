@@ -111,7 +111,7 @@ class Reservation:
     reported_tokens: int = 0
     """The service's count for prompt and answer; 0 if it reports none."""
     answer_tokens: int = 0
-    """Estimated tokens of the answer received so far."""
+    """Estimated tokens of the answer received so far; not needed if the service reports a count."""
     failure: ModelFailure | None = None
     has_answered: bool = False
     """Whether it brought text for a person."""

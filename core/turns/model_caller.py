@@ -210,7 +210,8 @@ class ModelCaller:
             finally:
                 reservation.reported_tokens = answer.usage.total_tokens
                 reservation.has_answered = bool(answer.text)
-                if received := answer.text + answer.reasoning:  # the estimate for no text is not 0
+                received = answer.text + answer.reasoning
+                if received and not reservation.reported_tokens:  # the estimate for no text is not 0
                     reservation.answer_tokens = round(composed.estimator.estimate_text(received))
         if answer.text and not self.claimed.stop_requested.is_set():
             await self.services.composer.estimators.record_usage(
