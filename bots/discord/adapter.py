@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from bots.discord.attachment_links import AttachmentDownloads
@@ -171,14 +172,7 @@ class DiscordAdapter:
     def capabilities(self, place: Place) -> Capabilities:
         path = _message_path(place, "")
         messages, edits = self._http.rate_limit("POST", path), self._http.rate_limit("PATCH", path)
-        if messages is None and edits is None and self._cards.is_supported:
-            return CAPABILITIES
-        return replace(
-            CAPABILITIES,
-            rate_limit=messages or MESSAGE_RATE_LIMIT,
-            edit_rate_limit=edits or EDIT_RATE_LIMIT,
-            has_cards=self._cards.is_supported,
-        )
+        return _capabilities(messages or MESSAGE_RATE_LIMIT, edits or EDIT_RATE_LIMIT, self._cards.is_supported)
 
     @property
     def last_activity(self) -> float | None:
@@ -390,6 +384,11 @@ class DiscordAdapter:
                 raise
             await self._http.call("PATCH", f"/channels/{place.thread}", {"archived": False})
             await self._http.call(method, path, body, file=file)
+
+
+@lru_cache(maxsize=1024)
+def _capabilities(messages: RateLimit, edits: RateLimit, has_cards: bool) -> Capabilities:
+    return replace(CAPABILITIES, rate_limit=messages, edit_rate_limit=edits, has_cards=has_cards)
 
 
 def _answers_through_interaction(token: InteractionToken) -> bool:
