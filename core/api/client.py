@@ -285,17 +285,15 @@ class ModelApi:
 
     async def _open_stream(self, payload: dict[str, Any], stack: AsyncExitStack) -> StreamBody:
         """Send the request. `stack` closes the response."""
-        # As an extra body: the package spends milliseconds to transform the messages of a conversation.
-        create = (await self._client()).chat.completions.with_streaming_response.create
-        request = create(model=payload["model"], messages=(), extra_body=payload)
-        opened = AsyncExitStack()
-        response = await opened.enter_async_context(request)
+        client = await self._client()
+        # `chat.completions.create` would check and transform the parameters: milliseconds for a long conversation.
+        response = await client.post("/chat/completions", cast_to=httpx2.Response, body=payload, stream=True)
         if (raw_body := _find_raw_body(response)) is not None:
             # Only the body is kept and closed: the response would keep the request with the whole conversation.
             stack.push_async_callback(raw_body.aclose)
             return StreamBody(raw_body.read, raw_body.paused)
-        stack.push_async_exit(opened)
-        chunks = response.iter_bytes() if _is_event_stream(response) else _detect_stream(response.iter_bytes())
+        stack.push_async_callback(response.aclose)
+        chunks = response.aiter_bytes() if _is_event_stream(response) else _detect_stream(response.aiter_bytes())
         return StreamBody(partial(anext, chunks, b""))
 
     async def _drain(self, body: StreamBody) -> None:
@@ -373,15 +371,15 @@ class _Retries:
         await self._clock.sleep(delay)
 
 
-def _is_event_stream(response: Any) -> bool:
+def _is_event_stream(response: httpx2.Response) -> bool:
     return "text/event-stream" in response.headers.get("content-type", "")
 
 
-def _find_raw_body(response: Any) -> ResponseBody | None:
+def _find_raw_body(response: httpx2.Response) -> ResponseBody | None:
     """The body of an event stream, below the layers that the package adds; None if it has to be decoded."""
     if not _is_event_stream(response) or "content-encoding" in response.headers:
         return None
-    body: ResponseBody | None = response.http_response.extensions.get(BODY_EXTENSION)
+    body: ResponseBody | None = response.extensions.get(BODY_EXTENSION)
     return body
 
 
