@@ -103,11 +103,12 @@ async def wait_for_event(event: asyncio.Event, timeout: float, clock: Clock) -> 
     """Whether `event` is set, after at most `timeout` seconds."""
     if event.is_set():
         return True
-    waiter = asyncio.ensure_future(event.wait())
+    interruption = Interruption()
+    timer = clock.call_later(timeout, interruption.set)
     try:
-        await wait_for_any({waiter}, timeout, clock)
+        await interruption.cuts_short(event.wait())
     finally:
-        waiter.cancel()
+        timer.cancel()
     return event.is_set()
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from core.clock import Interruption
+from core.clock import Interruption, wait_for_event
 from tests.clock import FakeClock
 
 
@@ -57,3 +57,39 @@ async def test_cancelling_the_task_is_no_interruption() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.parametrize("is_set_in_time", [False, True])
+async def test_event_is_waited_for_until_the_time_is_over(is_set_in_time: bool) -> None:
+    clock, event = FakeClock(), asyncio.Event()
+    waiting = asyncio.create_task(wait_for_event(event, 10.0, clock))
+    await clock.wait_for_timer()
+    await clock.advance(9.9)
+    assert not waiting.done()
+    if is_set_in_time:
+        event.set()
+    else:
+        await clock.advance(0.1)
+    assert await waiting is is_set_in_time
+    assert clock.pending() == []
+
+
+@pytest.mark.parametrize("is_set_first", [False, True])
+async def test_event_that_is_set_as_the_time_ends_counts(is_set_first: bool) -> None:
+    clock, event = FakeClock(), asyncio.Event()
+    waiting = asyncio.create_task(wait_for_event(event, 10.0, clock))
+    await clock.wait_for_timer()
+    end_time = clock._timers[0].callback
+    for happens in (event.set, end_time) if is_set_first else (end_time, event.set):
+        happens()
+    assert await waiting
+
+
+async def test_cancelled_wait_for_an_event_leaves_no_timer() -> None:
+    clock, event = FakeClock(), asyncio.Event()
+    waiting = asyncio.create_task(wait_for_event(event, 10.0, clock))
+    await clock.wait_for_timer()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert clock.pending() == []
