@@ -10,6 +10,7 @@ The error reserve is small for tokens that the service counted in the previous r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from core.api.client import Message
@@ -117,25 +118,36 @@ class _RequestEstimate:
     """
 
     def __init__(self, estimator: TokenEstimator, system: str, history: Sequence[Message], question: Message) -> None:
-        prompt = question.content
+        self._estimator = estimator
+        self._system = system
+        self._history = history
+        self._question = question
         self._reserve_fraction = ESTIMATE_RESERVE_FRACTION if estimator.is_calibrated else UNCALIBRATED_RESERVE_FRACTION
-        tokens = (estimator.estimate_text(message.content) + _image_tokens(message) for message in history)
-        self._cumulative_tokens = [*accumulate(tokens, initial=0.0)]
-        fixed = estimator.estimate_request([system, prompt] if system else [prompt]) + _image_tokens(question)
-        self._total_tokens = fixed + self._cumulative_tokens[-1]
         self._counted_tokens = 0.0
         self._counted_start = 0
         self._tokens_since = 0.0
         anchor = estimator.anchor
         has_images = any(message.images for message in (*history, question))
         if anchor is not None and not has_images and anchor.system_hash == hash(system):
-            self._align(anchor, estimator, history, prompt)
+            self._align(anchor)
 
-    def _align(
-        self, anchor: CountedRequest, estimator: TokenEstimator, history: Sequence[Message], prompt: str
-    ) -> None:
+    @cached_property
+    def _cumulative_tokens(self) -> list[float]:
+        """What is estimated for the oldest 0, 1, 2 ... messages. Not needed if the whole anchor fits."""
+        estimate = self._estimator.estimate_text
+        tokens = (estimate(message.content) + _image_tokens(message) for message in self._history)
+        return [*accumulate(tokens, initial=0.0)]
+
+    @cached_property
+    def _fixed_tokens(self) -> float:
+        prompt = self._question.content
+        texts = [self._system, prompt] if self._system else [prompt]
+        return self._estimator.estimate_request(texts) + _image_tokens(self._question)
+
+    def _align(self, anchor: CountedRequest) -> None:
         """Find the last place where the messages of the anchor occur in this request."""
-        all_texts = [*(message.content for message in history), prompt]
+        estimator = self._estimator
+        all_texts = [message.content for message in (*self._history, self._question)]
         digests = tuple(map(hash, all_texts))
         length = len(anchor.message_hashes)
         for start in range(len(digests) - length, -1, -1):
@@ -155,18 +167,17 @@ class _RequestEstimate:
 
     def without(self, omitted: int) -> _Estimate:
         """The request without the oldest `omitted` messages."""
-        tokens = self._total_tokens - self._cumulative_tokens[omitted]
+        if self._counted_tokens and omitted == self._counted_start:
+            return self._from_count(0.0)
+        tokens = self._fixed_tokens + self._cumulative_tokens[-1] - self._cumulative_tokens[omitted]
         estimated = _Estimate(tokens, max(MIN_RESERVE_TOKENS, self._reserve_fraction * tokens))
         if not self._counted_tokens or omitted < self._counted_start:
             return estimated
-        anchored = self._from_count(omitted)
+        anchored = self._from_count(self._cumulative_tokens[omitted] - self._cumulative_tokens[self._counted_start])
         # If most of the counted messages are left out, estimating the rest is more accurate than subtracting.
-        return (
-            min(estimated, anchored, key=lambda estimate: estimate.total) if omitted > self._counted_start else anchored
-        )
+        return min(estimated, anchored, key=lambda estimate: estimate.total)
 
-    def _from_count(self, omitted: int) -> _Estimate:
-        omitted_tokens = self._cumulative_tokens[omitted] - self._cumulative_tokens[self._counted_start]
+    def _from_count(self, omitted_tokens: float) -> _Estimate:
         tokens = max(0.0, self._anchor_tokens + self._tokens_since - omitted_tokens)
         estimated_tokens = omitted_tokens + max(0.0, self._tokens_since - (self._counted_tokens - self._anchor_tokens))
         reserve = self._reserve_fraction * estimated_tokens + COUNTED_RESERVE_FRACTION * self._counted_tokens
