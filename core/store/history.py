@@ -122,10 +122,12 @@ def load_history(
     before_id = MAX_ID if parent_turn is None else _end_of_exchange(connection, parent_turn)
     loaded: list[StoredMessage] = []
     size = 0.0
-    for page in _walk(connection, conversation_id, before_id=before_id, before_seq=before_seq):
+    for page, is_last in _walk(connection, conversation_id, before_id=before_id, before_seq=before_seq):
         loaded += page
+        if is_last or len(loaded) >= limit:
+            break
         size += sum(measure(message.text) for message in page)
-        if len(loaded) >= limit or (size >= max_size and len(loaded) >= min_messages):
+        if size >= max_size and len(loaded) >= min_messages:
             break
     del loaded[limit:]
     row = connection.execute(SELECT_SUMMARY, {"conversation_id": conversation_id}).first()
@@ -144,8 +146,8 @@ def _walk(
     after_id: int = 0,
     before_id: int = MAX_ID,
     before_seq: int | None = None,
-) -> Iterator[list[StoredMessage]]:
-    """The messages that lead to the last one between these two, newest first, in pages."""
+) -> Iterator[tuple[list[StoredMessage], bool]]:
+    """The messages that lead to the last one between these two, newest first: pages, and whether it is the last one."""
     statement = SELECT_NEWEST if before_seq is None else SELECT_NEWEST_BEFORE
     answered_turn: int | None = None
     while True:
@@ -169,8 +171,9 @@ def _walk(
             page.append(StoredMessage(row.id, row.role, row.text, images, follows_before))
             before_id = min(row.id, follows_before) if follows_before is not None else row.id
             answered_turn = row.turn_id if row.role == "assistant" else None
-        yield page
-        if len(rows) < PAGE_SIZE:
+        is_last = len(rows) < PAGE_SIZE
+        yield page, is_last
+        if is_last:
             return
 
 
@@ -190,7 +193,8 @@ def _end_of_exchange(connection: Connection, turn_id: int) -> int:
 def _walk_after(
     connection: Connection, conversation_id: int, message_id: int, before_id: int = MAX_ID
 ) -> Iterator[StoredMessage]:
-    return chain.from_iterable(_walk(connection, conversation_id, after_id=message_id, before_id=before_id))
+    pages = _walk(connection, conversation_id, after_id=message_id, before_id=before_id)
+    return chain.from_iterable(page for page, _ in pages)
 
 
 def load_messages_between(
