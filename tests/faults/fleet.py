@@ -15,17 +15,20 @@ from sqlalchemy import Connection, func, select
 from core.errors import StoreError, UnavailableError
 from core.store.database import Store
 from core.store.schema import IS_OPEN, messages, turns
-from tests.end_to_end.harness import Harness
+from tests.end_to_end.harness import READY_SECONDS, Harness
 from tests.faults.questions import PROMPT
 from tests.waiting import wait_until
 
-READY_SECONDS = 30.0
 EXIT_SECONDS = 25.0
 """Within which a process must exit after SIGTERM."""
 
 
 class Fleet:
-    """`count` processes with the same environment, plus one of `environments` each."""
+    """`count` processes with the same environment, plus one of `environments` each.
+
+    With `restarts_unavailable`, a process that exits because the database is unavailable is started again, as a
+    supervisor does.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Fleet:
         count: int = 1,
         *,
         environments: Sequence[Mapping[str, str]] = (),
+        restarts_unavailable: bool = False,
         **environment: str,
     ) -> None:
         self._environment = {
@@ -41,12 +45,15 @@ class Fleet:
             **harness.environment(),
             "PARLEY_MESSAGES_A_MINUTE": "1000",
             "PARLEY_QUOTAS": "*=0",
+            "PARLEY_STALL_TIMEOUT": "600",
             **environment,
         }
         self._environments = environments
         self._harness = harness
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
+        self._restarts_unavailable = restarts_unavailable
+        self._supervisors: dict[int, asyncio.Task[None]] = {}
         self.kill_times: list[float] = []
         """Monotonic times at which a process was killed."""
         self.unexpected_exits: list[int] = []
@@ -58,15 +65,31 @@ class Fleet:
     def log_path(self) -> Path:
         return self._folder / "bot.log"
 
-    def pid(self, number: int = 0) -> int:
-        process = self._processes[number]
-        assert process is not None
-        return process.pid
+    def running(self) -> list[int]:
+        """The numbers of the processes that run now."""
+        return [number for number, process in enumerate(self._processes) if process and process.returncode is None]
+
+    async def wait_until_running(self) -> None:
+        """Wait until all processes run."""
+        await wait_until(lambda: len(self.running()) == len(self._processes), READY_SECONDS)
 
     async def start(self, number: int = 0) -> None:
         previous = self._processes[number]
         if previous is not None and previous.returncode is None:
             raise RuntimeError(f"process {number} is still running")
+        await self._spawn(number)
+        if self._restarts_unavailable:
+            self._supervisors[number] = asyncio.create_task(self._supervise(number))
+
+    async def _supervise(self, number: int) -> None:
+        while await self._process(number).wait() == UnavailableError.exit_code:
+            await self._spawn(number)
+
+    def _stop_supervising(self, number: int) -> None:
+        if number in self._supervisors:
+            self._supervisors.pop(number).cancel()
+
+    async def _spawn(self, number: int) -> None:
         environment = {
             **self._environment,
             **(self._environments[number] if self._environments else {}),
@@ -91,9 +114,9 @@ class Fleet:
 
     async def kill(self, number: int = 0) -> None:
         """Kill the process with SIGKILL."""
-        process = self._processes[number]
-        assert process is not None
+        process = self._process(number)
         if process.returncode is None:
+            self._stop_supervising(number)
             process.kill()
             self.kill_times.append(time.monotonic())
         else:
@@ -101,21 +124,19 @@ class Fleet:
         await process.wait()
 
     def freeze(self, number: int) -> None:
-        os.kill(self.pid(number), signal.SIGSTOP)
+        self._process(number).send_signal(signal.SIGSTOP)
 
     def resume(self, number: int) -> None:
-        os.kill(self.pid(number), signal.SIGCONT)
+        self._process(number).send_signal(signal.SIGCONT)
 
-    async def restart_unavailable(self) -> None:
-        """Restart processes that exited because the database was unavailable, as a supervisor does."""
-        for number, process in enumerate(self._processes):
-            if process is not None and process.returncode == UnavailableError.exit_code:
-                await self.start(number)
+    def _process(self, number: int) -> asyncio.subprocess.Process:
+        process = self._processes[number]
+        assert process is not None
+        return process
 
     async def terminate(self, number: int = 0) -> float:
         """Send SIGTERM; return the seconds until the exit. Raises `TimeoutError`."""
-        process = self._processes[number]
-        assert process is not None
+        process = self._process(number)
         started_at = time.monotonic()
         if process.returncode is None:
             process.terminate()
@@ -145,6 +166,9 @@ class Fleet:
 
     async def close(self) -> None:
         """Terminate all processes; kill those that do not exit in time."""
+        for supervisor in self._supervisors.values():
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors.values(), return_exceptions=True)
         running = [(number, process) for number, process in enumerate(self._processes) if process is not None]
         self.unexpected_exits += [p.returncode for _, p in running if p.returncode not in (None, 0, -9)]
         try:

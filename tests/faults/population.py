@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from tests.end_to_end.harness import Harness
+from tests.end_to_end.harness import READY_SECONDS, Harness
 from tests.faults.chat_clients import ChatClient, DiscordClient, TelegramClient
 from tests.faults.outcomes import ChatOutcomes, Outcome, assess
 from tests.faults.questions import Question, Questions, prompt_about
@@ -192,7 +192,13 @@ class Population:
             if isinstance(result, Exception):
                 raise result
 
-    async def wait_for_streams(self, count: int, timeout: float = 30.0) -> None:
+    def hold_last_answers(self) -> None:
+        """Stop the last answer in each private chat halfway, so that people wait for answers until
+        `questions.release()`.
+        """
+        self.questions.hold(user.questions[-1] for user in self.users if user.client.private)
+
+    async def wait_for_streams(self, count: int, timeout: float = READY_SECONDS) -> None:
         """Wait until the model streams `count` answers at the same time."""
         model = self.harness.model
 

@@ -1,7 +1,9 @@
 """Questions with unique names, and answers that name their question."""
 
+import asyncio
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +55,18 @@ class Questions:
         """Multiplies the duration of every answer."""
         self.fault_rate = 0.0
         """The share of model requests that fail."""
+        self._held: set[str] = set()
+        self._released = asyncio.Event()
+
+    def hold(self, questions: Iterable[Question]) -> None:
+        """Stop the answers to these questions after half of the text, until `release`."""
+        self._held = {question.id for question in questions}
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        """Continue the answers that were stopped."""
+        self._held = set()
+        self._released.set()
 
     def create(self, id_: str) -> Question:
         kind = self._dice.random()
@@ -74,7 +88,8 @@ class Questions:
         tokens = len(split_pieces(question.answer))
         speed = tokens / (question.stream_seconds * self.slowdown * self._speed)
         if self._dice.random() >= self.fault_rate:
-            return ScriptedAnswer(question.answer, relative_speed=speed)
+            held = self._released if question.id in self._held else None
+            return ScriptedAnswer(question.answer, relative_speed=speed, hold_until=held)
         fault = self._dice.choice(("close", "stall", "503", "429"))
         question.injected_faults.append(fault)
         if fault.isdecimal():

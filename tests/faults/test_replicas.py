@@ -5,14 +5,15 @@ import random
 from pathlib import Path
 
 from core.timings import Timings
-from tests.end_to_end.harness import running_harness
+from tests.end_to_end.harness import READY_SECONDS, running_harness
 from tests.faults.conftest import ChaosOptions
 from tests.faults.fleet import Fleet
-from tests.faults.population import MAX_RUN_SECONDS, QUESTIONS_PER_USER, Population
+from tests.faults.population import QUESTIONS_PER_USER, Population
 from tests.faults.report import RunReport
 from tests.load_balancer import load_balancer
 from tests.ports import free_port
 from tests.postgresql import empty_postgresql_url, restart_postgresql
+from tests.waiting import wait_until
 
 REPLICAS = 3
 REDELIVERY_RATE = 0.1
@@ -29,12 +30,12 @@ class ReplicaFaults:
         self.freezes = self.restarts = 0
 
     async def kill(self) -> None:
-        number = self._rng.randrange(REPLICAS)
+        number = await self._running_process()
         await self._fleet.kill(number)
         await self._fleet.start(number)
 
     async def freeze(self) -> None:
-        number = self._rng.randrange(REPLICAS)
+        number = await self._running_process()
         self._fleet.freeze(number)
         self.freezes += 1
         await asyncio.sleep(Timings().lease_duration + self._rng.uniform(1, 4))
@@ -44,19 +45,20 @@ class ReplicaFaults:
         self.restarts += 1
         await asyncio.to_thread(restart_postgresql)
 
-    async def run_briefly(self, asking: "asyncio.Task[None]") -> None:
+    async def _running_process(self) -> int:
+        """One of those that run; after a restart of the database, it may take a moment until there is one."""
+        await wait_until(lambda: bool(self._fleet.running()), READY_SECONDS)
+        return self._rng.choice(self._fleet.running())
+
+    async def run_briefly(self) -> None:
         for fault in (self.kill, self.restart, self.freeze):
-            streaming = asyncio.create_task(self._population.wait_for_streams(2, MAX_RUN_SECONDS))
-            await asyncio.wait({streaming, asking}, return_when=asyncio.FIRST_COMPLETED)
-            streaming.cancel()
+            await self._population.wait_for_streams(2)
             await asyncio.sleep(self._rng.uniform(0, 0.6))
-            await self._fleet.restart_unavailable()
             await fault()
 
     async def run_during(self, asking: "asyncio.Task[None]", turns: int) -> None:
         while not asking.done():
             await asyncio.wait({asking}, timeout=self._rng.uniform(*PAUSE_SECONDS))
-            await self._fleet.restart_unavailable()
             asked = sum(len(user.asked) for user in self._population.users)
             if self.restarts < len(RESTART_POINTS) and asked > turns * RESTART_POINTS[self.restarts]:
                 await self.restart()
@@ -76,19 +78,23 @@ async def test_replicas_lose_and_repeat_nothing(chaos: ChaosOptions, tmp_path: P
             questions_per_user=QUESTIONS_PER_USER if chaos.is_long else 3,
             answer_timeout=90,
         )
-        fleet = Fleet(harness, tmp_path, REPLICAS, DATABASE_URL=empty_postgresql_url())
+        fleet = Fleet(harness, tmp_path, REPLICAS, restarts_unavailable=True, DATABASE_URL=empty_postgresql_url())
         faults = ReplicaFaults(fleet, population, rng)
         try:
             await fleet.start_all()
             await population.warm_up()
+            if not chaos.is_long:
+                population.hold_last_answers()
             asking = asyncio.create_task(population.run(redelivery_rate=REDELIVERY_RATE))
             if chaos.is_long:
                 await faults.run_during(asking, 2 * chaos.turns)
             else:
-                await faults.run_briefly(asking)
+                await faults.run_briefly()
+            population.questions.release()
             await asking
             await population.wait_for_answers()
             await fleet.wait_until_idle(population.answer_timeout)
+            await fleet.wait_until_running()
         finally:
             await fleet.close()
         report = RunReport(population, fleet)

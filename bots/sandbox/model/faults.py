@@ -6,6 +6,7 @@ The functions here create a `Fault` for `ModelStandIn.fail_next` or `ModelStandI
     respond_with(200, b"")                                   any response
     stall()  stall(0)  stall(5, seconds=1)                   no data: before the headers, before the
                                                              first piece, after five pieces
+    Fault(after_pieces=5, hold_until=event)                  no data until the event
     keep_alive(0)                                            only comments
     reset_connection(5)  close_connection(5)                 the connection breaks inside the answer
     end_stream(5)                                            an end without finish reason and [DONE]
@@ -17,6 +18,7 @@ The functions here create a `Fault` for `ModelStandIn.fail_next` or `ModelStandI
     Fault(only_reasoning=True)
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,6 +95,8 @@ class Fault:
     """Replaces the answer; the other fields do not matter then."""
     after_pieces: int | None = 0
     """Position of the fault: pieces before it, including reasoning. None: before the headers."""
+    hold_until: asyncio.Event | None = None
+    """The stream waits for this event at the position."""
     raw_bytes: bytes = b""
     """Sent at the position, before `action`."""
     action: StreamAction = StreamAction.CONTINUE

@@ -12,6 +12,7 @@ Prompts with a meaning of their own, for tests and demonstrations:
     empty           an answer without text
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ class ScriptedAnswer:
     action: StreamAction = StreamAction.CONTINUE
     """After half of the answer."""
     status: int = 200
+    hold_until: asyncio.Event | None = None
+    """A stream waits for this event after half of the answer."""
 
 
 def scripted_answer(body: dict[str, Any]) -> ScriptedAnswer:

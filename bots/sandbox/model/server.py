@@ -351,7 +351,10 @@ class ModelStandIn(StandIn):
             record.piece_times.extend([self.clock.monotonic()] * new_pieces)
 
         fault = request.fault or Fault(
-            after_pieces=completion.piece_count // 2, action=script.action, reasoning_format=self.reasoning_format
+            after_pieces=completion.piece_count // 2,
+            hold_until=script.hold_until,
+            action=script.action,
+            reasoning_format=self.reasoning_format,
         )
         if not request.body.get("stream"):
             return await self._send_unstreamed(request, record, completion, fault)

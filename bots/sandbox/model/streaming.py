@@ -184,6 +184,8 @@ class CompletionStream:
 
     async def _apply_fault(self) -> bool:
         """Returns whether the stream continues after the fault."""
+        if self._fault.hold_until is not None:
+            await self._fault.hold_until.wait()
         if self._fault.raw_bytes:
             await self._write(self._fault.raw_bytes)
         match self._fault.action:

@@ -10,9 +10,10 @@ import aiohttp
 import openai
 import pytest
 
-from bots.sandbox.model import Endpoint, Fault, ModelStandIn, faults
+from bots.sandbox.model import Endpoint, Fault, ModelStandIn, ScriptedAnswer, faults
 from bots.sandbox.model.faults import ReasoningFormat, UsageReporting
 from bots.sandbox.model.script import long_document
+from bots.sandbox.model.tokeniser import split_pieces
 from tests.bots.sandbox.model.conftest import EMBEDDER, LLAMA, R1, TINY, OpenAIClient, conversation
 
 pytestmark = pytest.mark.slow
@@ -148,6 +149,16 @@ async def test_temporary_stall(server: ModelStandIn, client: OpenAIClient) -> No
     answer = await client.stream("long 500")
     assert time.monotonic() - started_at > 0.3
     assert (answer.text, answer.finish_reasons) == (long_document(500), ["stop"])
+
+
+async def test_stream_waits_for_event(server: ModelStandIn, client: OpenAIClient) -> None:
+    go_on = asyncio.Event()
+    server.answer = lambda _: ScriptedAnswer("one two three four", hold_until=go_on)
+    answer = asyncio.create_task(client.stream("count"))
+    await server.wait_for(lambda: server.requests and server.requests[-1].piece_times)
+    assert len(server.requests[-1].piece_times) == len(split_pieces("one two three four")) // 2
+    go_on.set()
+    assert (await answer).text == "one two three four"
 
 
 @pytest.mark.parametrize("fault", [faults.reset_connection(5), faults.close_connection(5)])
