@@ -8,13 +8,14 @@ under `--fast`, and its message says to mark it.
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bots.adapters import SETTINGS_SECTIONS
 from core.settings import setting_variables
+from tests.ports import free_port
 
 SLOW_FOLDERS = ("tests/browser/", "tests/contract/", "tests/end_to_end/", "tests/faults/", "tests/load/")
 LONGEST_TESTS = ("tests/faults/", "tests/end_to_end/test_busy_group.py", "tests/end_to_end/test_model_services.py")
@@ -78,6 +79,17 @@ def is_slow(item: pytest.Item) -> bool:
 
 def is_in_slow_folder(item: pytest.Item) -> bool:
     return any(folder in item.path.as_posix() for folder in SLOW_FOLDERS)
+
+
+@pytest.fixture(scope="session")
+def unused_tcp_port_factory() -> Callable[[], int]:
+    """Replaces pytest-asyncio's, whose ports other programs may get meanwhile."""
+    return free_port
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    return free_port()
 
 
 @pytest.hookimpl(wrapper=True)
