@@ -2,7 +2,7 @@
 
 Pure: `core.conversation.model_registry` fetches, stores and refreshes the list. Services describe
 their models in different formats and omit much. Missing values come from the published table
-(`core.api.model_data`) or are guessed from the model's name.
+(`core.api.model_data`) or are guessed from the model's name (`core.api.model_abilities`).
 """
 
 import re
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
+
+from core.api import model_abilities
 
 DEFAULT_CONTEXT_TOKENS = 8192
 DEFAULT_SIZE_IN_BILLIONS = 30.0
@@ -23,12 +25,6 @@ MAX_ID_CHARS = 200
 MAX_CONTEXT_TOKENS = 100_000_000
 MAX_QUOTA_TOKENS = 10**15
 
-EMBEDDING_NAME_PATTERN = re.compile(r"embed|bge-|e5-|gte-", re.IGNORECASE)
-SPEECH_NAME_PATTERN = re.compile(r"whisper|transcri|speech-to-text|\bstt\b|parakeet|canary-", re.IGNORECASE)
-REASONING_NAME_PATTERN = re.compile(r"\br1\b|qwq|thinking|reason|\bo[134]\b|gpt-oss|magistral|\bglm-z1", re.IGNORECASE)
-VISION_NAME_PATTERN = re.compile(
-    r"[-_.]vl\b|vision|llava|pixtral|internvl|llama-4-|gemma-3-(?!1b|270m)|multimodal", re.IGNORECASE
-)
 SIZE_PATTERN = re.compile(r"(?<!\d)(\d++(?:\.\d++)?)B\b", re.IGNORECASE)
 
 WORD_PATTERN = re.compile(r"[^\W\d_]+|\d+")
@@ -44,8 +40,6 @@ CONTEXT_KEYS = ("context_window", "context_length", "max_model_len", "max_tokens
 IO_INTELLIGENCE_OWNER = "io-intelligence"
 CHAT_QUOTA_KEY = "api_completions_daily_quota_tier_1"
 EMBEDDING_QUOTA_KEY = "embeddings_daily_quota_tier_1"
-VISION_KEYS = ("supports_images_input", "supports_images", "supports_vision", "vision")
-MODALITY_KEYS = ("input_modalities", "modalities", "modality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +52,18 @@ class Model:
     is_embedding_model: bool = False
     is_speech_model: bool = False
     """It only transcribes recordings."""
+    has_other_purpose: bool = False
+    """It cannot chat, but draws, speaks, moderates or ranks, or needs another API."""
     daily_quota: int | None = None
     """Tokens a day; None if unknown."""
     is_from_io_intelligence: bool = field(default=False, compare=False)
     """Whether the list says so, whatever its address is: then the published quotas hold."""
     billion_parameters: float | None = None
     """The published size; None if unknown."""
+
+    @property
+    def can_chat(self) -> bool:
+        return not (self.is_embedding_model or self.is_speech_model or self.has_other_purpose)
 
     @property
     def name(self) -> str:
@@ -126,49 +126,20 @@ def _parse_model(item: Any) -> Model | None:
     model_id = next((value for value in ids if isinstance(value, str) and value), None)
     if model_id is None or not model_id.isprintable():
         return None
-    is_embedding_model = _is_embedding_model(model_id, fields)
+    is_embedding_model = model_abilities.is_embedding_model(model_id, fields)
     quota = fields.get(EMBEDDING_QUOTA_KEY if is_embedding_model else CHAT_QUOTA_KEY)
     windows = (fields.get(key) for key in CONTEXT_KEYS)
     return Model(
         model_id[:MAX_ID_CHARS],
         next((n for n in windows if type(n) is int and 0 < n <= MAX_CONTEXT_TOKENS), 0),
-        bool(fields.get("supports_reasoning")) or bool(REASONING_NAME_PATTERN.search(model_id)),
-        has_vision=_has_vision(model_id, fields),
+        model_abilities.has_reasoning(model_id, fields),
+        has_vision=model_abilities.has_vision(model_id, fields),
         is_embedding_model=is_embedding_model,
-        is_speech_model=_is_speech_model(model_id, fields),
+        is_speech_model=model_abilities.is_speech_model(model_id, fields),
+        has_other_purpose=model_abilities.has_other_purpose(model_id, fields),
         daily_quota=quota if type(quota) is int and 0 <= quota <= MAX_QUOTA_TOKENS else None,
         is_from_io_intelligence=fields.get("owned_by") == IO_INTELLIGENCE_OWNER,
     )
-
-
-def _is_embedding_model(model_id: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a model only returns vectors."""
-    if fields.get("enable_api_embeddings") is True:
-        return fields.get("enable_api_chat_completions") is not True
-    output_modalities = fields.get("output_modalities")
-    return output_modalities in (["embedding"], ["embeddings"]) or bool(EMBEDDING_NAME_PATTERN.search(model_id))
-
-
-def _is_speech_model(model_id: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a model only turns recordings into text, by its description or else by its name."""
-    input_modalities = fields.get("input_modalities")
-    if isinstance(input_modalities, list) and input_modalities:
-        return input_modalities == ["audio"] and fields.get("output_modalities") == ["text"]
-    return bool(SPEECH_NAME_PATTERN.search(model_id))
-
-
-def _has_vision(model_id: str, fields: Mapping[str, Any]) -> bool:
-    """Whether a model accepts images, by its description or else by its name."""
-    for key in VISION_KEYS:
-        if isinstance(fields.get(key), bool):
-            return bool(fields[key])
-    for key in MODALITY_KEYS:
-        match fields.get(key):
-            case str(modality):  # "text+image->text"
-                return "image" in modality.partition("->")[0]
-            case [*modalities] if modalities:
-                return "image" in modalities
-    return bool(VISION_NAME_PATTERN.search(model_id))
 
 
 def merge_models(

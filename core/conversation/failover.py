@@ -7,6 +7,7 @@ filtered answer does not cause failover, because every other model would fail th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from core.api.catalogue import Model, size_in_billions
 from core.api.model_data import BUILTIN_MODELS
@@ -52,18 +53,20 @@ def fallback_models(chosen: str, models: Sequence[Model], preferred: Sequence[st
     """The models that answer instead of `chosen`, best first.
 
     These are the `preferred` ones if there are any. Otherwise they are the models most similar to `chosen`: the same
-    reasoning ability, at least the same window, a similar size.
+    reasoning ability, at least the same window, a similar size, the same family, a similar name.
     """
-    available = {model.id: model for model in models if not model.is_embedding_model}
+    available = {model.id: model for model in models if model.can_chat}
     if preferred:
         return [id_ for id_ in preferred if id_ in available and id_ != chosen][:MAX_FALLBACKS]
     reference = available.get(chosen) or BUILTIN_MODELS.get(chosen, Model(chosen))
 
-    def distance(model: Model) -> tuple[bool, bool, float, str]:
+    def distance(model: Model) -> tuple[bool, bool, float, bool, int, str]:
         return (
             model.has_reasoning != reference.has_reasoning,
             model.context_window < reference.context_window,
             abs(math.log(size_in_billions(model) / size_in_billions(reference))),
+            model.family != reference.family,
+            -len(commonprefix((model.name.casefold(), reference.name.casefold()))),  # noqa: RUF071 (no paths)
             model.id,
         )
 

@@ -128,7 +128,7 @@ class ModelRegistry:
     def chat_models(self) -> list[Model]:
         """Ordered by name."""
         return sorted(
-            (model for model in self._models.values() if not (model.is_embedding_model or model.is_speech_model)),
+            (model for model in self._models.values() if model.can_chat),
             key=lambda model: model.name.casefold(),
         )
 

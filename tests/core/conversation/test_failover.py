@@ -66,6 +66,20 @@ def test_equal_models_are_ordered_by_name() -> None:
     assert fallback_models(CHOSEN.id, [CHOSEN, *twins], ()) == ["a/twin-8B", "b/twin-8B"]
 
 
+def test_same_family_and_similar_name_decide_between_equal_models() -> None:
+    names = ["a-model", "claude-3", "gpt-3.5-turbo", "gpt-4o-mini", "z-model"]
+    assert fallback_models("gpt-4o", [Model(name, 8192) for name in ["gpt-4o", *names]], ()) == [
+        "gpt-4o-mini",
+        "gpt-3.5-turbo",
+        "a-model",
+    ]
+
+
+def test_only_models_that_chat_substitute() -> None:
+    others = [Model("a/draws-8B", 32_000, has_other_purpose=True), Model("a/hears-8B", 32_000, is_speech_model=True)]
+    assert fallback_models(CHOSEN.id, [CHOSEN, EMBEDDING, SIMILAR, *others], ()) == [SIMILAR.id]
+
+
 def test_preferred_models_substitute_in_their_order() -> None:
     preferred = [LARGER.id, "not/offered", CHOSEN.id, EMBEDDING.id, REASONING.id]
     assert fallback_models(CHOSEN.id, MODELS, preferred) == [LARGER.id, REASONING.id]
