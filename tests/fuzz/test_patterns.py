@@ -72,14 +72,15 @@ def patterns_in_calls(path: Path) -> Iterator[UsedPattern]:
 
 
 def patterns_in_modules() -> Iterator[UsedPattern]:
-    """The compiled patterns among the globals of every module, also inside tuples."""
+    """The compiled patterns among the globals of every module, also inside tuples and dictionaries."""
     for package in (core, bots):
         for module_info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".sandbox" in module_info.name or ".migrations" in module_info.name:
                 continue
             module = importlib.import_module(module_info.name)
             for name, value in vars(module).items():
-                for item in value if isinstance(value, tuple) else (value,):
+                items = value.values() if isinstance(value, dict) else value
+                for item in items if isinstance(value, tuple | dict) else (value,):
                     if isinstance(item, re.Pattern | regex.Pattern) and isinstance(item.pattern, str):
                         calls = set(re.findall(rf"\b{name}\.(\w+)", Path(str(module.__file__)).read_text()))
                         yield UsedPattern(f"{module_info.name}.{name}", item, bool(calls) and calls <= ANCHORED_CALLS)
@@ -149,6 +150,7 @@ def test_every_pattern_is_found() -> None:
     for name in (
         "core.delivery.part_parser.ITEM_PATTERN",
         "core.api.context_overflow.LIMIT_PATTERNS",
+        "core.api.adaptation.PART_PATTERNS",
         "bots/discord/translate.py",
     ):
         assert name in names
