@@ -14,16 +14,25 @@ For models known to reason, a closing tag without it turns all text so far into 
     feed("hm")                     [TextDelta("hm")]
     feed("</think>yes")            [TextWasReasoning(), TextDelta("yes")]
 
-A tag such as `<final>`, which marks the answer, ends the reasoning as well.
+A tag such as `<final>`, which marks the answer, ends the reasoning as well. If the reasoning contained another opening
+tag, it may also end at a later closing tag:
+
+    feed("<think>a<think>b</think>c")      [ReasoningDelta("a<think>b"), TextDelta("c")]
+    feed("</think>yes")                    [TextWasReasoning(), TextDelta("yes")]
+
+`<scratchpad>` and the like also occur in answers about prompts: they count only at the beginning of the answer, and if
+they are closed. Tokens at the end of the answer are removed (`core.api.end_tokens`).
 """
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TypeAlias
 
+from core.api.code_tracker import CodeTracker
+from core.api.end_tokens import EndTokenFilter
 from core.api.events import ReasoningDelta, TextDelta, TextWasReasoning
 
 ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
@@ -31,10 +40,14 @@ ThinkTagEvent: TypeAlias = ReasoningDelta | TextWasReasoning | TextDelta
 PREFIX = r"(?:[a-z][\w.-]{0,20}[:_-])?"
 THINK = rf"{PREFIX}(?:think|thinking|thoughts?|reasoning)"
 ANSWER = rf"{PREFIX}(?:final|answer|final_answer|response)"
+SCRATCHPAD = r"(?:scratchpad|reflection|antthinking)"
+ATTRIBUTE = r"""\s{1,2}[\w:-]{1,20}=(?:"[^"<>\[◁\n]{0,40}"|'[^'<>\[◁\n]{0,40}'|[^\s<>"'/\[◁]{1,40})"""
 TAG_PATTERN = re.compile(
-    rf"(?P<opening>[<\[◁]{THINK}\s?[>\]▷]|<\|(?:begin_of_thought|start_thinking|think(?:ing)?)\|>"
+    rf"(?P<opening>[<\[◁]{THINK}\s?[>\]▷]|<{THINK}(?:{ATTRIBUTE}){{1,3}}\s?>|<\|(?:begin_of_thought|start_thinking|think(?:ing)?)\|>"
     r"|<\|channel\|?>(?:analysis|commentary|thought)|<unused94>(?:thought\b)?)"
     rf"|(?P<closing>[<\[◁]/{THINK}\s?[>\]▷]|<\|(?:end_of_thought|end_thinking|/think(?:ing)?)\|>|<channel\|>|<unused95>)"
+    rf"|(?P<empty><{THINK}(?:{ATTRIBUTE}){{0,3}}\s?/>)"
+    rf"|(?P<scratchpad><{SCRATCHPAD}>)|(?P<scratchpad_end></{SCRATCHPAD}>)"
     rf"|(?P<answer><{ANSWER}>|<\|(?:begin_of_solution|start_response)\|>|<\|channel\|>final)"
     rf"|(?P<answer_end></{ANSWER}>|<\|(?:end_of_solution|end_response|return)\|>)"
     r"|(?P<channel_end><\|end\|>)"
@@ -42,14 +55,14 @@ TAG_PATTERN = re.compile(
     re.IGNORECASE,
 )
 PARTIAL_TAG_PATTERN = re.compile(
-    r"[<\[◁][|/]{0,2}[\w:.|-]*\s?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}", re.IGNORECASE
+    r"[<\[◁][|/]{0,2}[\w:.|-]*\s?/?|(?:<\|(?:channel\|?|start\|)>|<unused94>)[a-z]{0,10}"
+    rf"|<{THINK}(?:{ATTRIBUTE}){{0,3}}\s{{1,2}}(?:[\w:-]{{1,20}}(?:=(?:[\"'][^\"'<>\n]{{0,40}}[\"']?|[^\s<>\"'/]{{0,40}}))?)?\s?/?",
+    re.IGNORECASE,
 )
 QUOTED_TAG_PATTERN = re.compile(rf"`[<\[◁]/?(?:{THINK}|{ANSWER})\s?[>\]▷]\Z", re.IGNORECASE)
 """A tag after a backtick, at the end: if a backtick follows, the reasoning speaks of the tag."""
-MAX_TAG_CHARS = 40
+MAX_TAG_CHARS = 300
 BYTE_ORDER_MARK = "\ufeff"
-CODE_PIECE_PATTERN = re.compile(r"`+|\n|[^`\n]+")
-MIN_FENCE = 3
 
 
 class _State(Enum):
@@ -62,51 +75,6 @@ class _State(Enum):
 
 
 @dataclass(slots=True)
-class _CodeTracker:
-    """Whether Markdown text, fed in pieces, ends inside a code span or a fenced block."""
-
-    _run: int = 0
-    """Backticks at the end of the text."""
-    _span: int = 0
-    """Backticks that opened the current code span; 0 outside."""
-    _fence: int = 0
-    """Backticks that opened the current fenced block; 0 outside."""
-    _is_line_blank: bool = True
-
-    def feed(self, text: str) -> None:
-        for piece in CODE_PIECE_PATTERN.findall(text):
-            if piece[0] == "`":
-                self._run += len(piece)
-                continue
-            self._end_run()
-            if piece == "\n":
-                if self._is_line_blank:
-                    self._span = 0  # a code span ends with its paragraph
-                self._is_line_blank = True
-            elif not piece.isspace():
-                self._is_line_blank = False
-
-    def is_inside(self) -> bool:
-        self._end_run()
-        return bool(self._span or self._fence)
-
-    def _end_run(self) -> None:
-        run, self._run = self._run, 0
-        if not run:
-            return
-        if self._fence:
-            if run >= self._fence and self._is_line_blank:
-                self._fence = 0
-        elif self._span:
-            self._span = 0 if run == self._span else self._span
-        elif run >= MIN_FENCE and self._is_line_blank:
-            self._fence = run
-        else:
-            self._span = run
-        self._is_line_blank = False
-
-
-@dataclass(slots=True)
 class ThinkTagParser:
     has_reasoning: bool = False
     """Whether the model is known to reason, in tags."""
@@ -116,13 +84,21 @@ class ThinkTagParser:
     """A tag for the answer was removed, so its end is removed, too."""
     _ended_by_answer: bool = False
     """The reasoning ended without a closing tag. If that comes later, it ends there."""
+    _nested_tags: int = 0
+    """Opening tags in the reasoning. A later closing tag may belong to one of them."""
     _partial_tag: str = ""
     _last_char: str = ""
     """The last character that was parsed."""
     _later_block: list[str] = field(default_factory=list)
     _later_chars: int = 0
-    _code: _CodeTracker = field(default_factory=_CodeTracker)
-    _reasoning_code: _CodeTracker = field(default_factory=_CodeTracker)
+    _is_scratchpad: bool = False
+    """Whether the later block is a scratchpad at the beginning of the answer."""
+    _later_depth: int = 0
+    _later_end: int = 0
+    """Where the later block ends, if no other closing tag follows."""
+    _code: CodeTracker = field(default_factory=CodeTracker)
+    _reasoning_code: CodeTracker = field(default_factory=CodeTracker)
+    _end_tokens: EndTokenFilter = field(default_factory=EndTokenFilter)
     _events: list[ThinkTagEvent] = field(default_factory=list)
 
     @property
@@ -131,12 +107,13 @@ class ThinkTagParser:
 
     @property
     def buffered_chars(self) -> int:
-        return self._later_chars + len(self._partial_tag)
+        return self._later_chars + len(self._partial_tag) + self._end_tokens.buffered_chars
 
     def feed(self, chunk: str) -> list[ThinkTagEvent]:
         text = self._partial_tag + chunk
         if self._state is _State.TEXT and not (self.has_reasoning or self._saw_block or self._is_answer_marked):
             self._partial_tag = ""
+            text = self._end_tokens.feed(text)
             return [TextDelta(text)] if text else []  # tags have no meaning any more
         end = _partial_tag_start(text, self._last_char)
         self._partial_tag = text[end:]
@@ -157,8 +134,13 @@ class ThinkTagParser:
         self._add(self._partial_tag)
         self._partial_tag = ""
         if self._state is _State.LATER_BLOCK:
+            if self._later_end:
+                self._events.append(ReasoningDelta("".join(self._later_block[1 : self._later_end])))
+                del self._later_block[: self._later_end + 1]
             self._events.append(TextDelta(self._take_later_block()))
-        return self._take_events()
+        events = self._take_events()
+        rest = self._end_tokens.flush()
+        return [*events, TextDelta(rest)] if rest else events
 
     def _add(self, text: str) -> None:
         if self._state is _State.START:
@@ -186,6 +168,8 @@ class ThinkTagParser:
                 return self._handle_at_start(match)
             case _State.REASONING:
                 return self._handle_in_reasoning(match.lastgroup)
+            case _State.TEXT if match.lastgroup == "empty":
+                return not self._code.is_inside()
             case _State.TEXT:
                 return not self._code.is_inside() and self._handle_in_text(match)
             case _State.LATER_BLOCK:
@@ -195,13 +179,20 @@ class ThinkTagParser:
         tag = match.lastgroup
         if tag == "opening":
             self._state, self._saw_block = _State.REASONING, True
+        elif tag == "empty":
+            self._saw_block = True
+        elif tag == "scratchpad":
+            self._begin_later_block(match[0])
+            self._is_scratchpad = True
         elif tag == "answer" and (self._saw_block or match[0].startswith("<|")):
             self._is_answer_marked = True
         else:
+            self._nested_tags -= bool(self._nested_tags and tag == "closing")
             return tag in ("closing", "channel_end", "channel_header")  # the prompt contained the opening tag
         return True
 
     def _handle_in_reasoning(self, tag: str | None) -> bool:
+        self._nested_tags += tag == "opening"
         if tag not in ("closing", "channel_end", "answer"):
             return tag == "channel_header"
         self._state = _State.START
@@ -211,25 +202,38 @@ class ThinkTagParser:
     def _handle_in_text(self, match: re.Match[str]) -> bool:
         tag = match.lastgroup
         if tag == "opening" and (self.has_reasoning or self._saw_block):
-            self._state = _State.LATER_BLOCK
-            self._later_block, self._later_chars = [match[0]], len(match[0])
-        elif tag == "closing" and (self._ended_by_answer or (self.has_reasoning and not self._saw_block)):
+            self._begin_later_block(match[0])
+        elif tag == "closing" and (
+            self._ended_by_answer or self._nested_tags or (self.has_reasoning and not self._saw_block)
+        ):
+            self._nested_tags = max(0, self._nested_tags - 1)
             self._events.append(TextWasReasoning())
             self._state, self._saw_block, self._ended_by_answer = _State.START, True, False
-            self._code = _CodeTracker()
+            self._code = CodeTracker()
         elif tag in ("answer_end", "channel_end") and self._is_answer_marked:
             self._is_answer_marked = False
         else:
             return False
         return True
 
+    def _begin_later_block(self, tag: str) -> None:
+        self._state = _State.LATER_BLOCK
+        self._later_block, self._later_chars = [tag], len(tag)
+        self._later_depth, self._later_end, self._is_scratchpad = 1, 0, False
+
     def _handle_in_later_block(self, tag: str | None) -> bool:
-        if tag not in ("closing", "channel_end"):
+        closing_tags = ("scratchpad_end",) if self._is_scratchpad else ("closing", "channel_end")
+        if tag not in closing_tags:
+            self._later_depth += tag == ("scratchpad" if self._is_scratchpad else "opening")
             return tag == "channel_header"
+        self._later_depth -= 1
+        if self._later_depth:
+            self._later_end = len(self._later_block)
+            return False
         _opening_tag, *reasoning = self._later_block
         self._events.append(ReasoningDelta("".join(reasoning)))
         self._take_later_block()
-        self._state, self._saw_block = _State.TEXT, True
+        self._state, self._saw_block = _State.START if self._is_scratchpad else _State.TEXT, True
         return True
 
     def _take_later_block(self) -> str:
@@ -239,7 +243,16 @@ class ThinkTagParser:
 
     def _take_events(self) -> list[ThinkTagEvent]:
         events, self._events = self._events, []
-        return list(_merge(events))
+        return list(_merge(itertools.chain.from_iterable(map(self._filter_end_tokens, events))))
+
+    def _filter_end_tokens(self, event: ThinkTagEvent) -> Iterator[ThinkTagEvent]:
+        if isinstance(event, TextDelta):
+            yield TextDelta(self._end_tokens.feed(event.text))
+            return
+        yield TextDelta(self._end_tokens.release())
+        if isinstance(event, TextWasReasoning):
+            self._end_tokens = EndTokenFilter()
+        yield event
 
 
 def _partial_tag_start(text: str, last_char: str) -> int:

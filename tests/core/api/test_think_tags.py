@@ -59,6 +59,31 @@ SEPARATED = [
     ("<think>a</think><answer>b</answer>", "a", "b"),
     ("<think>a</think>\n<final>\nb</final> c", "a", "b c"),
     ("<think>I write <final> soon</think>b", "I write soon", "b"),
+    # Nested and empty tags, attributes
+    ("<think>a <think>b</think> c</think>d", "a <think>bc", "d"),
+    ("<think>a <think>b <think>c</think> d</think> e</think>f", "a <think>b <think>cde", "f"),
+    ("<think>a <think>b</think></think>c", "a <think>b", "c"),
+    ("<think>about the <think> tag</think>b", "about the <think> tag", "b"),
+    ("<think>a</think>b<think>c <think>d</think> e</think>f", "ac <think>d</think> e", "bf"),
+    ("<think>a</think>b<think>see <think> here</think>c", "asee <think> here", "bc"),
+    ("<think/>b", "", "b"),
+    ("<think />\n\nb", "", "b"),
+    ("<thinking/><think>a</think>b<think/>c", "a", "bc"),
+    ("<think>a</think>b `<think/>` c", "a", "b `<think/>` c"),
+    ('<think type="x">a</think>b', "a", "b"),
+    ("<think type='x y' level=2 >a</think>b", "a", "b"),
+    ('<think id="1"/>b', "", "b"),
+    ("<think about it>a", "", "<think about it>a"),
+    # Scratchpads
+    ("<scratchpad>a</scratchpad>\nb", "a", "b"),
+    ("<reflection>a</reflection><antthinking>c</antthinking>b", "ac", "b"),
+    ("<scratchpad>a <scratchpad>b</scratchpad></scratchpad>c", "a <scratchpad>b</scratchpad>", "c"),
+    ("<scratchpad> is a tag.", "", "<scratchpad> is a tag."),
+    ("Write <scratchpad>a</scratchpad>.", "", "Write <scratchpad>a</scratchpad>."),
+    ("<scratchpad>see </think></scratchpad>b", "see </think>", "b"),
+    # Tokens at the end
+    ("<think>a</think>b<|im_end|>", "a", "b"),
+    ("b</s>", "", "b"),
     # Text about tags
     ("<think>see `</think>` or `<final>` in code</think>b", "see `</think>` or `<final>` in code", "b"),
     ("<think>in `code`</think>`b` is it", "in `code`", "`b` is it"),
@@ -94,7 +119,7 @@ def test_reasoning_is_separated(answer: str, reasoning: str, text: str, size: in
         ("Use the `<think>` tag and `</think>`.", "", "Use the `<think>` tag and `</think>`."),
         ("b<think>c</think>d", "c", "bd"),
         ("b<think>c", "", "b<think>c"),
-        ("b<|end|>", "", "b<|end|>"),
+        ("b<|end|>c", "", "b<|end|>c"),
     ],
 )
 def test_model_known_to_reason(answer: str, reasoning: str, text: str) -> None:
