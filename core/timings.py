@@ -17,7 +17,8 @@ class Timings:
     lease_duration: float = 6.0
     """How long a process owns a turn, or a named lease, without renewing it."""
     heartbeat_interval: float = 0.5
-    """Between two renewals of all leases of a process. A `/stop` that another process received arrives with one."""
+    """Between two renewals of all leases of a process. A `/stop` that another process received arrives with one.
+    A process that has the database for itself only reads them, and renews them twice in `lease_duration`."""
     claim_interval: float = 1.0
     """Between two searches for turns and named leases that other processes let go."""
     idle_claim_interval: float = 10.0

@@ -230,6 +230,9 @@ RENEW_LEASES = (
 )
 
 
+SELECT_CANCELLATIONS = SELECT_LEASES.add_columns(turns.c.cancel_requested)
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     renewed: dict[int, bool]
@@ -249,6 +252,15 @@ def heartbeat(connection: Connection, owner: str, ids: Sequence[int], *, lease_s
     if lost:
         lost -= set(connection.scalars(SELECT_LEASES, parameters))
     return Heartbeat(renewed, lost)
+
+
+def check_leases(connection: Connection, owner: str, ids: Sequence[int]) -> Heartbeat:
+    """Like `heartbeat`, but renews nothing: for a process that alone uses the database and cannot lose a lease to
+    another one. It reads the leases that `owner` still has.
+    """
+    rows = connection.execute(SELECT_CANCELLATIONS, {"ids": pad(ids), "lease_owner": owner})
+    kept = {row.id: row.cancel_requested for row in rows}
+    return Heartbeat(kept, set(ids) - kept.keys())
 
 
 def release_turns(connection: Connection, owner: str, ids: Iterable[int]) -> None:

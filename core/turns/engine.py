@@ -28,6 +28,7 @@ from core.store.claims import (
     CancelResult,
     ClaimFilter,
     Heartbeat,
+    check_leases,
     claim_turns,
     expire_leases,
     has_open_turns,
@@ -120,6 +121,8 @@ class Engine:
         with it. So the number starts at 1, and doubles with each suspect that ends normally."""
         self._next_thorough_claim = 0.0
         """When to look for suspects and leases that are too long, by `Clock.monotonic`: not with every claim."""
+        self._next_renewal = 0.0
+        """When leases that no other process can acquire have to be renewed."""
         self._is_closing = False
 
     async def run(self) -> None:
@@ -211,6 +214,8 @@ class Engine:
             former_chats = {chat_key(place) for place in self._places()}
             places = (turn.incoming.place for turn in turns)
             self._rate_limits.apply(limits, [place for place in places if chat_key(place) not in former_chats])
+        if not self._running:
+            self._schedule_renewal(requested_at)
         for turn in turns:
             self._start_turn(turn, requested_at)
         return has_more
@@ -331,11 +336,22 @@ class Engine:
     # Heartbeats
 
     async def _renew_leases(self, ids: list[int]) -> Renewal[int]:
-        """Renew the leases; learn which turns to stop and which chats to leave alone in the same write."""
-        beat, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
-        self._rate_limits.apply(limits)
+        """Renew the leases; learn which turns to stop and which chats to leave alone in the same write.
+
+        Nobody else can acquire a lease in a database of this process alone: it writes only to keep them from expiring.
+        """
+        requested_at = self._clock.monotonic()
+        if self._store.is_exclusive and requested_at < self._next_renewal:
+            beat = await self._store.read(check_leases, self._owner, ids)
+        else:
+            beat, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
+            self._rate_limits.apply(limits)
+            self._schedule_renewal(requested_at)
         self._stop_turns([id_ for id_, is_stopped in beat.renewed.items() if is_stopped])
         return Renewal(beat.renewed, beat.lost)
+
+    def _schedule_renewal(self, renewed_at: float) -> None:
+        self._next_renewal = renewed_at + self._timings.lease_duration / 2
 
     def _heartbeat(self, connection: Connection, ids: list[int], places: list[Place]) -> tuple[Heartbeat, SharedState]:
         """Which turns this process still has, and whether another process was asked to stop them."""

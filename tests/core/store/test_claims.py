@@ -136,6 +136,7 @@ async def test_heartbeat_renews_named_turns_and_returns_cancellations(store: Sto
     cancelled = await store.write(claims.cancel_turns, first.conversation_id, FUTURE_TURN)
     assert cancelled.running == [first.id]
     assert await store.write(heartbeat) == Heartbeat({first.id: True}, lost=set())
+    assert await store.read(claims.check_leases, "me", [first.id]) == Heartbeat({first.id: True}, lost=set())
 
 
 async def test_heartbeat_tells_what_others_have(store: Store) -> None:
@@ -148,6 +149,7 @@ async def test_heartbeat_tells_what_others_have(store: Store) -> None:
     ids = [kept.id, taken.id, finished.id]
     beat = await store.write(claims.heartbeat, "me", ids, lease_seconds=30)
     assert beat == Heartbeat({kept.id: False}, lost={taken.id, finished.id})
+    assert await store.read(claims.check_leases, "me", ids) == beat
 
 
 @pytest.mark.slow

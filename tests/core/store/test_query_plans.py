@@ -251,6 +251,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(claims.has_open_turns, [ACCOUNT])
     run(claims.has_open_turns)
     run(claims.heartbeat, "me", [turn.id], lease_seconds=6)
+    run(claims.check_leases, "me", [turn.id])
     run(inbound.accept_edit, replace(event_of("f"), kind=EventKind.EDIT, message_id="none"), **accept)
     run(inbound.find_edited_question, replace(turn, incoming=replace(turn.incoming, kind=EventKind.EDIT)))
     run(preferences.list_preferences, ["person:telegram:5", "chat:telegram:1:5"])

@@ -19,6 +19,7 @@ from core.markdown.document import Document
 from core.port import Batch, Capabilities, EventKind, Incoming, Part, Place, PreviewMode, RateWindow, Sender
 from core.store.answer_parts import save_part
 from core.store.answers import get_question
+from core.store.claims import check_leases
 from core.store.schema import database_now, reservations, token_usage, turns
 from core.texts import answers as texts
 from core.timings import Timings
@@ -72,6 +73,50 @@ async def test_process_alone_with_its_database_seldom_searches_while_no_turn_is_
         await adapter.store.wait_for_writes(Engine._claim)
         await wait_until(lambda: min(clock.pending()) == timings.idle_claim_interval)
         await asyncio.gather(adapter.store.wait_for_writes(Engine._claim), adapter.ask("hello"))
+
+
+def request_stop(connection: Connection) -> None:
+    connection.execute(update(turns).values(cancel_requested=True))
+
+
+async def test_process_alone_with_its_database_reads_its_leases_and_seldom_renews_them(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    clock = FakeClock()
+    timings = Timings(clock=clock, heartbeat_interval=0.375, lease_duration=6.0)
+    model.fault_hook = lambda _body: stall()
+    async with running_engine(tmp_path, model, timings=timings, is_exclusive=True) as adapter:
+        await adapter.say("hello")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        for _ in range(24):
+            await wait_until(lambda: timings.heartbeat_interval in clock.pending())
+            await clock.advance(timings.heartbeat_interval)
+        await wait_until(lambda: timings.heartbeat_interval in clock.pending())
+        assert adapter.store.writes[Engine._heartbeat.__name__] == 3, "every 3 seconds"
+        assert adapter.store.reads[check_leases.__name__] == 21
+        await adapter.engine.close(0)
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+async def test_heartbeat_notices_a_stop_and_an_edit(tmp_path: Path, model: ModelStandIn, is_exclusive: bool) -> None:
+    """On a database of this process alone, between two renewals of its leases."""
+    timings = Timings(heartbeat_interval=0.05, lease_duration=600)
+    async with running_engine(tmp_path, model, timings=timings, is_exclusive=is_exclusive) as adapter:
+        await adapter.say("hello", message="9")
+        await model.wait_for(lambda: len(model.requests) == 1)
+        model.tokens_per_second = FAST
+        place, sender = Place("fake", "1", "5", is_private=True), Sender("fake", "5", "Ann")
+        await adapter.inbox(Incoming(EventKind.EDIT, "edit", place, sender, "another question", message_id="9"))
+        await model.wait_for(lambda: len(model.requests) == 2)
+        assert prompts(model.requests[1].body) == ["another question"]
+        await adapter.wait_for_states("done", "merged")
+        assert len(adapter.messages) == 1
+        model.tokens_per_second = SLOW
+        await adapter.say("a long one")
+        await model.wait_for(lambda: len(model.requests) == 3)
+        await adapter.store.write(request_stop)
+        await adapter.wait_for_states("done", "merged", "stopped")
+        assert (adapter.store.writes[Engine._heartbeat.__name__] == 0) == is_exclusive
 
 
 def expire_leases(connection: Connection) -> None:
