@@ -90,21 +90,18 @@ def claim_turns(
     `busy_chats` contains the keys of chats from which it takes only commands now, `command_chats` of those from which
     it takes none of these.
     """
-    parameters = {
-        "claim_owner": owner,
-        "lease_seconds": lease_seconds,
-        "max_claimed": limit,
-        "excluded": pad(exclude),
-        "busy_chats": pad(busy_chats),
-        "command_chats": pad(command_chats),
-    }
-    rows = connection.execute(_claim_statement(tuple(accounts), claim_filter), parameters).all()
+    parameters = {"claim_owner": owner, "lease_seconds": lease_seconds, "max_claimed": limit}
+    lists = {"excluded": exclude, "busy_chats": busy_chats, "command_chats": command_chats}
+    used_lists = {name: pad(values) for name, values in lists.items() if values}
+    statement = _claim_statement(tuple(accounts), claim_filter, tuple(used_lists))
+    rows = connection.execute(statement, {**parameters, **used_lists}).all()
     claimed = (_decode_turn(connection, row) for row in sorted(rows, key=lambda row: int(row.id)))
     return [turn for turn in claimed if turn is not None]
 
 
 @lru_cache(maxsize=64)
-def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter) -> Any:
+def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter, lists: tuple[str, ...]) -> Any:
+    """`lists`: the parameters that are no empty lists. SQLAlchemy writes them into the statement at each execution."""
     other = turns.alias()
     is_open_beside = (other.c.conversation_id == turns.c.conversation_id, other.c.finished_at.is_(None))
     next_seq = select(func.min(other.c.seq)).where(*is_open_beside).scalar_subquery()
@@ -115,12 +112,16 @@ def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter
         .limit(1)
     )
     is_command = turns.c.seq.is_(None) & turns.c.refusal.is_(None)
+    list_conditions = {
+        "excluded": turns.c.id.not_in(bindparam("excluded", expanding=True)),
+        "busy_chats": or_(is_command, turns.c.chat_key.not_in(bindparam("busy_chats", expanding=True))),
+        "command_chats": or_(~is_command, turns.c.chat_key.not_in(bindparam("command_chats", expanding=True))),
+    }
     claimable = (
         select(turns.c.id)
         .where(
             IS_OPEN,
             _of_accounts(accounts),
-            turns.c.id.not_in(bindparam("excluded", expanding=True)),
             # A restarted turn is still leased to the process that gives it up.
             or_(
                 turns.c.lease_expires_at < database_now(),
@@ -130,8 +131,7 @@ def _claim_statement(accounts: tuple[AccountKey, ...], claim_filter: ClaimFilter
             or_(turns.c.not_before < database_now(), turns.c.created_at > database_now() + CLOCK_TOLERANCE_SECONDS),
             _matches(claim_filter),
             or_(turns.c.seq.is_(None) & ~exists(earlier_commands), turns.c.seq == next_seq),
-            or_(is_command, turns.c.chat_key.not_in(bindparam("busy_chats", expanding=True))),
-            or_(~is_command, turns.c.chat_key.not_in(bindparam("command_chats", expanding=True))),
+            *(list_conditions[name] for name in lists),
         )
         .order_by(turns.c.id)
         .limit(bindparam("max_claimed", type_=Integer))

@@ -243,9 +243,10 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(inbound.accept_event, event_of("a"), ordered=True, **accept)
     run(inbound.is_queued, "telegram:1:a")
     run(inbound.seconds_until_accepted, PERSON, LIMITS, is_exempt=False)
-    claim = partial(run, claims.claim_turns, "me", [ACCOUNT], lease_seconds=6, limit=10, busy_chats=["x"])
+    claim = partial(run, claims.claim_turns, "me", [ACCOUNT], lease_seconds=6, limit=10)
     for claim_filter in ClaimFilter:
         claim(claim_filter=claim_filter)
+        claim(claim_filter=claim_filter, exclude=[1, 2], busy_chats=["x"], command_chats=["x"])
     run(lambda connection: connection.execute(schema.turns.update().values(not_before=0).where(schema.IS_OPEN)))
     turn: Turn = next(turn for turn in claim(exclude=[1, 2]) if turn.seq is not None)
     run(claims.has_open_turns, [ACCOUNT])
