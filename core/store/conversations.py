@@ -1,9 +1,15 @@
 """Finds conversations, and sets the point at which their history begins."""
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, exists, func, select, update
 
-from core.store.schema import conversations, messages, turns
+from core.store.schema import conversations, messages, summaries, turns
 from core.store.turns import ANSWER_MODEL
+
+IS_EMPTY = and_(
+    conversations.c.recall_mode.is_(None),
+    *(~exists().where(table.c.conversation_id == conversations.c.id) for table in (turns, messages, summaries)),
+)
+"""Whether nothing needs a conversation. Its messages stay when its turns are deleted."""
 
 
 def find_conversation(connection: Connection, key: str) -> int | None:

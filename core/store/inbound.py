@@ -14,6 +14,7 @@ from core.port import EventKind, Incoming
 from core.scopes import chat_key
 from core.store.answers import get_question
 from core.store.batches import MAX_BATCH_CHARS, find_batch, join_waiting, merge_into_batch, split_batch, with_texts
+from core.store.conversations import IS_EMPTY
 from core.store.dialect import InsertFactory, insert_factory, sum_statement
 from core.store.incoming_codec import (
     MessagePiece,
@@ -436,9 +437,8 @@ def accept_forward(
 
 
 def _delete_if_empty(connection: Connection, conversation_id: int) -> None:
-    """Delete a conversation without turns: it was just created."""
-    has_turns = select(turns.c.id).where(turns.c.conversation_id == conversation_id).exists()
-    connection.execute(delete(conversations).where(conversations.c.id == conversation_id, ~has_turns))
+    """Delete a conversation in which nothing is: it was just created."""
+    connection.execute(delete(conversations).where(conversations.c.id == conversation_id, IS_EMPTY))
 
 
 def _has_equal_turn(connection: Connection, incoming: Incoming, conversation_id: int, person_key: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, tuple_, update
 
+from core.store.conversations import IS_EMPTY
 from core.store.memories import ChunkKind
 from core.store.schema import (
     access_requests,
@@ -170,9 +171,4 @@ def _delete_empty_conversations(connection: Connection, ids: Collection[int | No
     unlocked: Sequence[int] = connection.scalars(
         select(conversations.c.id).where(conversations.c.id.in_(ids)).with_for_update(skip_locked=True)
     ).all()
-    is_empty = [
-        ~exists().where(table.c.conversation_id == conversations.c.id) for table in (turns, messages, summaries)
-    ]
-    connection.execute(
-        delete(conversations).where(conversations.c.id.in_(unlocked), conversations.c.recall_mode.is_(None), *is_empty)
-    )
+    connection.execute(delete(conversations).where(conversations.c.id.in_(unlocked), IS_EMPTY))

@@ -7,16 +7,25 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from core.port import Attachment, Batch, EventKind, Sender
 from core.store import batches, claims, conversations, inbound, schema, turns
+from core.store.answers import get_answer
 from core.store.claims import CancelResult
 from core.store.database import Store
 from core.store.inbound import NOTICE_SECONDS, AcceptResult, InboundLimits, seconds_until_accepted
 from core.store.turns import Refusal, Turn, TurnState
 from core.timings import Timings
-from tests.core.store.turn_helpers import accept, accept_event, claim, end_batch_window, make_older, message_event
+from tests.core.store.turn_helpers import (
+    accept,
+    accept_event,
+    answer,
+    claim,
+    end_batch_window,
+    make_older,
+    message_event,
+)
 
 FUTURE_TURN = 2**31
 UNNAMED = Batch()
@@ -123,6 +132,11 @@ def conversation_keys(connection: Connection) -> list[str]:
     return sorted(connection.scalars(select(schema.conversations.c.key)))
 
 
+def delete_turn(connection: Connection, turn_id: int) -> None:
+    """As the retention does, which keeps the messages."""
+    connection.execute(delete(schema.turns).where(schema.turns.c.id == turn_id))
+
+
 async def test_refused_messages_create_no_conversations(store: Store) -> None:
     limits = InboundLimits(max_open=1)
     results = [await accept(store, f"u{n}", conversation=f"chat {n}", limits=limits) for n in range(3)]
@@ -150,6 +164,17 @@ async def test_conversation_survives_refused_messages(store: Store) -> None:
     (asked, refused) = await claim(store)
     assert (refused.seq, refused.refusal) == (None, Refusal.QUEUE_FULL)
     assert asked.conversation_id
+
+
+async def test_conversation_without_turns_keeps_its_messages_when_an_event_is_refused(store: Store) -> None:
+    await accept(store, "old")
+    (turn,) = await claim(store)
+    await answer(store, turn, "hello", "hi")
+    await accept(store, "elsewhere", conversation="another")
+    await store.write(delete_turn, turn.id)
+    assert await accept(store, "u1", limits=InboundLimits(max_open=1)) is AcceptResult.QUEUE_FULL
+    assert await store.read(get_answer, turn.id) == "hi"
+    assert await store.read(conversation_keys) == ["ann", "another"]
 
 
 async def test_limit_per_minute_ignores_turns_before_clock_was_set_back(store: Store) -> None:
