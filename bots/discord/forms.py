@@ -97,15 +97,30 @@ class Forms:
         if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
             incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
         else:
-            # One after the other: for people without access, the bot asks Discord for nothing.
-            has_access = await self.intake.check_access(incoming)
-            message = None if has_access is False else await self._read_message(interaction, message_id)
+            has_access, message = await self._read_again(incoming, interaction, message_id)
             if message is not None:
                 incoming = with_quoted_message(incoming, interaction, message)
             elif has_access is not False:
                 await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT, returned_text=submission.text)
                 return
         await self.intake.store_interaction(incoming)
+
+    async def _read_again(
+        self, incoming: Incoming, interaction: Interaction, message_id: str
+    ) -> tuple[bool | None, Json | None]:
+        """Whether the sender has access, and the message that the form was about; None for what is not known in time.
+
+        One after the other: for people without access, the bot asks Discord for nothing.
+        """
+        has_access = None
+        try:
+            async with asyncio.timeout(self.intake.timings.max_read_delay):
+                has_access = await self.intake.check_access(incoming)
+                if has_access is not False:
+                    return has_access, await self._read_message(interaction, message_id)
+        except TimeoutError:
+            log.info("discord.message_not_read", failure="timeout")
+        return has_access, None
 
     async def _read_message(self, interaction: Interaction, message_id: str) -> Json | None:
         """A message of the channel in which the form was sent; None if the bot or the person may not read it."""
@@ -114,10 +129,9 @@ class Forms:
             return None
         path = f"/channels/{interaction.channel_id}/messages/{message_id}"
         try:
-            async with asyncio.timeout(self.intake.timings.max_read_delay):
-                return await self.intake.responder.http.call("GET", path)
-        except (DeliveryError, TimeoutError) as error:
-            log.info("discord.message_not_read", failure=getattr(error, "failure", "timeout"))
+            return await self.intake.responder.http.call("GET", path)
+        except DeliveryError as error:
+            log.info("discord.message_not_read", failure=error.failure)
             return None
 
     async def open_instructions(self, interaction: Interaction, incoming: Incoming) -> None:

@@ -104,6 +104,25 @@ async def test_message_is_read_again_after_a_restart(harness: AdapterHarness) ->
     assert quote.message_id == str(message.id)
 
 
+async def test_message_is_not_read_again_once_the_check_of_access_has_taken_all_the_time(
+    harness: AdapterHarness,
+) -> None:
+    """Both together have `max_read_delay`: storing takes the rest of Discord's three seconds."""
+
+    async def never(_incoming: Incoming) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    await harness.start()
+    message = await write_as_olga(harness)
+    opened = await open_question_form(harness, message)
+    await harness.acknowledgement(opened)
+    await harness.restart(has_access=never)
+    response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
+    assert response["data"]["content"].startswith("I no longer have that message.")
+    assert harness.discord.calls_to("GET", f".*/messages/{message.id}") == []
+
+
 @pytest.mark.parametrize("is_long", [False, True])
 async def test_question_about_a_message_that_is_gone_is_returned(harness: AdapterHarness, is_long: bool) -> None:
     await harness.start()
