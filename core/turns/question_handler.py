@@ -18,7 +18,7 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.preferences import Preferences, load_preferences, with_available_model, with_model
 from core.conversation.quotes import render_prompt, split_prompt
 from core.i18n.translation import gettext
-from core.port import Attachment, Button, EventKind
+from core.port import Attachment, Button, EventKind, Incoming
 from core.services import Services
 from core.store.answers import get_answer, get_question, list_companions, store_answer
 from core.store.conversations import reset_history
@@ -156,7 +156,7 @@ class QuestionHandler:
         except TranscriptionStopped:
             await self._stop(claimed)
         except QuestionRefused as refusal:
-            claimed.outbox.is_ephemeral = claimed.turn.incoming.kind in (EventKind.PROMPT, EventKind.BUTTON)
+            claimed.outbox.is_ephemeral = _is_refusal_ephemeral(claimed.turn.incoming)
             await _refuse(claimed, str(refusal))
         else:
             if prompt is None or (is_too_old and prompt.is_compared and await self._is_deferred_beside(claimed.turn)):
@@ -341,6 +341,12 @@ class QuestionHandler:
         await claimed.deliver("", note=note, buttons=buttons)
         await claimed.finish(TurnState.FAILED)
         return None
+
+
+def _is_refusal_ephemeral(incoming: Incoming) -> bool:
+    """Whether only the person is told that the question is refused. Everybody has seen the text of a form."""
+    is_shown = incoming.place.is_private or bool(incoming.form_text)
+    return incoming.kind in (EventKind.PROMPT, EventKind.BUTTON) and not is_shown
 
 
 def _retry_button(turn_id: int) -> Button:

@@ -72,3 +72,21 @@ async def test_form_contains_the_question_for_who_asked_it(tmp_path: Path, model
         assert await form(ButtonAction.RETRY) is None
         await chat.store.write(delete_messages)
         assert await form() is None
+
+
+@pytest.mark.parametrize(
+    ("place", "form_text", "is_ephemeral"),
+    [(GROUP, "", True), (GROUP, "repeat: two", False), (PLACE, "", False)],
+    ids=["press", "form, whose question everybody sees", "private chat"],
+)
+async def test_refused_press_is_shown_like_what_it_refuses(
+    tmp_path: Path, model: ModelStandIn, place: Place, form_text: str, is_ephemeral: bool
+) -> None:
+    async with running_engine(tmp_path, model, UploadingAdapter(FORMS)) as chat:
+        await chat.inbox(replace(ASK, place=place))
+        await chat.wait_for_states("done")
+        action = encode_action(ButtonAction.EDIT_QUESTION, 1)
+        bob = Sender("fake", "6", "Bob")
+        await chat.inbox(Incoming(EventKind.BUTTON, "k2", place, bob, action, form_text=form_text))
+        await chat.wait_for_states("done", "done")
+        assert [call.ephemeral for call in chat.calls if call.method == "send"] == [False, is_ephemeral]
