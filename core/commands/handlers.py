@@ -66,7 +66,7 @@ async def help_reply(request: CommandRequest) -> Reply:
     name = request.argument.removeprefix("/").casefold()
     if not name:
         is_private = request.incoming.place.is_private
-        has_threads = isinstance(request.adapter, SupportsThreadCreation) and not is_private
+        has_threads = isinstance(request.adapter, SupportsThreadCreation) and request.incoming.place.server is not None
         commands = [command for command in COMMANDS if has_threads or not command.needs_threads]
         lines = [texts.command_line(_usage(command, request), command.description) for command in commands]
         return Reply(

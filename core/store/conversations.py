@@ -60,18 +60,22 @@ def mark_truncation_notified(connection: Connection, conversation_id: int) -> No
 
 
 def has_answered_since_successor_named(connection: Connection, conversation_id: int, model: str) -> bool:
-    """Whether an answer of `model` came after the last one that said which model replaces another."""
+    """Whether an answer of `model` came after the turn of `mark_successor_named`."""
+    named_by = select(conversations.c.successor_named_by_turn).where(conversations.c.id == conversation_id)
+    turn_id = connection.scalar(named_by) or 0
+    # Only what came after it is read: the conversation may be long.
+    last_message = connection.scalar(select(func.max(messages.c.id)).where(messages.c.turn_id == turn_id)) or 0
     query = (
         select(messages.c.id)
-        .join(conversations, conversations.c.id == messages.c.conversation_id)
         .outerjoin(turns, turns.c.id == messages.c.turn_id)
-        .where(messages.c.conversation_id == conversation_id, messages.c.role == "assistant", ANSWER_MODEL.in_([model]))
-        .where(messages.c.turn_id > conversations.c.successor_named_by_turn)
+        .where(messages.c.conversation_id == conversation_id, messages.c.id > last_message)
+        .where(messages.c.role == "assistant", messages.c.turn_id > turn_id, ANSWER_MODEL.in_([model]))
     )
     return connection.scalar(query.limit(1)) is not None
 
 
 def mark_successor_named(connection: Connection, conversation_id: int, turn_id: int) -> None:
+    """After this turn, people know which model replaces the operator's default model."""
     connection.execute(
         update(conversations).where(conversations.c.id == conversation_id).values(successor_named_by_turn=turn_id)
     )

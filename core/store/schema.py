@@ -133,7 +133,7 @@ conversations = table(
     required("history_after", Id, server_default="0"),  # /new: the last message left out
     required("reset_by_turn", Id, server_default="0"),  # the turn of the last /new
     required("truncation_notified", Boolean, server_default=text("false")),
-    required("successor_named_by_turn", Id, server_default="0"),  # the last turn that said which model replaces another
+    required("successor_named_by_turn", Id, server_default="0"),  # the last answer in place of a default model
     Column("recall_mode", String(16)),  # NULL: the default
     required("recall_after", Id, server_default="0"),  # the last message never recalled
     Column("next_parent", Id),  # as `messages.parent_turn`, for the next question; NULL: the newest exchange

@@ -204,10 +204,17 @@ class AnswerPipeline:
         if chosen.unavailable_model and chosen.scope is None:
             # The operator's default: the next answer in each conversation that knew it says so.
             retired, conversation_id = chosen.unavailable_model, self._claimed.turn.conversation_id
-            is_new = await self._claimed.store.read(has_answered_since_successor_named, conversation_id, retired)
-            return retired if is_new else ""
+            is_known = await self._claimed.store.read(has_answered_since_successor_named, conversation_id, retired)
+            return retired if is_known else ""
         is_replaced = outcome.model == self._find_successor(outcome.first_error)
         return chosen.unavailable_model or (chosen.value if is_replaced else "")
+
+    def _is_default_gone(self, outcome: ModelOutcome) -> bool:
+        """Whether this answer replaces one of the operator's default model, which is no longer offered."""
+        chosen, error = self._preferences.values[PreferenceName.MODEL], outcome.first_error
+        has_just_gone = error is not None and error.failure is ModelFailure.UNKNOWN_MODEL
+        gone = chosen.unavailable_model or (chosen.value if has_just_gone else "")
+        return gone == self._services.settings.default_model
 
     async def _handle_failure(self, model: str, error: ModelError) -> ModelError:
         """Log the failure and return it. A fresh list of models tells a wrong address from a model that is gone."""
@@ -383,10 +390,7 @@ class AnswerPipeline:
         for name in self._caller.ignored_settings:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
-        has_named_successor = (
-            outcome.first_error is not None and outcome.first_error.failure is ModelFailure.UNKNOWN_MODEL
-        )
-        if outcome.retired_model or (has_named_successor and answer.text):
+        if answer.text and self._is_default_gone(outcome):
             mark_successor_named(connection, claimed.turn.conversation_id, claimed.turn.id)
         scope, retired = self._preferences.values[PreferenceName.MODEL].scope, outcome.retired_model
         if retired and scope is not None:

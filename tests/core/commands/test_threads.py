@@ -30,6 +30,19 @@ async def test_thread_needs_a_channel_and_permission(tmp_path: Path, model: Mode
         assert chat.threads == []
 
 
+@pytest.mark.parametrize(("server", "is_listed"), [("8", True), (None, False)])
+async def test_help_lists_the_command_only_on_servers(
+    tmp_path: Path, model: ModelStandIn, server: str | None, is_listed: bool
+) -> None:
+    """A group of Discord without a server has no threads."""
+    chat = CapableAdapter()
+    async with running_engine(tmp_path, model, chat):
+        place = Place("fake", "1", "7", server=server)
+        await chat.inbox(Incoming(EventKind.COMMAND, "h", place, Sender("fake", "5", "Ann"), "", command="help"))
+        await chat.wait_for_states("done")
+        assert ("/thread" in chat.parts[-1].text) is is_listed
+
+
 @pytest.mark.parametrize(
     ("argument", "title"),
     [

@@ -453,6 +453,24 @@ def run_privacy(run: Callable[..., Any]) -> None:
     run(erasure.has_traces)
 
 
+async def test_successor_is_looked_for_only_in_newer_messages(tmp_path: Path) -> None:
+    store = Store(sqlite_url(tmp_path))
+    plans: list[str] = []
+
+    def explain(connection: Connection, _cursor: object, sql: str, parameters: Any, _context: object, _: bool) -> None:
+        if sql.startswith("SELECT messages.id"):
+            plans.extend(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters))
+
+    def search(connection: Connection) -> None:
+        many_rows.insert_rows(connection, 1000, 500)
+        event.listen(connection, "before_cursor_execute", explain)
+        conversations.has_answered_since_successor_named(connection, 1, "m")
+
+    await store.write(search)
+    await store.close()
+    assert plans[0] == "SEARCH messages USING INDEX ix_messages_conversation (conversation_id=? AND id>?)"
+
+
 async def test_no_query_scans_a_table_that_grows(store: Store) -> None:
     plans = await store.write(run_everything)
     assert plans.statements > 150

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, select
 
 from bots.sandbox.model import VISION_MODEL, ModelStandIn
 from bots.sandbox.model.faults import http_error
@@ -10,6 +11,7 @@ from core.app import open_services
 from core.buttons import ButtonAction, encode_action, short_digest
 from core.port import Attachment, EventKind, Incoming, Place, Sender
 from core.settings import Settings
+from core.store.schema import conversations
 from core.timings import Timings
 from tests.core.turns.fake_adapter import FakeAdapter, FilesAdapter, running_engine, turn_states
 from tests.sqlite import sqlite_url
@@ -73,6 +75,35 @@ async def test_notice_is_given_once_though_another_model_answers_first(tmp_path:
         assert "from now on" not in "".join(chat.texts)
         assert NOTICE in await chat.ask("repeat: three")
         assert await chat.ask("repeat: four") == "four"
+
+
+async def test_notice_is_given_though_an_answer_said_that_another_model_is_gone(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat)
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS) as chat:
+        model.models.pop(GEMMA)
+        await chat.press(encode_action(ButtonAction.RETRY_WITH, f"1:{short_digest(GEMMA)}"), next(iter(chat.messages)))
+        await chat.wait_for_states("done", "done")
+        assert "gemma-2-9b-it is no longer available. Answered by phi-4." in "".join(chat.texts)
+        assert NOTICE in await chat.ask("repeat: three")
+        assert await chat.ask("repeat: four") == "four"
+
+
+async def test_question_after_the_notice_reads_only_what_came_after_the_last_answer(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    def read_mark(connection: Connection) -> int | None:
+        return connection.scalar(select(conversations.c.successor_named_by_turn))
+
+    chat = FakeAdapter()
+    await answer_with_default(tmp_path, model, chat)
+    async with running_engine(tmp_path, model, chat, fallbacks=(PHI,), timings=TIMINGS) as chat:
+        for number, states in enumerate((["done"] * 2, ["done"] * 3), 2):
+            await chat.ask(f"repeat: {number}")
+            await chat.wait_for_states(*states)
+            assert await chat.store.read(read_mark) == number
 
 
 async def test_compared_answers_name_no_successor(tmp_path: Path, model: ModelStandIn) -> None:
