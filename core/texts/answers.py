@@ -61,7 +61,7 @@ QUESTION_WAITS = gettext_noop("Your question is waiting. I'll answer it after an
 QUESTION_OUTDATED = gettext_noop("I was offline when you sent this. Send /retry to have it answered now.")
 QUESTION_OUTDATED_HERE = gettext_noop("I was offline when you asked this. Press Retry to have it answered now.")
 EMPTY_MESSAGE = gettext_noop("That message is empty. Write a question, and a model will answer it.")
-COMMAND_IN_FOREIGN_CHAT = gettext_noop("Commands don't work here. Send them to me in our private chat.")
+COMMAND_IN_FOREIGN_CHAT = gettext_noop("This command doesn't work here. Send it to me in our private chat.")
 NO_QUESTION_YET = gettext_noop("There is no question to retry yet.")
 ONLY_LAST_CONTINUES = gettext_noop("Only the last answer can be continued. Press Retry to ask this question again.")
 
