@@ -61,11 +61,14 @@ async def sweep_periodically(services: Services) -> None:
                 next_sweep = clock.monotonic() + timings.retention_interval
                 if await services.leases.try_reserve(RESERVATION, timings.retention_interval):
                     await _sweep(services)
-            if clock.monotonic() >= next_rewrite and await services.store.read(has_traces):
+            is_due = clock.monotonic() >= next_rewrite and await services.store.read(has_traces)
+            if is_due and await _reserve_rewrite(services):
                 # If it fails, not again each minute: writes wait for it, and the disk may be full. If the failure ends
                 # this process, the next one finds the reservation and waits, too.
                 next_rewrite = clock.monotonic() + timings.retention_interval
-                await _remove_traces(services)
+                await remove_traces(services.store)
+                await services.leases.cancel_reservation(TRACES_RESERVATION)
+                log.info("retention.compacted")
                 next_rewrite = clock.monotonic()
         except StoreError as error:
             log.error("retention.failed", error=str(error))
@@ -88,19 +91,20 @@ async def _sweep(services: Services) -> None:
     await services.store.write(finish_erasures)
 
 
-async def _remove_traces(services: Services) -> None:
-    """Remove what erased rows have left in the database's files. If that fails, no process tries again for an hour."""
+async def _reserve_rewrite(services: Services) -> bool:
+    """Wait for a moment in which this process may remove what erased rows have left in the database's files.
+
+    False if another process does so, or has failed to within the hour.
+    """
     if not await services.leases.try_reserve(TRACES_RESERVATION, services.timings.retention_interval):
-        return
+        return False
     try:
         await _wait_until_idle(services)
-        await remove_traces(services.store)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, StoreError):
         with suppress(StoreError):
             await services.leases.cancel_reservation(TRACES_RESERVATION)  # the next process need not wait an hour
         raise
-    await services.leases.cancel_reservation(TRACES_RESERVATION)
-    log.info("retention.compacted")
+    return True
 
 
 async def _delete_copies(database: Path, before: float) -> None:

@@ -1,6 +1,7 @@
 """The background task that deletes what has been kept long enough, and what people see of it."""
 
 import asyncio
+import itertools
 import os
 import sqlite3
 from datetime import UTC, datetime
@@ -12,15 +13,17 @@ import structlog
 from pydantic import SecretStr
 from sqlalchemy import Connection, create_engine, func, insert, select, text, update
 
+import core.retention
 from bots.sandbox.model import ModelStandIn
 from core.api.events import UsageReport
 from core.app import open_services
+from core.errors import StoreError
 from core.port import Place
 from core.retention import DAY_SECONDS, batch_deletions, sweep_periodically
 from core.settings import Settings
 from core.store.answer_parts import PartState, SentPart, save_part
 from core.store.answers import store_answer
-from core.store.claims import claim_turns
+from core.store.claims import claim_turns, has_open_turns
 from core.store.database import Store
 from core.store.erasure import erase_person, has_traces
 from core.store.people import Person
@@ -301,6 +304,61 @@ async def test_reserved_rewrite_is_not_waited_for_and_a_cancelled_one_is_not_res
         await wait_until(is_rewritten, 30)
         second_task.cancel()
         await asyncio.wait([second_task])
+
+
+async def test_rewrite_is_tried_again_soon_if_it_had_not_begun_when_the_database_failed(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = itertools.count(1)
+
+    def fail_first(connection: Connection) -> bool:
+        if next(reads) == 1:
+            raise StoreError("The database is unavailable")
+        return has_open_turns(connection)
+
+    monkeypatch.setattr(core.retention, "has_open_turns", fail_first)
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    clock = FakeClock(EPOCH)
+    async with open_services(settings, timings=Timings(clock=clock)) as services:
+        store = services.store
+        await store.write(erase_person, Person("telegram", "6"))
+        task = asyncio.create_task(sweep_periodically(services))
+        await clock.wait_for_timer()
+        assert await store.read(has_traces)
+        await clock.advance(services.timings.trace_search_interval)
+
+        async def is_rewritten() -> bool:
+            return not await store.read(has_traces)
+
+        await wait_until(is_rewritten, 30)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_shutdown_during_the_rewrite_waits_for_nothing_behind_it(
+    tmp_path: Path, model: ModelStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun = asyncio.Event()
+
+    async def rewrite(_store: Store) -> None:
+        has_begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(core.retention, "remove_traces", rewrite)
+    settings = Settings(api_key=SecretStr(model.api_key), base_url=model.base_url, database_url=sqlite_url(tmp_path))
+    async with open_services(settings, timings=Timings(clock=FakeClock(EPOCH))) as services:
+        await services.store.write(erase_person, Person("telegram", "6"))
+        task = asyncio.create_task(sweep_periodically(services))
+        async with asyncio.timeout(30):
+            await has_begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert await services.store.read(
+            lambda connection: connection.scalars(select(leases.c.name).order_by(leases.c.name)).all()
+        ) == [
+            "reserved:retention",
+            "reserved:traces",
+        ], "releasing it would be another write"
 
 
 async def has_turns(store: Store, number: int) -> bool:
