@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from core.api.catalogue import Model, find_model
 from core.buttons import ButtonAction, encode_action, short_digest
-from core.commands.declarations import RESET, ScopeName
+from core.commands.declarations import ScopeName
 from core.commands.model_picker import choice_action, current_first, current_preference, menu_reply, model_menu
 from core.commands.pages import paginate
 from core.commands.permissions import announce, default_scope, find_scope
@@ -18,6 +18,7 @@ from core.conversation.model_registry import ModelRegistry
 from core.i18n.translation import gettext
 from core.port import MenuItem
 from core.scopes import Scope
+from core.settings import is_reset_word
 from core.store.preferences import PreferenceName, delete_preference
 from core.store.token_usage import UsageKind
 from core.texts import models as texts
@@ -89,9 +90,9 @@ async def model_reply(request: CommandRequest) -> Reply:
     scope = await find_scope(request, scope_name or ScopeName.HERE)
     if isinstance(scope, Reply):
         return scope
-    if query.casefold() == RESET:
-        return await _reset(request, scope)
     models = request.services.models
+    if is_reset_word(query) and all(model.id.casefold() != query.casefold() for model in models.chat_models()):
+        return await _reset(request, scope)
     match = await models.find_offered(query)
     if match.model is not None:
         return await choose_model(request, match.model, scope)

@@ -16,11 +16,11 @@ from core.commands.declarations import RESET, SETTING_NAMES, ScopeName
 from core.commands.permissions import announce, default_scope, find_scope
 from core.commands.request import CommandRequest, Reply
 from core.commands.settings_panel import panel_names, settings_panel
-from core.conversation.preferences import OFF, ON, load_preferences
+from core.conversation.preferences import OFF, ON, ReasoningEffort, load_preferences
 from core.i18n.translation import gettext
 from core.port import Button, Incoming, MenuItem, SupportsRichMessages
 from core.services import Services
-from core.settings import is_reset_word
+from core.settings import is_off_word, is_reset_word
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.answers import BACK_BUTTON
@@ -36,7 +36,7 @@ async def settings_reply(request: CommandRequest) -> Reply:
     name, value = request.first_word
     if not name:
         return settings_panel(request)
-    if name.casefold() == RESET and not value:
+    if is_reset_word(request.argument) and not is_off_word(request.argument):
         return await _reset_all(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:
         return await _set_share(request, value)
@@ -52,9 +52,10 @@ async def _change(request: CommandRequest, setting: ChatSetting, value: str) -> 
     if not value:
         current = setting.format_current(request.preferences)
         return Reply(texts.setting_details(setting.name, current, setting.describe_values()))
-    if value.casefold() == RESET:
-        return await _reset(request, setting.name)
     accepted = setting.parse(value)
+    can_be_off = setting.parse(OFF) or setting.parse(ReasoningEffort.NONE)
+    if accepted is None and is_reset_word(value) and not (can_be_off and is_off_word(value)):
+        return await _reset(request, setting.name)
     if accepted is None:
         return Reply(texts.invalid_setting(setting.name, setting.describe_values()))
     return await _set(request, setting.name, accepted)
@@ -119,7 +120,7 @@ async def _reset(request: CommandRequest, name: PreferenceName) -> Reply:
 
 async def _set_share(request: CommandRequest, value: str) -> Reply:
     name = PreferenceName.SHARED_CONVERSATION
-    if value.casefold() not in ("", ON, OFF, RESET):
+    if value.casefold() not in ("", ON) and not is_reset_word(value):
         return Reply(texts.invalid_setting(name, either((ON, OFF))))
     if request.incoming.place.is_private:
         return Reply(gettext(texts.SHARE_IN_PRIVATE))
@@ -162,9 +163,9 @@ async def persona_reply(request: CommandRequest) -> Reply:
     if not name:
         text = texts.persona_list(personas, request.preferences.persona)
         return Reply(text, menu=_persona_menu(personas, request.preferences.persona))
-    if is_reset_word(name):
-        return await _reset_instructions(request, PreferenceName.PERSONA)
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
+    if persona is None and is_reset_word(name):
+        return await _reset_instructions(request, PreferenceName.PERSONA)
     if persona is None:
         similar = [known for known in personas if name.casefold() in known.casefold()]
         if not similar:

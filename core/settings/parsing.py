@@ -13,24 +13,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+from core.settings.reset_words import RESERVED_WORDS
+
 MODEL_ID_PATTERN = re.compile(r"[^\s,=\"']{1,200}")
 PERSONA_NAME_PATTERN = re.compile(r"[\w-]{1,32}")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 MAX_INSTRUCTIONS_CHARS = 20_000
-RESET_WORDS = frozenset(
-    {"reset", "clear", "default", "none", "off", "remove", "delete", "unset", "disable", "empty", "-"}
-)
-"""After /system and /persona: go back to the default. No persona can have such a name."""
 MAX_DAILY_TOKENS = 1_000_000_000_000
 MIN_CONTEXT_TOKENS = 256
 MAX_CONTEXT_TOKENS = 100_000_000
 MIN_SECRET_CHARS = 12
 MAX_QUOTED_CHARS = 60
-
-
-def is_reset_word(text: str) -> bool:
-    """Whether a person means one of `RESET_WORDS`, as in "Off."."""
-    return text.strip(" .!\"'`“”").casefold() in RESET_WORDS
 
 
 def strip_quotes(value: str) -> str:
@@ -182,7 +175,7 @@ def _parse_personas(value: object) -> dict[str, str]:
             raise ValueError(
                 f"must use names of at most 32 letters, digits, hyphens and underscores, unlike {_quote(str(name))}"
             )
-        if is_reset_word(str(name)):
+        if str(name).casefold() in RESERVED_WORDS:
             raise ValueError(f"cannot use the name {_quote(str(name))}: /persona {name} removes the persona")
         if not isinstance(text, str) or not 0 < len(text.strip()) <= MAX_INSTRUCTIONS_CHARS:
             raise ValueError(f"must give {_quote(str(name))} a text of 1 to {MAX_INSTRUCTIONS_CHARS:,} characters")

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import structlog
 
 from bots.sandbox.model import ModelStandIn
@@ -134,6 +136,21 @@ async def test_reset_names_the_default(tmp_path: Path, model: ModelStandIn) -> N
         assert await chat.ask("/model reset") == reset
         assert await chat.ask("/model reset me") == "Back to the default: **Llama-3.3-70B-Instruct**"
         assert "Model: **Llama-3.3-70B-Instruct** (the default)" in await chat.ask("/model")
+
+
+@pytest.mark.parametrize("word", ["reset", "default", "off", "Standard", "сброс", "по умолчанию", "默认"])
+async def test_model_is_reset_by_other_words(tmp_path: Path, model: ModelStandIn, word: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/model phi-4 me")
+        assert await chat.ask(f"/model {word} me") == "Back to the default: **Llama-3.3-70B-Instruct**"
+
+
+async def test_model_may_have_the_name_of_a_reset_word(tmp_path: Path, model: ModelStandIn) -> None:
+    model.add_model(replace(model.models["microsoft/phi-4"], id="default"))
+    async with running_engine(tmp_path, model) as chat:
+        await chat.models.fetch()
+        assert "Model: **default**" in await chat.ask("/model default")
+        assert "Back to the default" in await chat.ask("/model reset")
 
 
 async def test_model_of_server_needs_server(tmp_path: Path, model: ModelStandIn) -> None:

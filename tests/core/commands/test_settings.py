@@ -94,12 +94,46 @@ async def test_instructions_are_shown_literally(tmp_path: Path, model: ModelStan
         )
 
 
-@pytest.mark.parametrize("word", ["reset", "Clear", "off", "none", "default", "Off.", "delete", "remove", "-"])
+FOREIGN_WORDS = (
+    *("no", "null", "zurücksetzen", "Aus.", "«borrar»", "ninguna", "padrão", "nenhum", "сброс", "Нет!"),
+    *("скинути", "немає", "リセット", "なし。", "重置", "恢复默认"),
+)
+
+
+@pytest.mark.parametrize(
+    "word", ["reset", "Clear", "off", "none", "default", "Off.", "delete", "remove", "-", *FOREIGN_WORDS]
+)
 async def test_instructions_are_reset_by_other_words(tmp_path: Path, model: ModelStandIn, word: str) -> None:
     async with running_engine(tmp_path, model, system_prompt="Be kind.") as chat:
         await chat.ask("/system Be brief.")
         assert await chat.ask(f"/system {word}") == "Instructions reset (this chat)"
         assert await chat.ask("/system") == "Instructions for the model (the default):\n\n```\nBe kind.\n```"
+
+
+@pytest.mark.parametrize("word", ["reset", "default", "off", "Standard.", "aus", "по умолчанию"])
+async def test_settings_are_reset_by_other_words(tmp_path: Path, model: ModelStandIn, word: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/settings temperature 1.5")
+        assert (await chat.ask(f"/settings temperature {word}")).startswith("Temperature reset (this chat)")
+
+
+async def test_words_for_off_reset_no_setting_that_can_be_off(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/settings temperature 1.5")
+        assert await chat.ask("/settings reasoning aus") == "Reasoning must be on or off."
+        assert await chat.ask("/settings effort off") == "Effort must be none, low, medium or high."
+        assert await chat.ask("/settings effort none") == "Effort: none (this chat)"
+        assert (await chat.ask("/settings aus")).startswith("Unknown setting “aus”.")
+        assert "Temperature: 1.5" in await chat.ask("/settings")
+        assert "Effort reset" in await chat.ask("/settings effort standard")
+        assert (await chat.ask("/settings сбросить")).startswith("All settings reset (this chat)")
+
+
+async def test_persona_may_have_the_name_of_a_reset_word(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, personas={"standard": "You teach.", "no": "Du hjelper."}) as chat:
+        assert await chat.ask("/persona standard") == "Persona: standard (this chat)"
+        assert await chat.ask("/persona no") == "Persona: no (this chat)"
+        assert await chat.ask("/persona keine") == "Persona reset (this chat)"
 
 
 async def test_persona_and_instructions_replace_each_other(tmp_path: Path, model: ModelStandIn) -> None:
