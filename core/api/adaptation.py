@@ -55,7 +55,7 @@ def find_rejected_parts(body: Any, *, is_certain_rejection: bool) -> tuple[str, 
 
     Without `is_certain_rejection`, as with status 500, the text must say that something is not accepted.
     """
-    text = " ".join(_texts(body))[:MAX_TEXT_CHARS]
+    text = " ".join(_texts(body))[:MAX_TEXT_CHARS].replace("\u2019", "'")
     text = ECHO_PATTERN.split(text, maxsplit=1)[0]
     if not (is_certain_rejection or NEGATION_PATTERN.search(text)):
         return ()

@@ -17,8 +17,8 @@ PROMPT = r"(?<!stop )(?:prompt|input|message|request|conversation|context|sequen
 MEASURES = r"(?:[ _](?:tokens?|length|size|count|text)){0,3}"
 TOO_LONG = r"(?:exceed|too (?:long|large|many)|(?:larger|greater|more|longer) than|does(?: not|n't) fit)"
 OVERFLOW_PATTERN = re.compile(
-    r"context (?:length|size|window|limit|overflow)|max_seq_len|maximum model length|context_length_exceeded"
-    r"|exceed_context_size"
+    r"context (?:length|size|window|limit|overflow)|max_seq_len|\bn_ctx\b|maximum model length|context_length_exceeded"
+    r"|exceed_context_size|reduce (?:the|your) (?:prompt|input|messages?|conversation)\b"
     r"|max_tokens must be at least|max_(?:completion_)?tokens'? is too large(?!.{0,100}completion tokens)"
     r"|longer than the model's context"
     r"|exceeds model's maximum|reduce the length of the|too large for .{1,100}\bmodel\b"
@@ -36,7 +36,7 @@ OVERFLOW_PATTERN = re.compile(
     r"|too many (?:input |prompt |context )?tokens\b(?!,? (?:please wait|per|try))"
     r"|(?:input|prompt|context) token limit"
     rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
-    r"|prompt length .{0,60}exceed"
+    r"|prompt length .{0,60}exceed|prompt tokens and .{0,40}must be (?:below|less|at most|smaller)"
     r"|(?:输入|上下文|提示词?|对话).{0,20}(?:超过|超出|过长|太长)",
     re.IGNORECASE,
 )
@@ -65,7 +65,7 @@ LIMIT_PATTERNS = tuple(
         rf"\d\)?(?: tokens)? exceeds? .{{0,30}}limit \({NUMBER}",
         rf"limit(?: is| of|:)? {NUMBER}",
         rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
-        rf"(?:up to|at most|less than|more than|longer than|larger than|greater than|exceeds) {NUMBER}",
+        rf"(?:up to|at most|below|less than|more than|longer than|larger than|greater than|exceeds) {NUMBER}",
         rf"(?:with|the|a) {NUMBER}[ -]token",
         rf"最大.{{0,10}}? ?{NUMBER}",
         rf"should be \[\d{{1,12}}+, ?{NUMBER}",

@@ -67,7 +67,7 @@ def _collect(value: Any, depth: int, messages: list[str], codes: list[str], stat
             if inner is not None:
                 _collect(inner, depth + 1, messages, codes, statuses)
             elif value:
-                messages.append(value[:MAX_TEXT_CHARS])
+                messages.append(value[:MAX_TEXT_CHARS].replace("\u2019", "'"))
         case list():
             for item in value[:MAX_ITEMS]:
                 _collect(item, depth + 1, messages, codes, statuses)

@@ -35,6 +35,9 @@ UNKNOWN_MODEL_PATTERN = re.compile(
     rf"|{THE_MODEL}{MODEL_ID} is no longer (?:available|supported|offered|served)"
     rf"|{THE_MODEL}{MODEL_ID} (?:is not|isn't|was not|wasn't) (?:found|loaded|served|hosted|deployed|offered)"
     r"|not a chat(?:[ -]completions?)? model|does(?: not|n't) support chat(?: completions?)?\b(?! template)"
+    r"|non-serverless model|model_not_available|on-demand throughput|(?:no|not have a) chat[ _]template"
+    r"|chat[ _]template is (?:no longer allowed|not set)|no model is (?:currently )?loaded|function '?[\w-]{1,60}'?: not found for"
+    rf"|\bmodel{MODEL_ID} has reached its end of life|\bmodel (?:is |has been )?disabled"
     r"|model only supports embed|not in (?:the )?/?v1/chat/completions"
     r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound"
     r"|模型.{0,40}(?:不存在|已下线)|(?:不支持的|无效的|未知)模型",
@@ -50,6 +53,7 @@ CREDIT_PATTERN = re.compile(
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
     r"|(?:credits?|balance) .{0,40}(?:too low|insufficient|exhausted|depleted|used up|expired|negative|consumed|spent)"
     r"|(?:exceeded|exhausted|consumed|depleted|used (?:up|all)) (?:\w{1,20} ){0,4}credits?\b(?! per)"
+    r"|(?:n't|not) have any credits?\b|credit limit (?:reached|exceeded)|can only afford"
     r"|balance insufficient|payment[ _]required|billing_(?:hard_limit|not_active)|billing hard limit"
     r"|spend(?:ing)?[ _-](?:limit|cap)\b|\bspecified api usage limit|unpaid (?:\w{1,20} )?(?:invoice|bill|balance)"
     r"|arrearage|overdue payment|budget[ _](?:has been )?exceeded|exceededbudget|over budget|freetieronly"
@@ -131,8 +135,8 @@ MINUTE_LIMIT_PATTERN = re.compile(
     re.IGNORECASE,
 )
 DAY_LIMIT_PATTERN = re.compile(
-    r"(?:per|a|each|every)[ _-]?(?:day|week|month)|daily|weekly|monthly|today|tomorrow|midnight|\b24[ -]?hours?\b"
-    r"|/ ?day\b|\b[rt]pd\b|[今每当明][日天]|[本每][周月]",
+    r"(?:per|a|each|every)[ _-]?(?:day|week|month)|daily|weekly|monthly|today|tomorrow|midnight"
+    r"|\b24[ -]?hours?\b|by_?day\b|\b86400 ?s|/ ?day\b|\b[rt]pd\b|[今每当明][日天]|[本每][周月]",
     re.IGNORECASE,
 )
 SHORT_WAIT_PATTERN = re.compile(

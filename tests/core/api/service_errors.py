@@ -185,6 +185,7 @@ SERVICE_ERRORS = [
     no_streaming(422, {"detail": "stream: streaming responses are not supported"}),
     no_streaming(400, {"detail": "'stream' must be set to false for this model"}),
     no_streaming(400, openai_error("Model m does not support `stream`")),
+    no_streaming(400, openai_error("This model doesn\u2019t support streaming")),
     # Credit
     no_credit(402, ""),
     no_credit(402, openai_error("Insufficient Balance", "invalid_request_error")),
