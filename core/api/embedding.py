@@ -47,7 +47,7 @@ def _parse_vectors(payload: Any, count: int) -> EmbeddingResult:
             matrix = _to_matrix(rows, count)
             if matrix is not None:
                 return EmbeddingResult(_normalise(matrix), _token_count(rest.get("usage")))
-        case {"detail": _} | {"error": _}:
+        case _ if errors.is_error_payload(payload):
             raise errors.from_payload(payload)
     raise ModelError("The vectors are invalid", ModelFailure.MALFORMED)
 

@@ -63,6 +63,6 @@ async def request_transcript(client: "AsyncOpenAI", model: str, content: bytes) 
     match payload:
         case {"text": str(text)}:
             return text.strip()
-        case {"detail": _} | {"error": _}:
+        case _ if errors.is_error_payload(payload):
             raise errors.from_payload(payload)
     raise ModelError("The transcript is invalid", ModelFailure.MALFORMED)

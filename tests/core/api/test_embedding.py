@@ -96,9 +96,17 @@ async def test_permanent_failure_is_not_retried(status: int, detail: str, failur
     assert len(server.requests) == 1
 
 
-async def test_error_with_status_200_is_error() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail":"Daily token quota exceeded, code 429"}',
+        b'{"success":false,"errors":[{"message":"Daily token quota exceeded"}]}',
+        b'{"code":"Throttled","message":"Daily token quota exceeded"}',
+    ],
+)
+async def test_error_with_status_200_is_error(body: bytes) -> None:
     with pytest.raises(ModelError) as caught:
-        await embed_answers(response(200, b'{"detail":"Daily token quota exceeded, code 429"}'))
+        await embed_answers(response(200, body))
     assert caught.value.failure is ModelFailure.QUOTA
 
 

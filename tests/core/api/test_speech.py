@@ -35,6 +35,7 @@ async def test_temporary_failure_is_repeated() -> None:
         (response(200, b"[]"), ModelFailure.MALFORMED),
         (response(401, b'{"detail": "Invalid API Key"}'), ModelFailure.AUTHENTICATION),
         (response(413, b"{}"), ModelFailure.OVERFLOW),
+        (response(200, b'{"status": 429, "message": "slow down"}'), ModelFailure.RATE_LIMITED),
     ],
 )
 async def test_failed_transcription_has_its_cause(answer: bytes, failure: ModelFailure) -> None:
