@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from core.errors import ModelFailure
 from core.memory.chunks import estimate_tokens, truncate
+from core.memory.file_document import FileKind
 from core.store.memories import ChunkKind, MemoryEntry, ScoredChunk
 
 MAX_CHUNKS = {ChunkKind.FILE: 10, ChunkKind.NOTE: 5, ChunkKind.MESSAGE: 5}
@@ -49,6 +50,8 @@ class Source:
     number: int
     name: str
     label: str
+    has_sheets: bool = False
+    """Whether it is a spreadsheet, whose labels name sheets. Elsewhere, a label may be a heading."""
 
     def __str__(self) -> str:
         text = f"[{self.number}] {self.name}"
@@ -93,7 +96,8 @@ class SearchResult:
                 continue
             text = _truncate(chunk.text, remaining - SOURCE_OVERHEAD_TOKENS)
             if chunk.kind is ChunkKind.FILE:
-                sources.append(Source(len(sources) + 1, chunk.name, _sanitise_label(chunk.label)))
+                label, has_sheets = _sanitise_label(chunk.label), chunk.file_kind == FileKind.EXCEL
+                sources.append(Source(len(sources) + 1, chunk.name, label, has_sheets))
                 text = f"{sources[-1]}\n<<<\n{_indent_delimiters(text)}\n>>>"
             texts[chunk.kind].append(text)
             remaining -= estimate_tokens(text) + SEPARATOR_TOKENS

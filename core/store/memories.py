@@ -115,6 +115,7 @@ class ScoredChunk:
     text: str
     score: float
     """Cosine similarity to the query."""
+    file_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,14 +531,23 @@ def first_chunks(connection: Connection, conversation_key: str, entry_id: int, l
 def _select_chunks() -> Select[Any]:
     text = func.coalesce(messages.c.text, memory_chunks.c.text).label("text")
     return (
-        select(memory_chunks.c.id, memory_chunks.c.kind, memory_chunks.c.label, text, memory_entries.c.name)
+        select(
+            memory_chunks.c.id,
+            memory_chunks.c.kind,
+            memory_chunks.c.label,
+            text,
+            memory_entries.c.name,
+            memory_entries.c.kind.label("file_kind"),
+        )
         .outerjoin(memory_entries, memory_entries.c.id == memory_chunks.c.entry_id)
         .outerjoin(messages, messages.c.id == memory_chunks.c.message_id)
     )
 
 
 def _scored_chunk(row: Row[Any], score: float) -> ScoredChunk:
-    return ScoredChunk(row.id, ChunkKind(row.kind), row.name or "", row.label, row.text, score)
+    return ScoredChunk(
+        row.id, ChunkKind(row.kind), row.name or "", row.label, row.text, score, file_kind=row.file_kind or ""
+    )
 
 
 def _entry(row: Row[Any]) -> MemoryEntry:

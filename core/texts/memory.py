@@ -188,7 +188,8 @@ def _entry(entry: MemoryEntry) -> str:
 def _source(source: Source) -> str:
     """A source as people read it. The model gets it in English (`str(source)`)."""
     word, _, place = source.label.partition(" ")
-    if word in PLACES and (word == "sheet" or place.replace("-", "").isdecimal()):
+    is_place = source.has_sheets if word == "sheet" else place.replace("-", "").isdecimal()
+    if word in PLACES and is_place:
         source = replace(source, label=gettext(PLACES[word]).format(place=place))
     return str(source)
 

@@ -15,6 +15,7 @@ from core.conversation.api_keys import ApiKey
 from core.conversation.ledger import Ledger
 from core.conversation.model_registry import ModelRegistry
 from core.errors import DocumentError, DocumentFailure, ModelError, ModelFailure
+from core.i18n.translation import read_catalogue, speaking
 from core.memory.chunks import estimate_tokens, split_document, split_in_half
 from core.memory.file_document import FileDocument, FileKind, Section
 from core.memory.ranking import rank
@@ -32,8 +33,10 @@ from core.store.database import Store
 from core.store.memories import MemoryLimits, RecallMode
 from core.store.schema import conversations, memory_chunks
 from core.store.token_usage import TokenUsage, UsageKind, get_daily_usage
+from core.texts.memory import recall_note
 from core.timings import Timings
 from tests.core.api.raw_server import raw_server, response
+from tests.core.memory.office_files import make_xlsx
 from tests.core.memory.sample_files import make_pdf
 from tests.counting import calls_in_this_thread
 from tests.sqlite import sqlite_url
@@ -241,6 +244,19 @@ async def test_resent_file_is_cited_by_its_new_name(env: Environment) -> None:
         stored = await env.memory.add_file(env.account, ANN, name, b"the Kestrel K-77 stops", env.on_progress)
         assert stored.entry.name == name
     assert [entry.name for entry in await env.store.read(memories.list_entries, ANN)] == ["final.txt"]
+
+
+@pytest.mark.slow
+async def test_only_a_spreadsheet_has_sheets(env: Environment) -> None:
+    """A heading may begin with the same word, and is not translated."""
+    content = make_xlsx({"music": [["bird", "song"], ["heron", "none"]]})
+    spreadsheet = await env.memory.add_file(env.account, ANN, "a.xlsx", content, env.on_progress)
+    text = await env.memory.add_file(env.account, ANN, "b.md", b"# sheet music\n\nHerons.", env.on_progress)
+    file_ids = [spreadsheet.entry.id, text.entry.id]
+    context = (await env.search(ANN, file_ids=file_ids, max_tokens=MAX_TOKENS)).fit(MAX_TOKENS)
+    with speaking(read_catalogue("de")):
+        note = recall_note(context, "[1] [2]")
+    assert note == "Quellen: [1] a.xlsx, Tabellenblatt music; [2] b.md, sheet music"
 
 
 async def test_empty_memory_sends_no_request(env: Environment) -> None:

@@ -45,7 +45,7 @@ PLACES = {
 
 @pytest.mark.parametrize(("label", "place"), PLACES.items())
 def test_place_of_a_source_is_translated_for_people_only(label: str, place: str) -> None:
-    source = Source(1, "a.pdf", label)
+    source = Source(1, "a.pdf", label, has_sheets=label.startswith("sheet "))
     with speaking(read_catalogue("de")):
         assert recall_note(RecalledContext(sources=(source,)), "As [1] says.") == ", ".join(
             filter(None, ("Quellen: [1] a.pdf", place))
