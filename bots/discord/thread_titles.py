@@ -13,11 +13,10 @@ import structlog
 from bots.discord.http_client import HttpClient
 from bots.discord.thread_creator import comparable_title
 from core.bounded_dict import BoundedDict
-from core.commands.threads import make_title
 from core.conversation.redaction import find_api_key
 from core.errors import DeliveryError
 from core.port import EventKind, Incoming
-from core.texts.threads import default_titles
+from core.texts.threads import default_titles, make_title
 
 QUESTION_COMMANDS = ("ask", "new")
 MAX_NAMED_THREADS = 1_000

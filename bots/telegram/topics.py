@@ -14,10 +14,10 @@ from telegram import Bot, Message, Update
 from telegram.error import TelegramError
 
 from core.clock import Clock
-from core.commands.threads import make_title
 from core.conversation.redaction import find_api_key
 from core.errors import StoreError
 from core.port import EventKind, Incoming, StateStore
+from core.texts.threads import make_title
 
 MAX_TITLE_CHARS = 48
 MAX_PENDING_TOPICS = 200

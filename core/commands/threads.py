@@ -11,8 +11,6 @@ from core.port import SupportsThreadCreation
 from core.store.answers import last_question
 from core.texts import threads as texts
 
-MAX_TITLE_CHARS = 90
-
 
 async def thread_reply(request: CommandRequest) -> Reply:
     """`/thread`, `/thread TITLE`."""
@@ -23,7 +21,7 @@ async def thread_reply(request: CommandRequest) -> Reply:
         return Reply(gettext(texts.IN_THREAD))
     if not request.incoming.sender.may_create_threads:
         return Reply(gettext(texts.PERSON_MAY_NOT))
-    title = make_title(request.argument)
+    title = texts.make_title(request.argument)
     if not title:
         title = await _title_of_conversation(request)
         await request.store_argument(title)  # because a repeated command looks for a thread with its title
@@ -42,13 +40,4 @@ async def _title_of_conversation(request: CommandRequest) -> str:
     find = partial(last_question, except_text=CONTINUE_PROMPT)
     question = await request.services.store.read(find, request.conversation_id)
     words = "" if question is None else question.text.rpartition(QUOTE_END)[2]
-    return make_title(words) or texts.default_title(request.incoming.sender.name)[:MAX_TITLE_CHARS]
-
-
-def make_title(text: str, max_chars: int = MAX_TITLE_CHARS) -> str:
-    """The beginning of the first line, without half of a word."""
-    line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
-    if len(line) <= max_chars:
-        return line
-    line = line[: max_chars - 1]
-    return f"{line.rpartition(' ')[0] or line}…"
+    return texts.make_title(words) or texts.default_title(request.incoming.sender.name)[: texts.MAX_TITLE_CHARS]

@@ -1,4 +1,4 @@
-"""Texts of /thread, as Markdown."""
+"""Texts of /thread, as Markdown, and the titles of threads and topics."""
 
 from collections.abc import Set as AbstractSet
 from functools import cache
@@ -6,6 +6,7 @@ from functools import cache
 from core.i18n.translation import gettext, gettext_noop, read_translations
 from core.texts.formatting import isolate, markdown_name
 
+MAX_TITLE_CHARS = 90
 NO_THREADS = gettext_noop("There are no threads here. Start a new conversation with /new.")
 IN_THREAD = gettext_noop("This is a thread already, with its own conversation. Use /thread in its channel.")
 PERSON_MAY_NOT = gettext_noop("You're not allowed to create threads here.")
@@ -26,6 +27,15 @@ def thread_created(title: str, address: str, model: str, *, needs_mention: bool)
         )
     )
     return text.format(thread=f"[{markdown_name(title)}](<{address}>)", model=markdown_name(model))
+
+
+def make_title(text: str, max_chars: int = MAX_TITLE_CHARS) -> str:
+    """The beginning of the first line, without half of a word."""
+    line = " ".join(next(iter(text.strip().splitlines()), "").split()).lstrip("#>*-` ")
+    if len(line) <= max_chars:
+        return line
+    line = line[: max_chars - 1]
+    return f"{line.rpartition(' ')[0] or line}…"
 
 
 def default_title(name: str) -> str:

@@ -10,8 +10,8 @@ from bots.sandbox.telegram import ScriptedReply, TelegramStandIn
 from bots.telegram.topics import MAX_TITLE_CHARS, TopicTitles
 from core.clock import SystemClock
 from core.commands.declarations import COMMANDS
-from core.commands.threads import make_title
 from core.errors import AccessDeniedError
+from core.texts.threads import make_title
 from tests.bots.telegram.conftest import TOKEN, FakeInbox, RunAdapter, params_of, wait_for_calls
 from tests.bots.telegram.payloads import PRIVATE, message
 from tests.state_store import MemoryState
