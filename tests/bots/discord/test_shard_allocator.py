@@ -27,6 +27,7 @@ FIRST, MORE = TIMINGS.shard_claim_interval, TIMINGS.extra_interval_per_shard
         (Place("discord", "1", "5"), 3, None),
         (Place("discord", "1", "5", server=str(4 << 22)), 3, 1),
         (Place("discord", "1", "5", server=str((5 << 22) + 4_194_303)), 3, 2),
+        (Place("discord", "1", "5", server=str(5 << 22)), 4, 1),
         (Place("discord", "1", "5", server=str(5 << 22)), 1, 0),
     ],
 )
