@@ -1,6 +1,5 @@
 """Reads what a message contains besides plain text. Pure functions of discord.py's objects."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -8,7 +7,7 @@ import discord
 from discord.components import TextDisplay
 
 from bots.discord.attachment_links import attachment_link
-from bots.discord.command_mentions import replace_command_mentions
+from bots.discord.mentions import MentionNames, replace_mentions
 from core.i18n.translation import gettext_noop
 from core.port import Attachment
 
@@ -41,19 +40,11 @@ def command_attachments(data: Mapping[str, Any]) -> tuple[Attachment, ...]:
     return tuple(map(_from_payload, files.values()))
 
 
-def read_text(content: Content) -> str:
-    """The text with the names of people and commands, then the poll, the texts of cards and the embeds."""
-    names: Iterable[discord.User | discord.Member] = content.mentions if isinstance(content, discord.Message) else ()
+def read_text(content: Content, names: MentionNames) -> str:
+    """The text as clients show it, then the poll, the texts of cards and the embeds."""
     poll = describe_poll(content) if isinstance(content, discord.Message) else ""
-    written, cards = replace_mentions(content.content, names).strip(), _read_components(content.components)
-    texts = (written, poll, replace_command_mentions(cards), read_embeds(content.embeds))
-    return "\n\n".join(filter(None, texts))
-
-
-def replace_mentions(text: str, people: Iterable[discord.User | discord.Member]) -> str:
-    names = {str(user.id): user.display_name for user in people}
-    text = re.sub(r"<@!?(\d+)>", lambda mention: f"@{names.get(mention[1], 'somebody')}", text)
-    return replace_command_mentions(text)
+    texts = (content.content, poll, _read_components(content.components), read_embeds(content.embeds))
+    return "\n\n".join(filter(None, (replace_mentions(text, names).strip() for text in texts)))
 
 
 def describe_poll(message: discord.Message) -> str:

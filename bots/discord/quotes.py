@@ -5,6 +5,7 @@ from dataclasses import replace
 import discord
 
 from bots.discord.content import Content, message_attachments, read_embeds, read_text
+from bots.discord.mentions import names_in_message
 from core.port import Attachment, Quote, QuoteKind
 
 
@@ -13,13 +14,13 @@ def translate_quotes(message: discord.Message, bot_id: int) -> tuple[Quote, ...]
     if (original := replied_message(message)) is not None:
         quotes.append(quote_message(original, QuoteKind.REPLY, bot_id))
     # Discord does not say who wrote a forwarded message.
-    quotes += [_quote_forward(snapshot, str(message.id)) for snapshot in message.message_snapshots]
+    quotes += [_quote_forward(snapshot, message) for snapshot in message.message_snapshots]
     quotes.append(Quote(QuoteKind.LINK_PREVIEW, read_embeds(message.embeds)))
     return tuple(quote for quote in quotes if quote.text)
 
 
 def quote_message(original: discord.Message, kind: QuoteKind, bot_id: int) -> Quote:
-    text = "\n\n".join(filter(None, map(_read_quoted, _contents(original))))
+    text = "\n\n".join(filter(None, (_read_quoted(content, original) for content in _contents(original))))
     author = original.author
     return Quote(kind, text, author.display_name, str(original.id), is_own=author.id == bot_id)
 
@@ -53,15 +54,15 @@ def _contents(message: discord.Message) -> tuple[Content, ...]:
     return (message, *message.message_snapshots)
 
 
-def _quote_forward(snapshot: discord.MessageSnapshot, message_id: str) -> Quote:
-    written = read_text(snapshot)
+def _quote_forward(snapshot: discord.MessageSnapshot, message: discord.Message) -> Quote:
+    written = read_text(snapshot, names_in_message(message))
     # The model gets documents and pictures themselves.
     is_readable = all(file.is_document or file.is_image for file in message_attachments(snapshot))
-    text = written if written and is_readable else _read_quoted(snapshot)
-    return Quote(QuoteKind.FORWARD, text, message_id=message_id, is_placeholder=not written)
+    text = written if written and is_readable else _read_quoted(snapshot, message)
+    return Quote(QuoteKind.FORWARD, text, message_id=str(message.id), is_placeholder=not written)
 
 
-def _read_quoted(content: Content) -> str:
-    """The text, after what cannot be read: `[photo garden.png] Our garden`."""
+def _read_quoted(content: Content, message: discord.Message) -> str:
+    """The text, after what cannot be read: `[photo garden.png] Our garden`. `message` is or forwards it."""
     marks = [f"[{' '.join(filter(None, (file.kind, file.name)))}]" for file in message_attachments(content)]
-    return " ".join(filter(None, (*marks, read_text(content))))
+    return " ".join(filter(None, (*marks, read_text(content, names_in_message(message)))))

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import discord
 
 from bots.discord.commands import PRIVATE_OPTION, join_arguments
-from bots.discord.content import command_attachments, describe_poll, message_attachments, replace_mentions
+from bots.discord.content import command_attachments, describe_poll, message_attachments
 from bots.discord.interaction_responder import TOKEN_LIFETIME_SECONDS, InteractionToken, ResponseMode
+from bots.discord.mentions import names_in_command, names_in_message, replace_mentions
 from bots.discord.payloads import CUSTOM_ID_PREFIX, is_menu
 from bots.discord.quotes import (
     forwarded_files,
@@ -99,7 +100,9 @@ def translate_command(interaction: Interaction, account: str, commands: Mapping[
     """A slash command; its interaction token says how to answer it."""
     call = command_call(interaction)
     command = commands.get(call.name)
-    text, attachments = join_arguments(command, call.options), command_attachments(_data(interaction))
+    names = names_in_command(interaction.guild, interaction.user, _data(interaction))
+    text = replace_mentions(join_arguments(command, call.options), names)
+    attachments = command_attachments(_data(interaction))
     return _command(
         interaction,
         account,
@@ -341,7 +344,9 @@ def is_addressed_by_thread(message: discord.Message, bot_id: int) -> bool:
 
 
 def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) -> str:
-    """The text without mentions of the bot; mentions of people become their names."""
+    """The text as clients show it, without mentions of the bot."""
     bot_mention = "|".join([f"<@!?{bot_id}>", *(f"<@&{role}>" for role in roles)])
     text = re.sub(rf"(?:(?<![ \t])[ \t]++)?(?:{bot_mention})[ \t]*+", " ", message.content)
-    return "\n\n".join(filter(None, (replace_mentions(text, message.mentions).strip(), describe_poll(message))))
+    return "\n\n".join(
+        filter(None, (replace_mentions(text, names_in_message(message)).strip(), describe_poll(message)))
+    )
