@@ -33,7 +33,7 @@ UNKNOWN_MODEL_PATTERN = re.compile(
     rf"|{THE_MODEL}{MODEL_ID} (?:has|is|was|will be)(?: now)?(?: been)? "
     r"(?:deprecated|retired|discontinued|removed|shut ?down|sunset)"
     rf"|{THE_MODEL}{MODEL_ID} is no longer (?:available|supported|offered|served)"
-    rf"|{THE_MODEL}{MODEL_ID} (?:is not|isn't|was not|wasn't) (?:found|loaded|served|hosted|deployed|offered)"
+    rf"|{THE_MODEL}{MODEL_ID} (?:is not|isn't|was not|wasn't) (?:found|loaded|served|hosted|deployed|offered)(?! yet)"
     r"|not a chat(?:[ -]completions?)? model|does(?: not|n't) support chat(?: completions?)?\b(?! template)"
     r"|non-serverless model|model_not_available|on-demand throughput|(?:no|not have a) chat[ _]template"
     r"|chat[ _]template is (?:no longer allowed|not set)|no model is (?:currently )?loaded"
@@ -103,7 +103,7 @@ ADDRESS_PATTERN = re.compile(
 KEY_PATTERN = re.compile(
     r"api[ _-]?(?:key|token).{0,40}(?:invalid|not valid|incorrect|expired|revoked|not exist)"
     r"|(?:invalid|incorrect|wrong|expired|missing|revoked|unknown|no)[ _](?:\w{1,20}[ _]){0,2}api[ _-]?(?:key|token)"
-    r"|authentication_error|unauthenticated|invalid_authentication|authentication (?:failed|fails)",
+    r"|authentication_error|unauthenticated|invalid_authentication|(?<!password )authentication (?:failed|fails)",
     re.IGNORECASE,
 )
 FAILURES_BY_TEXT = (

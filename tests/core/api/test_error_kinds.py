@@ -200,3 +200,19 @@ def test_no_streaming(text: str) -> None:
 )
 def test_other_errors_about_streams(text: str) -> None:
     assert classify(400, text) is ModelFailure.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "failure"),
+    [
+        (500, "litellm.AuthenticationError: Incorrect API key provided", ModelFailure.AUTHENTICATION),
+        (500, 'FATAL: password authentication failed for user "app"', ModelFailure.SERVER_ERROR),
+        (500, "The key of the cache is invalid", ModelFailure.SERVER_ERROR),
+        (503, "The model is not loaded yet", ModelFailure.UNAVAILABLE),
+        (503, "The model is currently overloaded", ModelFailure.UNAVAILABLE),
+        (500, "model requires more system memory (8 GiB) than is available (4 GiB)", ModelFailure.SERVER_ERROR),
+        (429, "Model is at capacity. Try again later", ModelFailure.RATE_LIMITED),
+    ],
+)
+def test_errors_of_failing_services(status: int, text: str, failure: ModelFailure) -> None:
+    assert classify(status, text) is failure
