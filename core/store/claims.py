@@ -13,7 +13,7 @@ A turn that has been claimed many times may crash its processes. Such suspects a
 (`ClaimFilter.SUSPECT`), so that a crash does not interrupt other turns again and again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -163,10 +163,22 @@ SHORTEN_LEASES = (
 )
 
 
-def has_open_turns(connection: Connection, accounts: Sequence[AccountKey] | None = None) -> bool:
-    """Whether any turn of these accounts, or of all, is unfinished, even if it cannot be claimed yet."""
+def has_open_turns(
+    connection: Connection, accounts: Sequence[AccountKey] | None = None, *, exclude: Collection[int] = ()
+) -> bool:
+    """Whether any turn of these accounts, or of all, is unfinished, even if it cannot be claimed yet.
+
+    `exclude`: those that are known.
+    """
+    statement = _open_turns_statement(None if accounts is None else tuple(accounts))
+    open_turns = connection.scalars(statement, {"max_turns": len(exclude) + 1})
+    return any(id_ not in exclude for id_ in open_turns)
+
+
+@lru_cache(maxsize=64)
+def _open_turns_statement(accounts: tuple[AccountKey, ...] | None) -> Any:
     is_included = true() if accounts is None else _of_accounts(accounts)
-    return connection.scalar(select(turns.c.id).where(IS_OPEN, is_included).limit(1)) is not None
+    return select(turns.c.id).where(IS_OPEN, is_included).limit(bindparam("max_turns", type_=Integer))
 
 
 def shorten_leases(connection: Connection, lease_seconds: float) -> None:

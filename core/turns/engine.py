@@ -116,6 +116,9 @@ class Engine:
             self._renew_leases, self._cancel_lost_turn, is_exclusive=store.is_exclusive, timings=timings
         )
         self._wake_up = asyncio.Event()
+        self._has_waiting_turns = True
+        """Whether there may be open turns besides those that run here. If not, there is nothing to claim until this
+        process stores an event, or one of its turns fails; always True on a database that it shares."""
         self._max_suspects = 1
         """How many suspects run at once. One may crash the process, which counts as a failed attempt for all that run
         with it. So the number starts at 1, and doubles with each suspect that ends normally."""
@@ -182,18 +185,9 @@ class Engine:
             if not self._is_closing and await self._claim_turns():
                 continue  # there may be more
             timings = self._timings
-            interval = timings.idle_claim_interval if await self._is_idle() else timings.claim_interval
+            interval = timings.claim_interval if self._has_waiting_turns else timings.idle_claim_interval
             await wait_for_event(self._wake_up, interval, self._clock)
             self._wake_up.clear()
-
-    async def _is_idle(self) -> bool:
-        """Whether there is nothing to claim before this process stores an event."""
-        if self._running or not self._store.is_exclusive:
-            return False
-        try:
-            return not await self._store.read(has_open_turns, tuple(self._adapters))
-        except StoreError:
-            return False
 
     async def _claim_turns(self) -> bool:
         """Claim turns and start them. Returns whether there may be more that can start."""
@@ -204,11 +198,12 @@ class Engine:
         if is_thorough:
             self._next_thorough_claim = requested_at + self._timings.claim_interval
         try:
-            turns, has_more, limits = await self._store.write(
+            turns, has_more, limits, self._has_waiting_turns = await self._store.write(
                 self._claim, free_slots, list(self._running.values()), self._places(), is_thorough=is_thorough
             )
         except StoreError as error:
             log.error("turn.claim_failed", error=str(error))
+            self._has_waiting_turns = True
             return False
         if limits is not None:
             former_chats = {chat_key(place) for place in self._places()}
@@ -234,8 +229,8 @@ class Engine:
         places: list[Place],
         *,
         is_thorough: bool,
-    ) -> tuple[list[Turn], bool, SharedState | None]:
-        """The transaction that claims turns. Also returns whether there may be more.
+    ) -> tuple[list[Turn], bool, SharedState | None, bool]:
+        """The transaction that claims turns. Also returns whether there may be more, and `_has_waiting_turns`.
 
         A thorough claim looks for suspects first, and for leases that are too long.
         """
@@ -278,7 +273,9 @@ class Engine:
             shorten_leases(connection, self._timings.lease_duration)
         claimed = [turn.incoming.place for turn in turns]
         limits = self._rate_limits.load(connection, [*places, *claimed]) if turns else None
-        return turns, len(others) == limit > 0, limits
+        known = {other.claimed.turn.id for other in running} | {turn.id for turn in turns}
+        has_waiting = not self._store.is_exclusive or has_open_turns(connection, tuple(self._adapters), exclude=known)
+        return turns, len(others) == limit > 0, limits, has_waiting
 
     def _places(self) -> list[Place]:
         """Where this process has turns."""
@@ -310,6 +307,7 @@ class Engine:
         turn = claimed.turn
         structlog.contextvars.bind_contextvars(turn=turn.id)  # in all log lines of this task
         received_at = self._clock.time() - turn.age_seconds
+        is_finished = False
         try:
             with self._services.tracer.turn(turn.id, turn.incoming.place.platform, received_at, turn.attempt):
                 if turn.failed_attempts >= self._max_attempts:
@@ -317,6 +315,7 @@ class Engine:
                     await self._dispatcher.give_up(claimed)
                 else:
                     await self._dispatcher.run(claimed)
+            is_finished = True
             if turn.failed_attempts >= SUSPECT_ATTEMPTS:
                 self._next_thorough_claim = 0.0
                 self._max_suspects = min(2 * self._max_suspects, MAX_TURNS_PER_CLAIM)
@@ -331,7 +330,10 @@ class Engine:
             self._preview_load.question_started(turn.id)  # or never will be
             self._lease_keeper.remove(turn.id)
             self._running.pop(turn.id, None)
-            self._wake_up.set()
+            # An edit, or an error, may have left the turn open.
+            self._has_waiting_turns = self._has_waiting_turns or not is_finished
+            if self._has_waiting_turns:
+                self._wake_up.set()
 
     # Heartbeats
 
@@ -369,6 +371,7 @@ class Engine:
             self._stop_own_question(incoming)
         if accepted is AcceptResult.WAITING:
             self._waiting_marks.show_later(incoming)
+        self._has_waiting_turns = True
         self._wake_up.set()
 
     def _stop_own_question(self, incoming: Incoming) -> None:

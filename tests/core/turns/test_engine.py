@@ -1,6 +1,7 @@
 """The engine when something fails: leases, deliveries, previews, the model."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,50 @@ async def test_process_alone_with_its_database_seldom_searches_while_no_turn_is_
         await asyncio.gather(adapter.store.wait_for_writes(Engine._claim), adapter.ask("hello"))
 
 
+SELDOM = Timings(claim_interval=600, idle_claim_interval=600, heartbeat_interval=0.05)
+"""A turn that starts was not found by searching again and again."""
+
+
+async def test_process_alone_with_its_database_claims_once_for_a_question(
+    tmp_path: Path, fast_model: ModelStandIn
+) -> None:
+    fast_model.answer = echo_prompt
+    async with running_engine(tmp_path, fast_model, timings=SELDOM, is_exclusive=True) as adapter:
+        await adapter.ask("zero")
+        await adapter.wait_for_states("done")
+        claims = adapter.store.writes[Engine._claim.__name__]
+        for number in range(1, 4):
+            await adapter.ask(f"{number}")
+            await adapter.wait_for_states(*["done"] * (number + 1))
+        assert adapter.store.writes[Engine._claim.__name__] == claims + 3
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+async def test_questions_that_wait_start_when_others_end(
+    tmp_path: Path, fast_model: ModelStandIn, is_exclusive: bool
+) -> None:
+    """Behind a question of the same conversation, and behind those of others."""
+    fast_model.answer = echo_prompt
+    async with running_engine(
+        tmp_path, fast_model, timings=SELDOM, is_exclusive=is_exclusive, turns_at_once=1
+    ) as adapter:
+        for number in range(2):
+            for user in ("5", "6", "7"):
+                await adapter.say(f"{number} of {user}", user=user, message=f"{number}")
+        await adapter.wait_for_states(*["done"] * 6)
+
+
+@pytest.mark.parametrize("is_exclusive", [True, False])
+async def test_turn_that_fails_is_claimed_again_when_its_lease_expires(
+    tmp_path: Path, fast_model: ModelStandIn, is_exclusive: bool
+) -> None:
+    timings = Timings(claim_interval=0.05, idle_claim_interval=600, lease_duration=0.5)
+    async with running_engine(tmp_path, fast_model, timings=timings, is_exclusive=is_exclusive) as adapter:
+        adapter.fail_next("send", ValueError("a defect of the adapter"))
+        await adapter.say("hello")
+        await adapter.wait_for_states("done")
+
+
 def request_stop(connection: Connection) -> None:
     connection.execute(update(turns).values(cancel_requested=True))
 
@@ -83,24 +128,24 @@ async def test_process_alone_with_its_database_reads_its_leases_and_seldom_renew
     tmp_path: Path, model: ModelStandIn
 ) -> None:
     clock = FakeClock()
-    timings = Timings(clock=clock, heartbeat_interval=0.375, lease_duration=6.0)
+    timings = Timings(clock=clock, heartbeat_interval=11 / 32, lease_duration=6.0)  # no other timer has this interval
     model.fault_hook = lambda _body: stall()
     async with running_engine(tmp_path, model, timings=timings, is_exclusive=True) as adapter:
         await adapter.say("hello")
         await model.wait_for(lambda: len(model.requests) == 1)
-        for _ in range(24):
+        for _ in range(27):
             await wait_until(lambda: timings.heartbeat_interval in clock.pending())
             await clock.advance(timings.heartbeat_interval)
         await wait_until(lambda: timings.heartbeat_interval in clock.pending())
         assert adapter.store.writes[Engine._heartbeat.__name__] == 3, "every 3 seconds"
-        assert adapter.store.reads[check_leases.__name__] == 21
+        assert adapter.store.reads[check_leases.__name__] == 24
         await adapter.engine.close(0)
 
 
 @pytest.mark.parametrize("is_exclusive", [True, False])
 async def test_heartbeat_notices_a_stop_and_an_edit(tmp_path: Path, model: ModelStandIn, is_exclusive: bool) -> None:
     """On a database of this process alone, between two renewals of its leases."""
-    timings = Timings(heartbeat_interval=0.05, lease_duration=600)
+    timings = replace(SELDOM, lease_duration=600)
     async with running_engine(tmp_path, model, timings=timings, is_exclusive=is_exclusive) as adapter:
         await adapter.say("hello", message="9")
         await model.wait_for(lambda: len(model.requests) == 1)
