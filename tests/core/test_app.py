@@ -1,6 +1,7 @@
 """Parley put together: what a start needs, who may pair, and what ends it."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +12,11 @@ from bots.sandbox.model import ModelStandIn
 from core.app import open_services, serve
 from core.errors import ConfigurationError
 from core.health import Health
-from core.port import Adapter
+from core.port import Adapter, Inbox
 from core.settings import AccessMode, Settings
 from core.store.grants import Role, grant
 from core.store.leases import Leases
+from core.timings import Timings
 from tests.core.turns.fake_adapter import FakeAdapter
 from tests.sqlite import sqlite_url
 from tests.waiting import wait_until
@@ -29,7 +31,8 @@ class IdleAdapter(FakeAdapter):
         self.has_started = asyncio.Event()
         self.has_ended = False
 
-    async def run(self, _inbox: object) -> None:
+    async def run(self, inbox: Inbox) -> None:
+        self.inbox = inbox
         self.has_started.set()
         if self.error is not None:
             raise self.error
@@ -62,13 +65,16 @@ async def test_other_service_needs_no_key(tmp_path: Path, model: ModelStandIn) -
 async def test_start_knows_what_the_process_before_it_had_learned(tmp_path: Path, model: ModelStandIn) -> None:
     """The first start creates the database; the next one needs no model service."""
     settings = settings_for(tmp_path, model, database_url=f"sqlite:///{tmp_path}/new.sqlite3")
+    default = settings.default_model
+    model.models[default] = replace(model.models[default], context_window=12_345)
     async with open_services(settings) as first:
         assert await first.models.refresh()
         await first.facts.learn_rejected_parts("phi-4", ["system role"])
-        listed = first.models.get(first.settings.default_model)
     await model.close()
     async with open_services(settings) as second:
-        assert second.models.get(second.settings.default_model) == listed is not None
+        listed = second.models.get(default)
+        assert listed is not None
+        assert listed.context_window == 12_345
         assert second.facts.rejected_parts("phi-4") == {"system role"}
 
 
@@ -169,3 +175,20 @@ async def test_health_says_when_the_process_is_ready_and_when_it_stops(tmp_path:
         stop_requested.set()
         await serving
     assert health.readiness_problems() == ["stopping"]
+
+
+async def test_answer_that_is_being_sent_arrives_before_the_end(tmp_path: Path, model: ModelStandIn) -> None:
+    settings = settings_for(tmp_path, model, access=AccessMode.OPEN)
+    async with open_services(settings, timings=Timings(failure_grace=0.0)) as services:
+        adapter, stop_requested = IdleAdapter(), asyncio.Event()
+        adapter.close_gate("send")
+        health = Health([as_adapter(adapter)], services.store)
+        serving = asyncio.create_task(serve(services, [as_adapter(adapter)], stop_requested, health=health))
+        await adapter.has_started.wait()
+        await adapter.say("repeat: hello")
+        await adapter.started["send"].wait()
+        stop_requested.set()
+        await wait_until(lambda: health.readiness_problems() == ["stopping"])
+        adapter.gates["send"].set()
+        await serving
+    assert adapter.texts == ["hello"]

@@ -88,11 +88,11 @@ async def test_shard_waits_for_a_session() -> None:
     env.session_waits = [30.0, 19.5, 0.5]
     reserving = asyncio.create_task(env.limiter.reserve(0))
     is_waiting = []
-    for seconds in (0.0, 49.0, 1.0):
+    for seconds in (0.0, 49.0, 0.75, 0.25):
         await env.clock.advance(seconds)
         is_waiting.append(env.limiter.is_waiting_for_sessions)
     await reserving
-    assert is_waiting == [True, True, False]
+    assert is_waiting == [True, True, True, False]
 
 
 async def test_shard_that_is_cancelled_no_longer_waits() -> None:
