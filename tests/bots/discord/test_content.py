@@ -12,15 +12,15 @@ from bots.discord.content import (
     message_attachments,
     read_embeds,
     read_text,
-    replace_mentions,
 )
+from bots.discord.mentions import MentionNames
 from core.port import Attachment
 
 URL = "https://cdn.discordapp.com/attachments/1/3/a"
 
 
 def snapshot(**fields: Any) -> discord.MessageSnapshot:
-    """A forwarded message, which names no people and has no poll."""
+    """A forwarded message, which has no poll."""
     empty = {"content": "", "components": [], "embeds": [], "attachments": [], "stickers": []}
     return cast("discord.MessageSnapshot", SimpleNamespace(**empty | fields))
 
@@ -43,11 +43,6 @@ def test_embed_is_read_in_the_order_in_which_it_is_shown() -> None:
     assert read_embeds([]) == ""
 
 
-def test_mentions_become_names() -> None:
-    ann = cast("discord.User", SimpleNamespace(id=5, display_name="Ann"))
-    assert replace_mentions("<@5> <@!5> and <@6>, see </help:77>", [ann]) == "@Ann @Ann and @somebody, see /help"
-
-
 def test_poll_is_described_with_its_votes() -> None:
     answers = [SimpleNamespace(text="Tea", vote_count=2), SimpleNamespace(text="Coffee", vote_count=0)]
     message = SimpleNamespace(poll=SimpleNamespace(question="What?", answers=answers))
@@ -60,8 +55,11 @@ def test_text_is_followed_by_components_and_embeds() -> None:
     display.content = "Card with </help:77>"
     container = SimpleNamespace(children=[SimpleNamespace(), display])
     content = snapshot(content=" <@5> says ", components=[container, display], embeds=[embed(title="Preview")])
-    assert read_text(content) == "@somebody says\n\nCard with /help\nCard with /help\n\nPreview"
-    assert read_text(snapshot()) == ""
+    assert (
+        read_text(content, MentionNames(people={"5": "Ann"}))
+        == "@Ann says\n\nCard with /help\nCard with /help\n\nPreview"
+    )
+    assert read_text(snapshot(), MentionNames()) == ""
 
 
 @pytest.mark.parametrize(

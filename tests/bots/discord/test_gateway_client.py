@@ -3,6 +3,9 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
+import structlog
+
 from bots.discord.gateway_client import GatewayClient
 from bots.discord.identify_limiter import IdentifyLimiter
 from bots.discord.receiving import EventReceiver
@@ -60,3 +63,19 @@ async def test_only_a_bot_of_several_shards_names_its_shard() -> None:
 
 async def test_client_without_a_connection_has_no_heartbeat() -> None:
     assert create_client(FakeClock()).heartbeat_age is None
+
+
+def test_bot_receives_servers_and_messages_and_texts_only_if_the_operator_wants() -> None:
+    intents = create_client(FakeClock()).intents
+    assert {name for name, is_on in intents if is_on} == {"guilds", "guild_messages", "dm_messages"}
+
+
+def test_messages_of_bots_are_not_parsed_and_unreadable_events_are_skipped() -> None:
+    parsers = cast("Any", create_client(FakeClock()))._connection.parsers
+    with structlog.testing.capture_logs() as logs:
+        parsers["MESSAGE_CREATE"]({"author": {"bot": True}})
+        assert logs == [], "parsing it would have failed"
+        parsers["MESSAGE_CREATE"]({"author": {}})
+    assert [(entry["event"], entry["event_type"]) for entry in logs] == [("discord.event_unreadable", "MESSAGE_CREATE")]
+    with pytest.raises(KeyError):
+        parsers["READY"]({})  # without it, the connection is useless
