@@ -423,7 +423,7 @@ class Outbox:
             return await request
         finally:
             if granted_at is not None:
-                self.rate_limiter.request_ended(granted_at)
+                self.rate_limiter.request_ended(self.place.chat, granted_at)
 
     async def _acquire_slot(self, priority: Priority, kind: RequestKind) -> float:
         # A final message may wait long, because many may queue in a slow chat.

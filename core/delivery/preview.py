@@ -253,7 +253,7 @@ class Preview:
         try:
             await self._send_newest()
         finally:
-            self._rate_limiter.request_ended(self._granted_at)
+            self._rate_limiter.request_ended(self._outbox.place.chat, self._granted_at)
 
     async def _send_newest(self) -> None:
         self._changed.clear()
@@ -344,7 +344,7 @@ class Preview:
         except LostLeaseError:
             pass  # as in `_show_until_closed`
         finally:
-            self._rate_limiter.request_ended(self._granted_at)
+            self._rate_limiter.request_ended(self._outbox.place.chat, self._granted_at)
 
     async def _acquire_slot(self, kind: RequestKind) -> bool:
         """Wait for this preview's turn. False if the preview ends, or the first words arrive, which are more urgent."""

@@ -191,15 +191,18 @@ class RateLimiter:
                 self._metrics.waited(priority.name.lower(), granted_at - asked_at)
                 return granted_at
 
-    def request_ended(self, granted_at: float) -> None:
-        """The request that was granted at `granted_at` has been answered.
+    def request_ended(self, chat: str, granted_at: float) -> None:
+        """The request to `chat` that was granted at `granted_at` has been answered.
 
         On a busy machine, it may have been sent late: it counts later by what it took longer than the fastest of the
         last requests. A slow network changes nothing, because there all requests arrive later by the same time.
         """
         seconds = self._clock.monotonic() - granted_at
         self._durations.append(seconds)
-        self._account_queue.windows.postpone(granted_at, granted_at + seconds - min(self._durations))
+        sent_at = granted_at + seconds - min(self._durations)
+        chat_queues = self._chats[chat].queues.values() if chat in self._chats else ()
+        for queue in (self._account_queue, *chat_queues):
+            queue.windows.postpone(granted_at, sent_at)
 
     @contextmanager
     def expecting_final(self, chat: str) -> Iterator[None]:

@@ -151,7 +151,7 @@ class WaitingMarks:
                 limiter.apply_retry_after(place.chat, error)
             raise
         finally:
-            limiter.request_ended(granted_at)
+            limiter.request_ended(place.chat, granted_at)
 
 
 def _event_key(incoming: Incoming) -> str:

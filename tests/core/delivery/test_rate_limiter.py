@@ -204,14 +204,21 @@ async def test_account_uses_its_second(clock: FakeClock) -> None:
     assert len(requests.granted) >= 25 * 10
 
 
-async def test_request_counts_until_it_is_answered(clock: FakeClock) -> None:
+@pytest.mark.parametrize(
+    ("account", "place", "next_chat"),
+    [((RateWindow(1, 1.0),), UNLIMITED_PLACE, "b"), (UNLIMITED, limited(1, 1.0), "a")],
+    ids=["account", "chat"],
+)
+async def test_request_counts_until_it_is_answered(
+    clock: FakeClock, account: RateLimit, place: Capabilities, next_chat: str
+) -> None:
     """On a busy machine, it may reach the platform late."""
-    limiter = RateLimiter((RateWindow(1, 1.0),), timings=Timings(clock=clock))
-    granted_at = await limiter.acquire("a", UNLIMITED_PLACE, Priority.FINAL)
+    limiter = RateLimiter(account, timings=Timings(clock=clock))
+    granted_at = await limiter.acquire("a", place, Priority.FINAL)
     await clock.advance(0.8)
-    limiter.request_ended(granted_at)
+    limiter.request_ended("a", granted_at)
     requests = Requests(limiter, clock)
-    await requests.add("next", chat="b")
+    await requests.add("next", place, chat=next_chat)
     await clock.advance(0.9)
     assert requests.granted == []
     await clock.advance(0.1)
@@ -228,7 +235,7 @@ async def test_slow_network_does_not_slow_requests(clock: FakeClock) -> None:
         response = asyncio.Event()
         clock.call_later(0.4, response.set)
         await response.wait()
-        limiter.request_ended(granted_at)
+        limiter.request_ended(chat, granted_at)
         answered.append(clock.now)
 
     async with asyncio.TaskGroup() as group:
