@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -19,6 +20,7 @@ from tests.end_to_end.harness import READY_SECONDS, Harness
 from tests.faults.questions import PROMPT
 from tests.waiting import wait_until
 
+MAX_LOG_CHARS = 8000
 EXIT_SECONDS = 25.0
 """Within which a process must exit after SIGTERM."""
 
@@ -54,6 +56,8 @@ class Fleet:
         self._processes: list[asyncio.subprocess.Process | None] = [None] * count
         self._restarts_unavailable = restarts_unavailable
         self._supervisors: dict[int, asyncio.Task[None]] = {}
+        self.events: list[str] = []
+        """When processes were started, killed, frozen and terminated, or ended without a database."""
         self.kill_times: list[float] = []
         """Monotonic times at which a process was killed."""
         self.unexpected_exits: list[int] = []
@@ -83,6 +87,7 @@ class Fleet:
 
     async def _supervise(self, number: int) -> None:
         while await self._process(number).wait() == UnavailableError.exit_code:
+            self._note("database unavailable", number)
             await self._spawn(number)
 
     def _stop_supervising(self, number: int) -> None:
@@ -90,6 +95,7 @@ class Fleet:
             self._supervisors.pop(number).cancel()
 
     async def _spawn(self, number: int) -> None:
+        self._note("started", number)
         environment = {
             **self._environment,
             **(self._environments[number] if self._environments else {}),
@@ -117,6 +123,7 @@ class Fleet:
         process = self._process(number)
         if process.returncode is None:
             self._stop_supervising(number)
+            self._note("killed", number)
             process.kill()
             self.kill_times.append(time.monotonic())
         else:
@@ -124,9 +131,11 @@ class Fleet:
         await process.wait()
 
     def freeze(self, number: int) -> None:
+        self._note("frozen", number)
         self._process(number).send_signal(signal.SIGSTOP)
 
     def resume(self, number: int) -> None:
+        self._note("resumed", number)
         self._process(number).send_signal(signal.SIGCONT)
 
     def _process(self, number: int) -> asyncio.subprocess.Process:
@@ -139,6 +148,7 @@ class Fleet:
         process = self._process(number)
         started_at = time.monotonic()
         if process.returncode is None:
+            self._note("terminated", number)
             process.terminate()
         async with asyncio.timeout(EXIT_SECONDS):
             await process.wait()
@@ -178,6 +188,13 @@ class Fleet:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+
+    def _note(self, event: str, number: int) -> None:
+        self.events.append(f"{datetime.now(UTC):%H:%M:%S.%f} process {number}: {event}")
+
+    def log_end(self) -> str:
+        """The last lines of the processes' log."""
+        return self.log_path.read_text(errors="replace")[-MAX_LOG_CHARS:] if self.log_path.exists() else ""
 
     def defect_lines(self) -> list[str]:
         """Log lines that only a defect produces."""

@@ -51,6 +51,7 @@ class RunReport:
         self.unexpected_exits = fleet.unexpected_exits
         self.recovery_times = recovery_times(population, fleet)
         self.kill_count = len(fleet.kill_times)
+        self.diagnosis = "\n".join(("What happened to the processes:", *fleet.events, "Log:", fleet.log_end()))
 
     def total(self, key: str) -> int:
         return sum(counts[key] for counts in self.counts.values())
@@ -81,6 +82,13 @@ class RunReport:
         With `allow_notices`, a question may end with a failure notice. Without it, only the notice that delivery is
         uncertain is allowed on Telegram: a process that dies between a send and its record leaves that doubt.
         """
+        try:
+            self._assert_sound(allow_notices)
+        except AssertionError as error:
+            error.add_note(self.diagnosis)
+            raise
+
+    def _assert_sound(self, allow_notices: bool) -> None:
         assert self.failures == []
         assert self.unstored == []
         assert self.total("not asked") == 0
