@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.telegram import Call, Chat, Fault, FaultKind, User
 from core.texts import answers as texts
 from tests.end_to_end.harness import Harness, bot_texts
@@ -75,8 +76,11 @@ async def test_lost_message_can_be_requested_again(harness: Harness) -> None:
     await telegram.wait_for(lambda: bot_texts(telegram.messages(chat)) == [texts.DELIVERY_UNCERTAIN, "lost"])
     # Edits are repeated because they are idempotent.
     telegram.fault_hook, met = fail_first("editMessageText", Fault(FaultKind.DROP_BEFORE))
-    harness.model.tokens_per_second = 5
-    await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: edited in a few words")
+    go_on = asyncio.Event()
+    harness.model.answer = lambda _body: ScriptedAnswer("edited in a few words", hold_until=go_on)
+    await telegram.send_message(ann, group, f"@{telegram.bot.username} hello")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)))
+    go_on.set()
     async with asyncio.timeout(10):
         await met.wait()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == ["edited in a few words"])

@@ -145,7 +145,7 @@ async def test_client_stop_ends_stream(harness: Harness) -> None:
     draft = telegram.draft_log[-1]
     assert draft.can_stop
     await telegram.stop_draft(chat, draft.draft_id)
-    await model.wait_for(lambda: model.requests[0].disconnected_at, 2)
+    await model.wait_for(lambda: model.requests[0].disconnected_at)
 
 
 async def test_long_answer_arrives_in_order(harness: Harness) -> None:

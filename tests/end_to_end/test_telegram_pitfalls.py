@@ -3,6 +3,7 @@
 Pitfalls that concern a single module are tested in tests/bots/telegram.
 """
 
+import asyncio
 import contextlib
 import re
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, update
 
+from bots.sandbox.model import ScriptedAnswer
 from bots.sandbox.model.faults import stall
 from bots.sandbox.model.script import long_document
 from bots.sandbox.telegram import Call, Chat, Fault, FaultKind
@@ -47,14 +49,15 @@ async def test_rate_limited_chat_does_not_stall_stream(
 ) -> None:
     """The answer is read completely and stored while the chat is blocked for ten minutes."""
     telegram, model = harness.telegram, harness.model
-    model.tokens_per_second = 100
+    go_on = asyncio.Event()
+    model.answer = lambda _body: ScriptedAnswer("A steady stream. " * 30, hold_until=go_on)
     ann = telegram.create_user("Ann")
     telegram.fault_hook = lambda call: (
         Fault(FaultKind.RATE_LIMITED, 600) if "steady" in str(call.params.get("text")) else None
     )
-    await telegram.send_message(ann, telegram.open_private_chat(ann), f"repeat: {'A steady stream. ' * 30}")
+    await telegram.send_message(ann, telegram.open_private_chat(ann), "hello")
     await telegram.wait_for(telegram.calls_with_status)
-    assert not model.requests[-1].is_completed
+    go_on.set()
     await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'delivering'")
     assert len(telegram.calls_with_status()) == 1
     await harness.kill()
@@ -64,11 +67,12 @@ async def test_429_on_last_edit_is_retried(
     harness: Harness,
 ) -> None:
     telegram = harness.telegram
-    harness.model.tokens_per_second = 40
     ann = telegram.create_user("Ann")
     group = telegram.create_supergroup("Friends", ann)
     text = "whole at last " * 12
     refused: list[Call] = []
+    go_on = asyncio.Event()
+    harness.model.answer = lambda _body: ScriptedAnswer(text, hold_until=go_on)
 
     def last_edit(call: Call) -> Fault | None:
         is_complete = letters_only(str(call.params.get("text"))) == letters_only(text)
@@ -78,7 +82,9 @@ async def test_429_on_last_edit_is_retried(
         return Fault(FaultKind.RATE_LIMITED, 2)
 
     telegram.fault_hook = last_edit
-    await telegram.send_message(ann, group, f"@{telegram.bot.username} repeat: {text}")
+    await telegram.send_message(ann, group, f"@{telegram.bot.username} hello")
+    await telegram.wait_for(lambda: bot_texts(telegram.messages(group)))
+    go_on.set()
     await telegram.wait_for(lambda: bot_texts(telegram.messages(group)) == [text.strip()], 20)
     assert refused
     assert telegram.early_calls() == []

@@ -1,9 +1,12 @@
 """`parley run --workers 2`: several processes behind one webhook."""
 
+import asyncio
+
 import psutil
 import pytest
 from sqlalchemy import Connection, select
 
+from bots.sandbox.model import ScriptedAnswer
 from core.store.schema import IS_OPEN, turns
 from tests.end_to_end.harness import Harness, bot_texts
 from tests.postgresql import open_store, postgresql_url
@@ -43,11 +46,14 @@ async def test_workers_share_the_questions_and_survive_a_kill(harness: Harness, 
         await wait_until(is_settled, 30)  # a kill before a message is recorded makes its delivery uncertain
         workers = psutil.Process(process.pid).children()
         assert len(workers) == 2
-        model.tokens_per_second = 3
+        go_on = asyncio.Event()
+        model.answer = lambda _body: ScriptedAnswer(SECOND, hold_until=go_on)
         for person, chat in zip(people, chats, strict=True):
             await telegram.send_message(person, chat, f"repeat: {SECOND}")
         await model.wait_for(lambda: len(model.requests) == 12, 30)
+        assert sum(request.is_completed for request in model.requests) == 6, "no answer is being delivered"
         workers[0].kill()
+        go_on.set()
         await telegram.wait_for(lambda: all_have("first", SECOND), 60)
     assert process.returncode == 0
     assert not any(worker.is_running() for worker in workers)

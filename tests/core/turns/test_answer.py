@@ -315,7 +315,7 @@ async def test_reason_of_a_failure_stays_for_the_operator(tmp_path: Path, model:
 
 async def test_stalled_model_is_replaced(tmp_path: Path, model: ModelStandIn) -> None:
     fail_models(model, {LLAMA: stall()})
-    async with running_engine(tmp_path, model, first_token_timeout=1, **FALLBACKS) as chat:  # type: ignore[arg-type]
+    async with running_engine(tmp_path, model, first_token_timeout=2, **FALLBACKS) as chat:  # type: ignore[arg-type]
         assert "Llama-3.3-70B-Instruct stopped responding. Answered by phi-4." in await chat.ask("repeat: hello")
 
 
