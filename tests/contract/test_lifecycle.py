@@ -80,7 +80,7 @@ async def test_run_can_be_repeated_at_once(platform: PlatformHarness) -> None:
 async def test_cancelled_run_leaves_no_task_and_no_connection(platform: PlatformHarness) -> None:
     tasks = asyncio.all_tasks()
     adapter = platform.create_adapter()
-    async with platform.run(adapter, stop_seconds=1.0):
+    async with platform.run(adapter, stop_seconds=5.0):
         await platform.write(platform.private_place, "hello")
         await platform.inbox.wait_for("hello")
         await asyncio.gather(

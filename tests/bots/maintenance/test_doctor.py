@@ -3,9 +3,11 @@
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from core.store.model_pauses import save_pause
 from core.store.personal_keys import save_encrypted_key
 from core.store.schema import conversations
 from core.timings import Timings
+from tests.clock import FixedTimeClock
 from tests.ports import free_port
 from tests.sqlite import sqlite_url
 
@@ -267,9 +270,10 @@ async def unknown_model(setup: Setup) -> None:
 
 @fault("model.quota", WARNING, "has no tokens left for today")
 async def used_quota(setup: Setup) -> None:
-    from datetime import UTC, datetime
-
-    row = (key_id_of(setup.model.api_key), DEFAULT_MODEL, "chat", datetime.now(UTC).date().isoformat(), 1, 1, True)
+    clock = FixedTimeClock(time.time())  # midnight does not matter
+    setup.options["timings"] = Timings(clock=clock)
+    today = datetime.fromtimestamp(clock.time(), UTC).date().isoformat()
+    row = (key_id_of(setup.model.api_key), DEFAULT_MODEL, "chat", today, 1, 1, True)
     with closing(sqlite3.connect(setup.database)) as database, database:
         database.execute("INSERT INTO token_usage VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 

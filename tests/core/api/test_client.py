@@ -273,7 +273,7 @@ async def test_closing_stream_closes_connection() -> None:
             async for event in events:
                 if isinstance(event, TextDelta):
                     break
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await server.disconnected.wait()
         await api.close()
 
@@ -289,10 +289,10 @@ async def test_cancelling_reader_closes_connection() -> None:
                     started.set()
 
         task = asyncio.create_task(read())
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             await started.wait()
         task.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await server.disconnected.wait()
         await asyncio.gather(task, return_exceptions=True)
         await api.close()
@@ -321,7 +321,7 @@ async def test_sequential_requests_share_connection() -> None:
 
 async def test_stream_ends_at_done() -> None:
     async with raw_server(lambda _n: [SSE_HEAD + chunk(content="a") + final_chunk() + DONE, 30.0]) as server:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             result = await read_stream(server.url)
         assert (result.text, result.error) == ("a", None)
 

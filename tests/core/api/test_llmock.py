@@ -5,6 +5,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.tools import find_tool
 pytestmark = pytest.mark.slow
 REQUEST = ChatRequest("gpt-4o-mini", (Message("user", "Write a few sentences."),))
 FINISHED = Finished(FinishReason.STOP)
-TIMEOUTS = StreamTimeouts(connect=5, first_token=1.5, between_tokens=1.5, total=20)
+TIMEOUTS = StreamTimeouts(connect=5, first_token=15, between_tokens=1.5, total=20)
+SHORT_FIRST_TOKEN_TIMEOUT = 1.5
 
 
 class Llmock:
@@ -58,8 +60,8 @@ def server() -> Iterator[Llmock]:
         process.communicate(timeout=20)
 
 
-async def ask(server: Llmock) -> StreamResult:
-    return await read_stream(f"{server.url}/v1/", REQUEST, key="any-key", timeouts=TIMEOUTS)
+async def ask(server: Llmock, timeouts: StreamTimeouts = TIMEOUTS) -> StreamResult:
+    return await read_stream(f"{server.url}/v1/", REQUEST, key="any-key", timeouts=timeouts)
 
 
 async def test_answer(server: Llmock) -> None:
@@ -146,8 +148,9 @@ async def test_malformed_chunk_leaves_gap(server: Llmock) -> None:
 @pytest.mark.parametrize(("seconds", "failure"), [(0.5, None), (30, ModelFailure.STALLED)], ids=["in time", "too late"])
 async def test_slow_first_token(server: Llmock, seconds: float, failure: ModelFailure | None) -> None:
     server.plan(type="slow_first_token", seconds=seconds, times=None)
+    timeouts = replace(TIMEOUTS, first_token=SHORT_FIRST_TOKEN_TIMEOUT) if failure else TIMEOUTS
     started_at = time.monotonic()
-    result = await ask(server)
+    result = await ask(server, timeouts)
     assert (result.error.failure if result.error else None) == failure
     assert bool(result.text) == (failure is None)
-    assert time.monotonic() - started_at >= min(seconds, TIMEOUTS.first_token) - 0.01
+    assert time.monotonic() - started_at >= min(seconds, timeouts.first_token) - 0.01

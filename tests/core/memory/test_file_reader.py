@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core.errors import DocumentError, DocumentFailure
@@ -82,19 +83,14 @@ async def test_reader_process_gets_no_secrets(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.slow
 async def test_hanging_process_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pid_file = tmp_path / "pid"
-    write_worker(
-        tmp_path,
-        monkeypatch,
-        f"import os, sys; open({str(pid_file)!r}, 'w').write(str(os.getpid()))\nwhile True: pass",
-    )
+    children = set(psutil.Process().children(recursive=True))
+    write_worker(tmp_path, monkeypatch, "while True: pass")
     reader = FileReader(timings=Timings(file_read_timeout=1.5), worker_module="hostile")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(DocumentError) as caught:
             await reader.read("a.txt", b"words" * 500_000, ignore_progress)
     assert caught.value.failure is DocumentFailure.SLOW
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid_file.read_text()), 0)
+    assert set(psutil.Process().children(recursive=True)) <= children
 
 
 @pytest.mark.slow

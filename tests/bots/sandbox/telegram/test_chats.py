@@ -231,7 +231,7 @@ async def test_watch_yields_client_events(server: TelegramStandIn, bot: ExtBot[N
     await bot.edit_message_text("hi!", chat_id=chat.id, message_id=sent.message_id)
     await bot.delete_message(chat.id, sent.message_id)
     events: list[ChatEvent[Message]] = []
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         async for event in watcher:
             events.append(event)
             if event.kind == "deleted":
