@@ -222,8 +222,9 @@ class PromptResolver:
         if stored is not None and answered_turn in asked.earlier_turns:
             await claimed.outbox.take_over(asked.id)  # it has failed, and says so in the messages of the answer
         answer = "" if last is None else await self._store.read(get_answer, last.turn_id)
-        if answer and last is not None and prompt == last.text:
-            return None
+        is_same = last is not None and prompt == last.text
+        if is_same and (answer or not claimed.outbox.part_count):
+            return None  # taken back, or never changed: Telegram reports an edit when it has found a link's preview
         if not claimed.outbox.part_count:
             await claimed.outbox.take_over(answered_turn)
         if last is not None:

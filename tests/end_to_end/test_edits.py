@@ -343,6 +343,19 @@ async def test_edit_taken_back_asks_a_question_that_had_failed_again(harness: Ha
 
 
 @CHATS
+async def test_edit_without_change_asks_no_failed_question_again(harness: Harness, create_chat: ChatType) -> None:
+    chat = create_chat(harness)
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    question = await chat.write("repeat: old")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'failed'")
+    (notice,) = chat.answers()
+    await chat.edit(question, "repeat: old")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 2")
+    assert chat.answers() == [notice]
+    assert len(harness.model.requests) == 1
+
+
+@CHATS
 @pytest.mark.parametrize("has_answer", [True, False])
 async def test_edit_after_failed_edit_is_answered(harness: Harness, create_chat: ChatType, has_answer: bool) -> None:
     chat = create_chat(harness)
