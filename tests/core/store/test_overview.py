@@ -23,6 +23,11 @@ def end_earlier(connection: Connection, seconds: float) -> None:
     connection.execute(update(schema.turns).values(finished_at=finished_at - seconds))
 
 
+def accept_earlier(connection: Connection, turn: Turn, seconds: float) -> None:
+    is_turn, created_at = schema.turns.c.id == turn.id, schema.turns.c.created_at
+    connection.execute(update(schema.turns).where(is_turn).values(created_at=created_at - seconds))
+
+
 def make_requests_older(connection: Connection, seconds: float) -> None:
     created_at = schema.reservations.c.created_at
     connection.execute(update(schema.reservations).values(created_at=created_at - seconds))
@@ -66,7 +71,8 @@ async def test_finished_turns_of_the_last_hour_are_counted(store: Store) -> None
     await answered(store, old)
     await store.write(end_earlier, 3700)
     await store.write(turns.finish_turn, failed, TurnState.FAILED, "  It broke.\nAt line 1.")
-    await answered(store, empty, tokens=0)
+    await answered(store, empty, tokens=0)  # it took long, and is no answer
+    await store.write(accept_earlier, empty, 5000)
     await store.write(make_older, 40)
     await answered(store, done)
     overview = await read(store)

@@ -91,6 +91,8 @@ async def test_quota_that_the_service_calls_exhausted_allows_nothing(store: Stor
     assert await usage(store, "phi-4") == {"phi-4": TokenUsage(5, 0, 1, is_exhausted=True)}
     assert await store.write(reserve, KEY, 1, None) is None
     assert await store.write(reserve, UsageKey("house", "qwen", UsageKind.CHAT, DAY), 1, None) is not None
+    await store.write(mark_exhausted, UsageKey("house", "unused", UsageKind.CHAT, DAY))
+    assert await usage(store, "unused") == {"unused": TokenUsage(is_exhausted=True)}
 
 
 async def test_requests_of_dead_processes_cost_what_was_expected(store: Store) -> None:
