@@ -41,6 +41,7 @@ def test_names_of_a_person() -> None:
 async def test_own_conversations_are_told_from_shared_ones(store: Store) -> None:
     await ask(store, "telegram:1:5::5", PRIVATE)
     await ask(store, "telegram:1:-7::5")
+    await ask(store, "telegram:1:-7::5", user="6")  # a press under an answer to Ann
     await ask(store, "telegram:1:-7::6", user="6")
     await ask(store, "telegram:1:-7:9")  # a topic that shares one, in which only Ann has asked
     await ask(store, "telegram:1:-8:9")
@@ -50,6 +51,8 @@ async def test_own_conversations_are_told_from_shared_ones(store: Store) -> None
     assert set(conversations.own) == {"telegram:1:5::5", "telegram:1:-7::5", "telegram:1:-7:9"}
     assert set(conversations.shared) == {"telegram:1:-8:9"}
     assert conversations.private_chats == {"telegram:1:5"}
+    bob = await found(store, Person("telegram", "6"))
+    assert (set(bob.own), set(bob.shared)) == ({"telegram:1:-7::6", "telegram:1:-9:9"}, {"telegram:1:-8:9"})
     nobody = await found(store, Person("telegram", "55"))
     assert nobody == PersonConversations({}, {}, frozenset())
 
