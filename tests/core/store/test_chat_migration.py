@@ -277,6 +277,7 @@ async def test_message_ids_of_the_old_chat_name_no_messages_of_the_new_one(store
     assert await store.write(accept_edit, edit, limits=InboundLimits()) is inbound.AcceptResult.IGNORED
 
 
+@pytest.mark.slow
 async def test_text_of_a_turn_that_ends_during_the_move_stays_erased() -> None:
     async with two_processes() as (store, other):
         await accept(store, OLD_PLACE, "a secret")
