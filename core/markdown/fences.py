@@ -165,7 +165,9 @@ def _push_code(state: StateBlock, start: int, end: int, opener: Fence, *, is_mid
     state.line = last + scanner.is_closed
     token.map = [start, state.line]
     token.meta["code"] = FencedCode(scanner.indent, tuple(scanner.sections(last)))
-    token.meta["is_closed"] = scanner.is_closed
+    # Without code, what follows a closed block's fence, or a space behind a fence, is hardly a language.
+    is_spaced = not is_mid_line and _line_text(state, start)[len(opener.run) :][:1].isspace()
+    token.meta["has_language"] = bool(token.content.strip()) or not (scanner.is_closed or is_spaced)
     token.meta["is_mid_line"] = is_mid_line
     if scanner.text_start is not None:
         state.line = last

@@ -49,6 +49,7 @@ CASES: dict[str, tuple[Block, ...]] = {
         CodeBlock("Run: ```sh\nls\n```\nEnd", "markdown"),
         BOLD_END,
     ),
+    "Then **stop**.\n``` done": (BOLD_END, text("done"), CodeBlock("")),
     "```done\n```\nThen **stop**.": (text("done"), CodeBlock(""), BOLD_END),
 }
 UNCHANGED = (
