@@ -20,7 +20,7 @@ from core.conversation.preferences import OFF, ON, ReasoningEffort, load_prefere
 from core.i18n.translation import gettext
 from core.port import Button, Incoming, MenuItem, SupportsRichMessages
 from core.services import Services
-from core.settings import is_off_word, is_reset_word
+from core.settings import is_default_word, is_off_word, is_reset_word
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.answers import BACK_BUTTON
@@ -36,7 +36,7 @@ async def settings_reply(request: CommandRequest) -> Reply:
     name, value = request.first_word
     if not name:
         return settings_panel(request)
-    if is_reset_word(request.argument) and not is_off_word(request.argument):
+    if is_default_word(request.argument):
         return await _reset_all(request)
     if name.casefold() == PreferenceName.SHARED_CONVERSATION:
         return await _set_share(request, value)

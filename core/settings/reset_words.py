@@ -16,17 +16,30 @@ OFF_WORDS = frozenset(
         *("关", "关闭", "无", "没有"),
     }
 )
+DEFAULT_WORDS = frozenset(
+    {
+        *("reset", "default"),
+        *("zurücksetzen", "standard"),
+        *("restablecer", "reiniciar", "predeterminado", "por defecto"),
+        *("redefinir", "restaurar", "resetar", "padrão"),
+        *("сброс", "сбросить", "по умолчанию"),
+        *("скинути", "за замовчуванням"),
+        *("リセット", "デフォルト", "初期化"),
+        *("重置", "默认", "恢复默认"),
+    }
+)
 RESET_WORDS = frozenset(
     {
         *RESERVED_WORDS,
         *OFF_WORDS,
-        *("zurücksetzen", "standard", "löschen", "entfernen"),
-        *("restablecer", "reiniciar", "predeterminado", "por defecto", "borrar", "eliminar", "quitar"),
-        *("redefinir", "restaurar", "resetar", "padrão", "limpar", "remover", "excluir"),
-        *("сброс", "сбросить", "по умолчанию", "удалить", "убрать", "очистить"),
-        *("скинути", "за замовчуванням", "видалити", "прибрати", "очистити"),
-        *("リセット", "デフォルト", "初期化", "削除", "解除"),
-        *("重置", "默认", "恢复默认", "清除", "清空", "删除"),
+        *DEFAULT_WORDS,
+        *("löschen", "entfernen"),
+        *("borrar", "eliminar", "quitar"),
+        *("limpar", "remover", "excluir"),
+        *("удалить", "убрать", "очистить"),
+        *("видалити", "прибрати", "очистити"),
+        *("削除", "解除"),
+        *("清除", "清空", "删除"),
     }
 )
 SURROUNDING_CHARS = " .!\"'`“”„«»「」。！"
@@ -40,6 +53,11 @@ def is_reset_word(text: str) -> bool:
 def is_off_word(text: str) -> bool:
     """Whether the word may also mean a value: of a setting that can be off."""
     return _word(text) in OFF_WORDS
+
+
+def is_default_word(text: str) -> bool:
+    """Whether the word can only mean the default, and neither "off" nor "delete"."""
+    return _word(text) in DEFAULT_WORDS
 
 
 def _word(text: str) -> str:

@@ -129,6 +129,23 @@ async def test_words_for_off_reset_no_setting_that_can_be_off(tmp_path: Path, mo
         assert (await chat.ask("/settings сбросить")).startswith("All settings reset (this chat)")
 
 
+@pytest.mark.parametrize("word", ["delete", "Clear", "remove", "-", "unset", "löschen", "borrar", "清空", "off", "нет"])
+async def test_other_words_than_reset_change_no_setting_without_its_name(
+    tmp_path: Path, model: ModelStandIn, word: str
+) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/settings temperature 1.5")
+        assert (await chat.ask(f"/settings {word}")).startswith(f"Unknown setting “{word}”.")
+        assert "Temperature: 1.5" in await chat.ask("/settings")
+
+
+@pytest.mark.parametrize("word", ["reset", "Default.", "Standard", "restablecer", "padrão", "по умолчанию", "リセット"])
+async def test_words_for_the_default_reset_all_settings(tmp_path: Path, model: ModelStandIn, word: str) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        await chat.ask("/settings temperature 1.5")
+        assert (await chat.ask(f"/settings {word}")).startswith("All settings reset (this chat)")
+
+
 async def test_persona_may_have_the_name_of_a_reset_word(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, personas={"standard": "You teach.", "no": "Du hjelper."}) as chat:
         assert await chat.ask("/persona standard") == "Persona: standard (this chat)"
