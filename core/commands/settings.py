@@ -20,7 +20,7 @@ from core.conversation.preferences import OFF, ON, ReasoningEffort, load_prefere
 from core.i18n.translation import gettext
 from core.port import Button, Incoming, MenuItem, SupportsRichMessages
 from core.services import Services
-from core.settings import is_default_word, is_off_word, is_reset_word
+from core.settings import is_default_word, is_off_word, is_reserved_word, is_reset_word
 from core.store.preferences import PreferenceName, delete_preference
 from core.texts import settings as texts
 from core.texts.answers import BACK_BUTTON
@@ -164,10 +164,10 @@ async def persona_reply(request: CommandRequest) -> Reply:
         text = texts.persona_list(personas, request.preferences.persona)
         return Reply(text, menu=_persona_menu(personas, request.preferences.persona))
     persona = next((known for known in personas if known.casefold() == name.casefold()), None)
-    if persona is None and is_reset_word(name):
-        return await _reset_instructions(request, PreferenceName.PERSONA)
     if persona is None:
         similar = [known for known in personas if name.casefold() in known.casefold()]
+        if is_reserved_word(name) or (is_reset_word(name) and not similar):
+            return await _reset_instructions(request, PreferenceName.PERSONA)
         if not similar:
             return Reply(texts.unknown_persona(name))
         if len(similar) > 1:

@@ -16,7 +16,7 @@ from core.settings.loading import (
     setting_variables,
 )
 from core.settings.model import AccessMode, Settings, SharedSettings
-from core.settings.reset_words import is_default_word, is_off_word, is_reset_word
+from core.settings.reset_words import is_default_word, is_off_word, is_reserved_word, is_reset_word
 from core.settings.section import SettingDefinition, SettingsSection, setting
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "find_misspelled_variables",
     "is_default_word",
     "is_off_word",
+    "is_reserved_word",
     "is_reset_word",
     "load_settings",
     "parse_settings",

@@ -3,7 +3,7 @@
 RESERVED_WORDS = frozenset(
     {"reset", "clear", "default", "none", "off", "remove", "delete", "unset", "disable", "empty", "-"}
 )
-"""No persona can have such a name. A persona with the name of another word is chosen by it."""
+"""No persona can have such a name. A persona whose name is or contains another word is chosen by it."""
 OFF_WORDS = frozenset(
     {
         *("none", "off", "disable", "disabled", "empty", "-", "no", "null", "nothing"),
@@ -48,6 +48,10 @@ SURROUNDING_CHARS = " .!\"'`“”„«»「」。！"
 def is_reset_word(text: str) -> bool:
     """Whether a person means one of `RESET_WORDS`, as in "Off."."""
     return _word(text) in RESET_WORDS
+
+
+def is_reserved_word(text: str) -> bool:
+    return _word(text) in RESERVED_WORDS
 
 
 def is_off_word(text: str) -> bool:

@@ -153,6 +153,14 @@ async def test_persona_may_have_the_name_of_a_reset_word(tmp_path: Path, model: 
         assert await chat.ask("/persona keine") == "Persona reset (this chat)"
 
 
+async def test_reset_word_may_be_a_part_of_the_name_of_a_persona(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, personas={"noir": "It rains.", "offline": "Do not search."}) as chat:
+        assert await chat.ask("/persona no") == "Persona: noir (this chat)"
+        assert await chat.ask("/persona off") == "Persona reset (this chat)"
+        await chat.ask("/persona noir")
+        assert await chat.ask("/persona nein") == "Persona reset (this chat)"
+
+
 async def test_persona_and_instructions_replace_each_other(tmp_path: Path, model: ModelStandIn) -> None:
     async with running_engine(tmp_path, model, personas={"teacher": "You teach.", "pirate": "Arr."}) as chat:
         assert "- teacher\n- pirate" in await chat.ask("/persona")
