@@ -36,8 +36,9 @@ class MentionNames:
     """By ID."""
 
 
-def names_in_message(message: discord.Message) -> MentionNames:
-    return MentionNames(message.guild, message.author, _names(message.mentions))
+def names_in_message(message: discord.Message, reader: discord.User | discord.Member) -> MentionNames:
+    """`reader`: who sent it or quotes it."""
+    return MentionNames(message.guild, reader, _names(message.mentions))
 
 
 def names_in_command(guild: discord.Guild | None, user: discord.User | discord.Member, data: Any) -> MentionNames:

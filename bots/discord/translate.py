@@ -130,7 +130,7 @@ def with_quoted_message(question: Incoming, interaction: Interaction, data: Mapp
         return question
     state = interaction._state  # noqa: SLF001 (as the library does for its own commands)
     message = discord.Message(state=state, channel=interaction.channel, data=data)  # type: ignore[arg-type]
-    quote = quote_message(message, QuoteKind.REPLY, me.id)
+    quote = quote_message(message, QuoteKind.REPLY, me.id, interaction.user)
     return replace(question, quotes=(quote,) if quote.text else (), attachments=quoted_files(message))
 
 
@@ -347,6 +347,5 @@ def _message_text(message: discord.Message, bot_id: int, roles: frozenset[int]) 
     """The text as clients show it, without mentions of the bot."""
     bot_mention = "|".join([f"<@!?{bot_id}>", *(f"<@&{role}>" for role in roles)])
     text = re.sub(rf"(?:(?<![ \t])[ \t]++)?(?:{bot_mention})[ \t]*+", " ", message.content)
-    return "\n\n".join(
-        filter(None, (replace_mentions(text, names_in_message(message)).strip(), describe_poll(message)))
-    )
+    text = replace_mentions(text, names_in_message(message, message.author)).strip()
+    return "\n\n".join(filter(None, (text, describe_poll(message))))

@@ -2,9 +2,10 @@
 
 import pytest
 
+from bots.discord.commands import ASK_ABOUT_MESSAGE
 from bots.discord.mentions import MentionNames, replace_mentions
 from bots.sandbox.discord.state import Channel
-from core.port import QuoteKind
+from core.port import Part, QuoteKind
 from tests.bots.discord.conftest import AdapterHarness
 
 
@@ -53,13 +54,37 @@ async def test_marks_in_a_forward_have_the_names_of_the_place(harness: AdapterHa
     assert quote.text == "@role in #channel :wave: :party: at 2023-11-14 22:13 UTC"
 
 
+async def create_hidden_channel(harness: AdapterHarness) -> Channel:
+    """Olga and the bot can see it; Ann cannot."""
+    hidden = Channel(987654321987654321, "secret", harness.guild)
+    overwrites = [
+        {"id": str(harness.guild.id), "type": 0, "allow": "0", "deny": "1024"},
+        {"id": harness.account, "type": 1, "allow": "1024", "deny": "0"},
+    ]
+    await harness.discord.gateway.dispatch("CHANNEL_CREATE", hidden.json() | {"permission_overwrites": overwrites})
+    return hidden
+
+
 async def test_names_of_hidden_channels_stay_hidden(harness: AdapterHarness) -> None:
     await harness.start(message_content=True)
-    hidden = Channel(987654321987654321, "secret", harness.guild)
-    overwrite = {"id": str(harness.guild.id), "type": 0, "allow": "0", "deny": "1024"}
-    await harness.discord.gateway.dispatch("CHANNEL_CREATE", hidden.json() | {"permission_overwrites": [overwrite]})
+    hidden = await create_hidden_channel(harness)
     await harness.mention(f"<#{hidden.id}> <#1>")
     assert (await harness.inbox.next()).text == "#channel #channel"
+
+
+async def test_who_quotes_a_message_learns_only_names_of_channels_that_they_see(harness: AdapterHarness) -> None:
+    adapter = await harness.start(message_content=True)
+    hidden = await create_hidden_channel(harness)
+    original = harness.message(await adapter.send(harness.place(harness.channel), Part(f"See <#{hidden.id}>"), key="1"))
+    for person, name in ((harness.ann, "channel"), (harness.owner, "secret")):
+        text = f"{harness.discord.mention} why?"
+        await harness.discord.send_message(person, harness.channel, text, reply_to=original)
+        (quote,) = (await harness.inbox.next()).quotes
+        assert quote.text == f"See #{name}"
+        opened = await harness.discord.use_message_command(person, original, ASK_ABOUT_MESSAGE)
+        await harness.discord.submit_modal(opened, "Why?")
+        (quote,) = (await harness.inbox.next()).quotes
+        assert quote.text == f"See #{name}"
 
 
 async def test_names_of_private_threads_stay_hidden(harness: AdapterHarness) -> None:
