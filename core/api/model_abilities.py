@@ -17,8 +17,9 @@ OTHER_PURPOSE_PATTERN = re.compile(
 """Models that judge or rank texts, complete them without a conversation, or need another API."""
 OTHER_OUTPUT_PATTERN = re.compile(
     r"dall-e|gpt-image|chatgpt-image|\bimagen\b|\bflux\b|stable-?diffusion|\bsdxl\b|\bsd-?3|seedream|qwen-image|z-image"
-    r"|hunyuan-?(?:image|video)|hidream|kolors|recraft|ideogram|\bsora\b|\bveo\b|\bwan-?2|kling|cogvideo|seedance"
-    r"|text-to-|\b[ti]2[iv]\b|ltx-video|nova-(?:canvas|reel)|titan-image|\btts\b|-tts-|kokoro|orpheus|cosyvoice"
+    r"|hunyuan-?(?:image|video)|hidream|kolors|recraft|ideogram|\bsora\b|\bveo\b|\bwan-?2|\bkling(?![a-z])|cogvideo|seedance"
+    r"|text-to-(?:image|video|speech|audio|music)|\b[ti]2[iv]\b|ltx-video|nova-(?:canvas|reel)|titan-image|\btts\b|-tts-"
+    r"|kokoro|canopylabs/|\borpheus-(?:3b|v\d)|cosyvoice"
     r"|fish-speech|gpt-(?:4o-)?(?:mini-)?audio|\blyria\b|musicgen",
     re.IGNORECASE,
 )

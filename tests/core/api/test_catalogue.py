@@ -46,6 +46,8 @@ canopylabs/orpheus-3b-0.1-ft gpt-audio-mini gpt-4o-audio-preview gpt-realtime gp
 omni-moderation-latest text-moderation-stable mistral-moderation-latest mistral-ocr-latest llama-guard-4-12b
 meta-llama/Llama-Guard-3-8B llama-prompt-guard-2-86m granite3-guardian:8b shieldgemma:9b Qwen/Qwen3Guard-Gen-8B
 jina-reranker-v2-base-multilingual BAAI/bge-reranker-v2-m3 rerank-v3.5 nemotron-4-340b-reward
+kling-v2.1-master kwaivgi/kling1.6-pro fal-ai/text-to-video hunyuan/text-to-image canopylabs/orpheus-v1-english
+canopylabs/orpheus-arabic-saudi isaiahbjork/orpheus-3b-0.1-ft
 babbage-002 davinci-002 gpt-3.5-turbo-instruct computer-use-preview o3-deep-research aqa nova-canvas
 """
 EMBEDDING_NAMES = """
@@ -56,6 +58,7 @@ CHAT_NAMES = f"""
 {VISION_NAMES} {BLIND_NAMES} {REASONING_NAMES} {" ".join(PLAIN_NAMES.split()).replace("qwen3-embedding", "")}
 gpt-oss-safeguard-20b chatgpt-4o-latest sonar-deep-research command-a-03-2025 vanguard-7b reflection-70b flash-lite
 gemini-2.5-flash-image-preview wizardlm2 starcoder2-instruct nova-lite-v1 wanderer-2 influx-7b deepcoder mixtral-8x7b
+llama-3-text-to-sql-8b Darkling-7B sparkling-13b Orpheus-Writer-8B
 """
 
 
