@@ -1,6 +1,5 @@
 """Stores each inbound event once, as a turn of its own or as part of a batch (`core.store.batches`)."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -9,16 +8,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Float, ScalarSelect, bindparam, case, delete, func, select
 from sqlalchemy import insert as plain_insert
 
-from core.buttons import parse_action
 from core.port import EventKind, Incoming
 from core.scopes import chat_key
 from core.store.answers import get_question
 from core.store.batches import MAX_BATCH_CHARS, find_batch, join_waiting, merge_into_batch, split_batch, with_texts
 from core.store.conversations import IS_EMPTY
 from core.store.dialect import InsertFactory, insert_factory, sum_statement
+from core.store.edited_questions import MAX_COMPARED_TURNS, AskedQuestion, find_question
 from core.store.incoming_codec import (
     MessagePiece,
-    StoredIncoming,
     as_stored,
     decode_incoming,
     encode_incoming,
@@ -26,10 +24,9 @@ from core.store.incoming_codec import (
     text_length,
 )
 from core.store.schema import IS_OPEN, conversations, database_now, turns
-from core.store.turns import Refusal, Turn, TurnState, restart_turn
+from core.store.turns import Refusal, TurnState, restart_turn
 from core.timings import Timings
 
-MAX_COMPARED_TURNS = 50
 LIMIT_SECONDS = 60
 MAX_MARKED_QUESTIONS = 3
 """How many questions of a person are marked as waiting in one conversation: each mark costs two requests."""
@@ -251,23 +248,6 @@ class _EditedQuestion:
     """Whether it has no answer yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskedQuestion:
-    """The turn that asked what a message contains."""
-
-    id: int
-    person_key: str
-    incoming: StoredIncoming
-    is_open: bool
-    """Whether it has no answer yet."""
-    repeating_turns: tuple[int, ...]
-    """The turns that asked it again by a Retry, newest first."""
-    earlier_turns: tuple[int, ...]
-    """The turns that asked it before its message was edited, newest first."""
-    is_followed: bool
-    """Whether other questions came after it."""
-
-
 def _find_edited(
     connection: Connection, incoming: Incoming, conversation_id: int, person_key: str
 ) -> _EditedQuestion | None:
@@ -275,7 +255,7 @@ def _find_edited(
     if not incoming.text or incoming.command not in ("", "ask", "new"):
         return None
     is_question = (turns.c.conversation_id == conversation_id, turns.c.seq.is_not(None))
-    asked = _find_question(connection, incoming, *is_question)
+    asked = find_question(connection, incoming, *is_question)
     if asked is None or asked.person_key != person_key:
         return None
     stored = asked.incoming
@@ -300,63 +280,6 @@ def _ask_again(connection: Connection, asked: AskedQuestion, incoming: Incoming)
     batch = as_stored(again, pieces=pieces)
     texts = dict(split_batch(replace(batch, text=question.text[-text_length(pieces) :])))
     return with_texts(batch, list({**texts, incoming.message_id or "": incoming.text}.items()))
-
-
-def find_edited_question(connection: Connection, turn: Turn) -> AskedQuestion | None:
-    """The question that `turn`, an edit, asks again."""
-    is_earlier = (turns.c.conversation_id == turn.conversation_id, turns.c.seq < turn.seq)
-    return _find_question(connection, turn.incoming, *is_earlier)
-
-
-def _find_question(
-    connection: Connection, incoming: Incoming, *conditions: ColumnElement[bool]
-) -> AskedQuestion | None:
-    """The last question that contains the message of `incoming`."""
-    rows = connection.execute(
-        select(turns.c.id, turns.c.person_key, turns.c.incoming_json, turns.c.state)
-        .where(*conditions, turns.c.state != TurnState.MERGED)
-        .order_by(turns.c.seq.desc())
-        .limit(MAX_COMPARED_TURNS)
-    )
-    later: dict[int, StoredIncoming | None] = {}
-    asked: AskedQuestion | None = None
-    for row in rows:
-        stored = decode_incoming(row.incoming_json)
-        if stored is None or not _contains(stored, incoming):
-            later[row.id] = stored
-        elif asked is not None:
-            asked = replace(asked, earlier_turns=(*asked.earlier_turns, row.id))
-        else:
-            repeatable = {row.id, *later}
-            asked = AskedQuestion(
-                row.id,
-                row.person_key,
-                stored,
-                is_open=row.state in (TurnState.QUEUED, TurnState.RUNNING),
-                repeating_turns=tuple(later),
-                earlier_turns=(),
-                is_followed=not all(_repeats_last_question(other, repeatable) for other in later.values()),
-            )
-    return asked
-
-
-def _contains(stored: StoredIncoming, incoming: Incoming) -> bool:
-    """Whether the message of `incoming` is, or is a part of, what `stored` asks."""
-    # Before it moved, a chat had other messages with the same IDs.
-    is_same_chat = stored.place.chat == incoming.place.chat
-    return is_same_chat and stored.command == incoming.command and incoming.message_id in _message_ids(stored)
-
-
-def _message_ids(stored: StoredIncoming) -> set[str | None]:
-    return {piece.message_id for piece in stored.pieces} or {stored.message_id}
-
-
-def _repeats_last_question(stored: StoredIncoming | None, turn_ids: Collection[int]) -> bool:
-    """Whether an event asks the last question, or that of one of these turns, again."""
-    if stored is None or stored.kind is not EventKind.BUTTON:
-        return stored is not None and stored.command == "retry"
-    press = parse_action(stored.text)
-    return press is not None and press.is_retry and press.turn_id in turn_ids
 
 
 def _advance_conversation(connection: Connection, key: str, turn_count: int) -> tuple[int, int]:

@@ -27,8 +27,8 @@ from core.store.answers import (
     list_companions,
 )
 from core.store.conversations import reset_history
+from core.store.edited_questions import find_edited_question
 from core.store.image_references import ImageReference, with_marks
-from core.store.inbound import find_edited_question
 from core.store.incoming_codec import compared_model, text_length
 from core.store.turns import Turn, get_turn, is_stopped
 from core.texts import answers as texts

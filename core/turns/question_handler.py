@@ -22,8 +22,8 @@ from core.port import Attachment, Button, EventKind, Incoming
 from core.services import Services
 from core.store.answers import get_answer, get_question, list_companions, store_answer
 from core.store.conversations import reset_history
+from core.store.edited_questions import find_edited_question
 from core.store.image_references import ImageReference, with_marks
-from core.store.inbound import find_edited_question
 from core.store.turns import Turn, TurnState, is_stopped
 from core.texts import answers as texts
 from core.texts import images as image_texts

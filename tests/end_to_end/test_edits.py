@@ -373,6 +373,26 @@ async def test_edit_after_failed_edit_is_answered(harness: Harness, create_chat:
 
 
 @CHATS
+async def test_edit_after_failed_edit_of_a_retried_question_is_answered(
+    harness: Harness, create_chat: ChatType
+) -> None:
+    chat = create_chat(harness)
+    question = await chat.write("repeat: old")
+    await chat.server.wait_for(lambda: chat.answers() == ["old"])
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    await chat.press_retry()
+    await harness.model.wait_for(lambda: len(harness.model.requests) == 2)
+    await harness.wait_until_stored(NO_OPEN_TURN)
+    harness.model.fail_next(http_error(400, "Invalid request"))
+    await chat.edit(question, "repeat: new")
+    await harness.wait_until_stored("SELECT 1 FROM turns WHERE state = 'failed'")
+    await chat.edit(question, "repeat: newest")
+    await harness.wait_until_stored("SELECT 1 WHERE (SELECT count(*) FROM turns WHERE finished_at IS NOT NULL) = 4")
+    assert chat.answers() == ["newest"]
+    assert conversation(harness) == ["repeat: newest"]
+
+
+@CHATS
 async def test_edit_taken_back_after_it_failed_shows_the_old_answer(harness: Harness, create_chat: ChatType) -> None:
     chat = create_chat(harness)
     question = await chat.write("repeat: old")

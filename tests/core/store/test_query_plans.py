@@ -33,6 +33,7 @@ from core.store import (
     chat_migration,
     claims,
     conversations,
+    edited_questions,
     erasure,
     grants,
     history,
@@ -254,7 +255,8 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(claims.heartbeat, "me", [turn.id], lease_seconds=6)
     run(claims.check_leases, "me", [turn.id])
     run(inbound.accept_edit, replace(event_of("f"), kind=EventKind.EDIT, message_id="none"), **accept)
-    run(inbound.find_edited_question, replace(turn, incoming=replace(turn.incoming, kind=EventKind.EDIT)))
+    run(edited_questions.find_edited_question, replace(turn, incoming=replace(turn.incoming, kind=EventKind.EDIT)))
+    run(edited_questions.find_question, turn.incoming, schema.turns.c.conversation_id == turn.conversation_id)
     run(preferences.list_preferences, ["person:telegram:5", "chat:telegram:1:5"])
     run(history.load_history, turn.conversation_id, turn.seq, 2000)
     run(history.load_history, turn.conversation_id, None, 2000)
