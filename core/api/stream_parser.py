@@ -29,6 +29,7 @@ from core.api.events import (
     parse_token_count,
 )
 from core.api.finish_reasons import parse_finish_reason
+from core.api.growing_text import GrowingText
 from core.api.json_values import SurrogateJoiner, decode_values
 from core.api.plain_event import decode_plain_text
 from core.api.sse import ServerSentEvent, SSEDecoder
@@ -38,10 +39,13 @@ from core.errors import ModelError, ModelFailure
 MAX_ANSWER_CHARS = 4_000_000
 """Limit for one answer, including its reasoning."""
 MAX_UNREADABLE_EVENTS = 2
-BEGINNING_CHARS = 200
 END_MARK = b"[DONE]"
-KEEP_ALIVE_PATTERN = re.compile(rb"\[?[\w .:/-]{1,60}\]?")
-"""Words in place of JSON, such as `ping` or `[HEARTBEAT]`. A part of a damaged event has other characters as well."""
+KEEP_ALIVE_PATTERN = re.compile(
+    rb"(?:: )?(?:\[?(?:ping|pong|heart[ _-]?beat|keep[ _-]?alive|(?:openrouter )?processing|waiting|connected|ok)\]?"
+    rb"[.!]{0,3}(?: - )?)?[\dTZ.:+ -]{0,40}",
+    re.IGNORECASE,
+)
+"""Words or a time in place of JSON, which keep the connection open. Other words may be an error."""
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 TEXT_FIELDS = ("content", "refusal", "text")
 
@@ -58,8 +62,8 @@ class StreamParser:
         self._think_tags = ThinkTagParser(has_reasoning)
         self._text_joiner = SurrogateJoiner()
         self._reasoning_joiner = SurrogateJoiner()
-        self._beginning = ""
-        """The first characters of the answer as they came."""
+        self._message_text = GrowingText()
+        self._message_reasoning = GrowingText()
         self._finish_reason: FinishReason | None = None
         self._error: ModelError | None = None
         """What a choice reports instead of more text."""
@@ -172,13 +176,22 @@ class StreamParser:
         if object_type != "chat.completion.chunk":
             self._finish_reason = self._finish_reason or FinishReason.STOP
         is_last = object_type == "chat.completion" or bool(choice.get("finish_reason"))
-        return {} if is_last and self._repeats(message) else message
+        return self._read_message(message, is_last=is_last)
 
-    def _repeats(self, message: dict[str, Any]) -> bool:
-        """Whether the last message has what was streamed before."""
+    def _read_message(self, message: dict[str, Any], *, is_last: bool) -> dict[str, Any]:
+        """What is new in a message. After deltas with text or reasoning, it repeats these, perhaps in another form."""
         parts = parse_content(_first_value(message, TEXT_FIELDS))
-        text = "".join(part.text for part in parts if not part.is_reasoning)
-        return bool(self.content_chars) and (not text or (bool(self._beginning) and text.startswith(self._beginning)))
+        reasoning = parse_content(_first_value(message, REASONING_FIELDS)) + [
+            part for part in parts if part.is_reasoning
+        ]
+        delta = {}
+        if self._message_text.chars or not (self._text_chars or self._think_tags.buffered_chars):
+            text = "".join(part.text for part in parts if not part.is_reasoning)
+            delta["content"] = self._message_text.feed(text, is_last=is_last)
+        if self._message_reasoning.chars or not self.content_chars:
+            text = "".join(part.text for part in reasoning)
+            delta["reasoning_content"] = self._message_reasoning.feed(text, is_last=is_last)
+        return delta
 
     def _parse_delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
         reasoning = parse_content(_first_value(delta, REASONING_FIELDS))
@@ -191,8 +204,6 @@ class StreamParser:
         return events
 
     def _feed_text(self, text: str) -> Sequence[StreamEvent]:
-        if len(self._beginning) < BEGINNING_CHARS:
-            self._beginning += text[: BEGINNING_CHARS - len(self._beginning)]
         return self._think_tags.feed(self._text_joiner.feed(text))
 
     def _reasoning_delta(self, text: str) -> ReasoningDelta:

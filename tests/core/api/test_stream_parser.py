@@ -184,7 +184,19 @@ async def test_control_character_does_not_end_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["ping", "[HEARTBEAT]", "keep-alive", ": ping", "OPENROUTER PROCESSING", "12:30:05", "null"]
+    "data",
+    [
+        "ping",
+        "[HEARTBEAT]",
+        "keep-alive",
+        ": ping",
+        "OPENROUTER PROCESSING",
+        "Processing...",
+        "12:30:05",
+        "ping - 2026-01-02 12:30:05",
+        "2026-01-02T12:30:05.123Z",
+        "null",
+    ],
 )
 async def test_words_that_keep_connection_alive_are_no_damage(data: str) -> None:
     alive = f"data: {data}\n\n".encode() * 4
@@ -284,11 +296,56 @@ HELLO = {"role": "assistant", "content": "Hello"}
             id="last message is empty",
         ),
         pytest.param([{"text": "", "delta": HELLO}], id="empty text beside a delta"),
+        pytest.param(
+            [{"delta": {"content": ""}, "message": {"content": part}} for part in ("Hel", "Hel", "Hello", "Hello")],
+            id="growing messages",
+        ),
+        pytest.param(
+            [
+                *({"message": {"content": part}} for part in ("\nHel", "lo")),
+                {"message": HELLO, "finish_reason": "stop"},
+            ],
+            id="last message repeats pieces",
+        ),
     ],
 )
 async def test_messages_in_streams(events: list[dict[str, object]]) -> None:
     result = await receive_stream(b"".join(choice_event(**event) for event in events) + final_chunk())
     assert (result.text, result.last_event) == ("Hello", Finished(FinishReason.STOP))
+
+
+@pytest.mark.parametrize(
+    ("contents", "message", "text"),
+    [
+        (["\n\n", "Hello wor", "ld"], "Hello world", "Hello world"),
+        (["<think>hm</think>Hello world"], "Hello world", "Hello world"),
+        (["Hello [1] world"], "Hello world", "Hello [1] world"),
+        (["Hello world"], "<think>hm</think>Hello world", "Hello world"),
+        (["Hello"], "Good morning", "Hello"),
+        (["\n"], "Hello", "Hello"),
+    ],
+)
+async def test_last_message_does_not_repeat_deltas(contents: list[str], message: str, text: str) -> None:
+    events = b"".join(chunk(content=content) for content in contents)
+    result = await receive_stream(events + choice_event(message={"content": message}, finish_reason="stop") + DONE)
+    assert (result.text, result.last_event) == (text, Finished(FinishReason.STOP))
+
+
+async def test_growing_messages_with_reasoning() -> None:
+    messages = [
+        {"reasoning": "h"},
+        {"reasoning": "hm"},
+        {"reasoning": "hm", "content": "H"},
+        HELLO | {"reasoning": "hm"},
+    ]
+    result = await receive_stream(b"".join(choice_event(message=message) for message in messages) + DONE)
+    assert (result.reasoning, result.text) == ("hm", "Hello")
+
+
+async def test_message_with_text_after_deltas_with_reasoning() -> None:
+    message = HELLO | {"reasoning_content": "hm"}
+    result = await receive_stream(chunk(reasoning_content="hm") + choice_event(message=message) + DONE)
+    assert (result.reasoning, result.text) == ("hm", "Hello")
 
 
 async def test_last_message_does_not_repeat_usual_events() -> None:
@@ -310,6 +367,11 @@ async def test_last_message_does_not_repeat_reasoning() -> None:
     [
         pytest.param(UNREADABLE, id="half an object"),
         pytest.param(b'data: nt": "da"}}]}\n\n', id="no JSON"),
+        pytest.param(b"data: Internal Server Error\n\n", id="words"),
+        pytest.param(b"data: error: upstream timed out\n\n", id="words with a colon"),
+        pytest.param(b"data: Rate limit exceeded. Try again in 30 s\n\n", id="a sentence"),
+        pytest.param(b"data: [\n\n", id="a bracket"),
+        pytest.param(b"data: error processing\n\n", id="words that end like a word to wait"),
         pytest.param(sse_event({"choices": [{"delta": "x"}]}), id="no delta"),
         pytest.param(sse_event({"choices": 5}), id="no choices"),
         pytest.param(chunk(content=5), id="no content"),
