@@ -15,13 +15,13 @@ For models known to reason, a closing tag without it turns all text so far into 
     feed("</think>yes")            [TextWasReasoning(), TextDelta("yes")]
 
 A tag such as `<final>`, which marks the answer, ends the reasoning as well. If the reasoning contained another opening
-tag, it may also end at a later closing tag:
+tag, it may also end at a later closing tag. Tags with a space around them, as in a sentence about tags, do not count:
 
     feed("<think>a<think>b</think>c")      [ReasoningDelta("a<think>b"), TextDelta("c")]
     feed("</think>yes")                    [TextWasReasoning(), TextDelta("yes")]
 
-`<scratchpad>` and the like also occur in answers about prompts: they count only at the beginning of the answer, and if
-they are closed. Tokens at the end of the answer are removed (`core.api.end_tokens`).
+`<scratchpad>` and the like also occur in answers about prompts: they count only at the beginning of the answer, if they
+are closed, and if text follows. Tokens at the end of the answer are removed (`core.api.end_tokens`).
 """
 
 import itertools
@@ -61,6 +61,10 @@ PARTIAL_TAG_PATTERN = re.compile(
 )
 QUOTED_TAG_PATTERN = re.compile(rf"`[<\[◁]/?(?:{THINK}|{ANSWER})\s?[>\]▷]\Z", re.IGNORECASE)
 """A tag after a backtick, at the end: if a backtick follows, the reasoning speaks of the tag."""
+NESTED_BEGINNING_PATTERN = re.compile(r"[A-Za-z0-9\n<]")
+"""The character after an opening tag that is nested; a sentence about tags goes on with a space or a mark."""
+NESTED_END_PATTERN = re.compile(r"[A-Za-z0-9\n.!?>。！？]")
+"""The character before the closing tag of a nested block."""
 MAX_TAG_CHARS = 300
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -86,6 +90,8 @@ class ThinkTagParser:
     """The reasoning ended without a closing tag. If that comes later, it ends there."""
     _nested_tags: int = 0
     """Opening tags in the reasoning. A later closing tag may belong to one of them."""
+    _is_after_opening: bool = False
+    """Whether the text ends with an opening tag, which may be nested."""
     _partial_tag: str = ""
     _last_char: str = ""
     """The last character that was parsed."""
@@ -93,6 +99,9 @@ class ThinkTagParser:
     _later_chars: int = 0
     _is_scratchpad: bool = False
     """Whether the later block is a scratchpad at the beginning of the answer."""
+    _scratchpads: list[str] = field(default_factory=list)
+    """Closed scratchpads. If no text follows, they are the answer."""
+    _scratchpad_chars: int = 0
     _later_depth: int = 0
     _later_end: int = 0
     """Where the later block ends, if no other closing tag follows."""
@@ -107,7 +116,7 @@ class ThinkTagParser:
 
     @property
     def buffered_chars(self) -> int:
-        return self._later_chars + len(self._partial_tag) + self._end_tokens.buffered_chars
+        return self._later_chars + self._scratchpad_chars + len(self._partial_tag) + self._end_tokens.buffered_chars
 
     def feed(self, chunk: str) -> list[ThinkTagEvent]:
         text = self._partial_tag + chunk
@@ -122,8 +131,9 @@ class ThinkTagParser:
             self._add(text[position : match.start()])
             before = text[match.start() - 1] if match.start() else self._last_char
             is_between = before == "`" == text[match.end() : match.end() + 1]
-            if (is_between and self._is_in_code_of_reasoning()) or not self._handle_tag(match):
+            if (is_between and self._is_in_code_of_reasoning()) or not self._handle_tag(match, before):
                 self._add(match[0])
+                self._is_after_opening = match.lastgroup in ("opening", "scratchpad")
             position = match.end()
         self._add(text[position:end])
         self._last_char = text[end - 1] if end else self._last_char
@@ -135,11 +145,11 @@ class ThinkTagParser:
         self._partial_tag = ""
         if self._state is _State.LATER_BLOCK:
             if self._later_end:
-                self._events.append(ReasoningDelta("".join(self._later_block[1 : self._later_end])))
+                self._end_later_block(self._later_block[1 : self._later_end])
                 del self._later_block[: self._later_end + 1]
             self._events.append(TextDelta(self._take_later_block()))
         events = self._take_events()
-        rest = self._end_tokens.flush()
+        rest = self._end_tokens.flush() or "\n\n".join(map(str.strip, self._scratchpads))
         return [*events, TextDelta(rest)] if rest else events
 
     def _add(self, text: str) -> None:
@@ -148,6 +158,10 @@ class ThinkTagParser:
             self._state = _State.TEXT if text else _State.START
         if not text:
             return
+        if self._is_after_opening and NESTED_BEGINNING_PATTERN.match(text):
+            self._nested_tags += self._state is _State.REASONING
+            self._later_depth += self._state is _State.LATER_BLOCK
+        self._is_after_opening = False
         if self._state is _State.REASONING:
             self._reasoning_code.feed(text)
             self._events.append(ReasoningDelta(text))
@@ -161,19 +175,17 @@ class ThinkTagParser:
     def _is_in_code_of_reasoning(self) -> bool:
         return self._state is _State.REASONING and self._reasoning_code.is_inside()
 
-    def _handle_tag(self, match: re.Match[str]) -> bool:
+    def _handle_tag(self, match: re.Match[str], before: str) -> bool:
         """Whether the tag has a meaning where it stands; otherwise it belongs to the text."""
         match self._state:
             case _State.START:
                 return self._handle_at_start(match)
             case _State.REASONING:
                 return self._handle_in_reasoning(match.lastgroup)
-            case _State.TEXT if match.lastgroup == "empty":
-                return not self._code.is_inside()
             case _State.TEXT:
-                return not self._code.is_inside() and self._handle_in_text(match)
+                return not self._code.is_inside() and self._handle_in_text(match, before)
             case _State.LATER_BLOCK:
-                return self._handle_in_later_block(match.lastgroup)
+                return self._handle_in_later_block(match.lastgroup, before)
 
     def _handle_at_start(self, match: re.Match[str]) -> bool:
         tag = match.lastgroup
@@ -192,19 +204,19 @@ class ThinkTagParser:
         return True
 
     def _handle_in_reasoning(self, tag: str | None) -> bool:
-        self._nested_tags += tag == "opening"
         if tag not in ("closing", "channel_end", "answer"):
             return tag == "channel_header"
         self._state = _State.START
         self._is_answer_marked = self._ended_by_answer = tag == "answer"
         return True
 
-    def _handle_in_text(self, match: re.Match[str]) -> bool:
+    def _handle_in_text(self, match: re.Match[str], before: str) -> bool:
         tag = match.lastgroup
+        ends_nested = self._nested_tags and NESTED_END_PATTERN.match(before)
         if tag == "opening" and (self.has_reasoning or self._saw_block):
             self._begin_later_block(match[0])
         elif tag == "closing" and (
-            self._ended_by_answer or self._nested_tags or (self.has_reasoning and not self._saw_block)
+            self._ended_by_answer or ends_nested or (self.has_reasoning and not self._saw_block)
         ):
             self._nested_tags = max(0, self._nested_tags - 1)
             self._events.append(TextWasReasoning())
@@ -221,20 +233,27 @@ class ThinkTagParser:
         self._later_block, self._later_chars = [tag], len(tag)
         self._later_depth, self._later_end, self._is_scratchpad = 1, 0, False
 
-    def _handle_in_later_block(self, tag: str | None) -> bool:
+    def _handle_in_later_block(self, tag: str | None, before: str) -> bool:
         closing_tags = ("scratchpad_end",) if self._is_scratchpad else ("closing", "channel_end")
         if tag not in closing_tags:
-            self._later_depth += tag == ("scratchpad" if self._is_scratchpad else "opening")
             return tag == "channel_header"
+        if self._later_end and not NESTED_END_PATTERN.match(before):
+            return False
         self._later_depth -= 1
         if self._later_depth:
             self._later_end = len(self._later_block)
             return False
-        _opening_tag, *reasoning = self._later_block
-        self._events.append(ReasoningDelta("".join(reasoning)))
+        self._end_later_block(self._later_block[1:])
         self._take_later_block()
         self._state, self._saw_block = _State.START if self._is_scratchpad else _State.TEXT, True
         return True
+
+    def _end_later_block(self, reasoning: list[str]) -> None:
+        if self._is_scratchpad:
+            self._scratchpads.append("".join(reasoning))
+            self._scratchpad_chars += len(self._scratchpads[-1])
+        else:
+            self._events.append(ReasoningDelta("".join(reasoning)))
 
     def _take_later_block(self) -> str:
         text = "".join(self._later_block)
@@ -245,9 +264,16 @@ class ThinkTagParser:
         events, self._events = self._events, []
         return list(_merge(itertools.chain.from_iterable(map(self._filter_end_tokens, events))))
 
+    def _release_scratchpads(self) -> Iterator[ReasoningDelta]:
+        """Text follows them, so they are reasoning."""
+        yield from map(ReasoningDelta, self._scratchpads)
+        self._scratchpads, self._scratchpad_chars = [], 0
+
     def _filter_end_tokens(self, event: ThinkTagEvent) -> Iterator[ThinkTagEvent]:
         if isinstance(event, TextDelta):
-            yield TextDelta(self._end_tokens.feed(event.text))
+            if text := self._end_tokens.feed(event.text):
+                yield from self._release_scratchpads()
+                yield TextDelta(text)
             return
         yield TextDelta(self._end_tokens.release())
         if isinstance(event, TextWasReasoning):

@@ -66,9 +66,32 @@ SEPARATED = [
     ("<think>about the <think> tag</think>b", "about the <think> tag", "b"),
     ("<think>a</think>b<think>c <think>d</think> e</think>f", "ac <think>d</think> e", "bf"),
     ("<think>a</think>b<think>see <think> here</think>c", "asee <think> here", "bc"),
+    ("<think>a\n<think>\nb\n</think>\nc\n</think>\nd", "a\n<think>\nb\nc\n", "d"),
+    ("<think><think>a</think>b</think>c", "<think>ab", "c"),
+    # Sentences about tags in reasoning and answer
+    (
+        "<think>The user mentions <think> tags.</think>To close it, write </think> after it.",
+        "The user mentions <think> tags.",
+        "To close it, write </think> after it.",
+    ),
+    ("<think>the <think> tag</think>It ends</think>\n\nwith it.", "the <think> tag", "It ends</think>\n\nwith it."),
+    ("<think>a <think>, <think>.</think>b</think> c", "a <think>, <think>.", "b</think> c"),
+    (
+        '<think>a <think>b</think>Write "</think>" and </think>, (</think>).',
+        "a <think>b",
+        'Write "</think>" and </think>, (</think>).',
+    ),
+    ("<think>关于<think>标签</think>写</think>即可", "关于<think>标签", "写</think>即可"),
+    (
+        "<think>a</think>b<think>the <think> tag</think>Write </think> last.",
+        "athe <think> tag",
+        "bWrite </think> last.",
+    ),
+    ("<think>a</think>b<think>c <think>d</think>Write </think> last.", "ac <think>d", "bWrite </think> last."),
     ("<think/>b", "", "b"),
     ("<think />\n\nb", "", "b"),
-    ("<thinking/><think>a</think>b<think/>c", "a", "bc"),
+    ("<thinking/><think>a</think><think/>b<think/>c", "a", "b<think/>c"),
+    ("a <think/> b", "", "a <think/> b"),
     ("<think>a</think>b `<think/>` c", "a", "b `<think/>` c"),
     ('<think type="x">a</think>b', "a", "b"),
     ("<think type='x y' level=2 >a</think>b", "a", "b"),
@@ -78,6 +101,12 @@ SEPARATED = [
     ("<scratchpad>a</scratchpad>\nb", "a", "b"),
     ("<reflection>a</reflection><antthinking>c</antthinking>b", "ac", "b"),
     ("<scratchpad>a <scratchpad>b</scratchpad></scratchpad>c", "a <scratchpad>b</scratchpad>", "c"),
+    ("<reflection>The whole answer.</reflection>", "", "The whole answer."),
+    ("<scratchpad>\na\n</scratchpad>\n<reflection>b</reflection>\n", "", "a\n\nb"),
+    ("<scratchpad>a</scratchpad><|im_end|>", "", "a"),
+    ("<scratchpad>a <scratchpad>b</scratchpad>", "", "a <scratchpad>b"),
+    ("<scratchpad>a</scratchpad><think>c</think>b", "ca", "b"),
+    ("<scratchpad>a</scratchpad><think>c</think>", "c", "a"),
     ("<scratchpad> is a tag.", "", "<scratchpad> is a tag."),
     ("Write <scratchpad>a</scratchpad>.", "", "Write <scratchpad>a</scratchpad>."),
     ("<scratchpad>see </think></scratchpad>b", "see </think>", "b"),
@@ -133,6 +162,14 @@ def test_unclosed_reasoning_is_known() -> None:
     assert parser.is_inside_reasoning
     parser.feed("</think>")
     assert not parser.is_inside_reasoning
+
+
+def test_scratchpad_counts_as_progress() -> None:
+    parser = ThinkTagParser()
+    assert parser.feed("<scratchpad>abc</scratchpad>") == []
+    assert parser.buffered_chars == 3
+    assert parser.feed("d") == [ReasoningDelta("abc"), TextDelta("d")]
+    assert parser.buffered_chars == 0
 
 
 def test_later_block_counts_as_progress() -> None:
