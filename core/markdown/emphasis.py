@@ -11,16 +11,20 @@ amendments": their punctuation counts as letters, and other punctuation next to 
 emphasis. Thai and its neighbours have no spaces between words either. In any script, `**` after punctuation may also
 close what is open: models write so, and nobody opens bold text in the middle of a bold word.
 
-Arithmetic without spaces has no emphasis:
+Arithmetic without spaces has no emphasis. A mark between operands is a sign unless its partner shows that it is none:
 
     3**2 + 4**2, 2*x*y, (a+b)*c*d, width*2 + height*2
-    *f*(x), **2**nd            emphasis, because the first mark is before a word
+    1**st** place, CO**2**     emphasis, because the next mark is after a word
+    *f*(x), **Q1**2024         emphasis, because the first mark is before a word
+    **Note: 3**2 + 4**2**      emphasis that contains signs, because the last mark is after a word
 """
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from enum import Enum, auto
+from functools import cached_property, lru_cache
 
 import regex
 from markdown_it import MarkdownIt
@@ -42,6 +46,9 @@ MAX_OPERATOR_CHARS = 2
 MAX_NAME_CHARS = 40
 OPERATORS = frozenset("+-/^=([")
 MARKED_WORD_PATTERN = re.compile(r"[\w'’-]{1,40}\*")
+MARKED_NUMBER_PATTERN = re.compile(r"[^\W\d]\*\*\d{1,9}\*\*[^\W\d]")
+"""A number within a word: H**2**O."""
+STARS_PATTERN = re.compile(r"\\.|\*+", re.DOTALL)
 VARIATION_SELECTORS = tuple(map(chr, range(0xFE00, 0xFE0F)))
 
 
@@ -82,13 +89,14 @@ def _neighbour(char: str) -> Neighbour:
     return Neighbour(char)
 
 
-def scan_run(state: StateInline, start: int) -> Run:
-    end = start
-    while end < state.posMax and state.src[end] == state.src[start]:
-        end += 1
-    before = _neighbour(_char_before(state.src, start))
-    after = _neighbour(state.src[end] if end < state.posMax else " ")
-    return Run(end - start, before, after, after.may_begin_after(before), before.may_begin_after(after))
+def scan_run(text: str, start: int, end: int) -> Run:
+    """The run at `start` in a text that ends before `end`."""
+    run_end = start
+    while run_end < end and text[run_end] == text[start]:
+        run_end += 1
+    before = _neighbour(_char_before(text, start))
+    after = _neighbour(text[run_end] if run_end < end else " ")
+    return Run(run_end - start, before, after, after.may_begin_after(before), before.may_begin_after(after))
 
 
 def _char_before(text: str, position: int) -> str:
@@ -129,36 +137,94 @@ class _Operator:
     def follows_number(self) -> bool:
         return self.text[self.start - 1].isdigit() and self.text[self.end].isalpha()
 
-    def is_between_numbers(self) -> bool:
-        return self.text[self.start - 1].isdigit() and self.text[self.end].isdigit()
-
-    def may_open(self) -> bool:
+    def begins_word(self) -> bool:
         """Whether emphasis may begin here, in a word; with a single mark in ASCII, it also ends there."""
         is_single = self.end - self.start == 1 and self.text[self.start - 1].isascii() and self.text[self.end].isascii()
         return not is_single or MARKED_WORD_PATTERN.match(self.text, self.end) is not None
 
+    def begins_number(self) -> bool:
+        return MARKED_NUMBER_PATTERN.match(self.text, self.start - 1) is not None
+
+
+class _Kind(Enum):
+    OPENER = auto()
+    CLOSER = auto()
+    EITHER = auto()
+    OPERATOR = auto()
+    """Perhaps a sign of arithmetic."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stars:
+    """A run of asterisks that is an opener, a closer or a sign."""
+
+    start: int
+    length: int
+    kind: _Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """The runs of the same length behind a run."""
+
+    stars: _Stars | None
+    """The next one."""
+    mark: _Stars | None
+    """The next one that is no sign."""
+
 
 class _State(StateInline):
-    opener_end: int | None = None
-    """Where the emphasis begins that only a `*` before a word has opened; None if such a mark was not the last one."""
     operator_end: int | None = None
     """The end of the last operator."""
 
+    def __init__(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> None:
+        super().__init__(src, md, env, tokens)
+        self._open_lengths: set[int] = set()
+        """The lengths of the runs of asterisks that are open."""
+        self._partner_starts: set[int] = set()
+        """Where the runs begin that close emphasis in a word."""
+
     def scanDelims(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N802, N803 - markdown-it's names
-        scanned = self._scan(start, canSplitWord)
+        scanned = self._scan(start, canSplitWord, self.posMax)
         if self.src[start] != "*" or not (scanned.can_open or scanned.can_close):
             return scanned
-        end = start + scanned.length
-        can_open, can_close = scanned.can_open, scanned.can_close
-        operator = _Operator(self.src, start, end)
-        if scanned.length <= MAX_OPERATOR_CHARS and start and end < self.posMax and operator.has_operands:
-            is_operator = operator.is_certain() or operator.follows_number() or self._continues_term(start)
-            can_open = can_open and not is_operator and operator.may_open()
-            can_close = can_close and (not is_operator or self._ends_emphasis(operator))
-            if not can_close and not can_open:
-                self.operator_end = end
-        self.opener_end = end if scanned.can_open and not scanned.can_close else None
-        return Scanned(can_open, can_close, scanned.length)
+        operator = self._find_operator(start, scanned.length, self.posMax)
+        if operator and start in self._following:
+            can_open, can_close = self._read_operator(operator, self._following[start])
+            if not can_open and not can_close:
+                self.operator_end = operator.end
+            scanned = Scanned(can_open and scanned.can_open, can_close and scanned.can_close, scanned.length)
+        for length in _pair_lengths(scanned.length):
+            if scanned.can_close and length in self._open_lengths:
+                self._open_lengths.remove(length)
+            elif scanned.can_open:
+                self._open_lengths.add(length)
+        return scanned
+
+    def _find_operator(self, start: int, length: int, end: int) -> _Operator | None:
+        if length > MAX_OPERATOR_CHARS or not start or start + length >= end:
+            return None
+        operator = _Operator(self.src, start, start + length)
+        return operator if operator.has_operands else None
+
+    def _read_operator(self, operator: _Operator, following: _Following) -> tuple[bool, bool]:
+        """Whether a run between operands opens emphasis, and whether it closes it. An operator does neither."""
+        length = operator.end - operator.start
+        continues_term = self._continues_term(operator.start)
+        is_operator = continues_term or operator.is_certain() or operator.follows_number()
+        if operator.start in self._partner_starts:
+            return False, True
+        if length in self._open_lengths:
+            is_inside = following.mark is not None and following.mark.kind is _Kind.CLOSER
+            return not is_operator and operator.begins_word(), not (is_operator and is_inside)
+        if following.stars is None or following.stars.kind is _Kind.OPENER:
+            return False, False
+        if following.stars.kind is not _Kind.OPERATOR:
+            return not continues_term, False
+        opens = operator.begins_number() or (not is_operator and operator.begins_word())
+        if opens:
+            self._partner_starts.add(following.stars.start)
+        return opens, False
 
     def _continues_term(self, start: int) -> bool:
         """Whether the run follows an operator and one name or number."""
@@ -166,15 +232,33 @@ class _State(StateInline):
             return False
         return self.src[self.operator_end : start].isalnum()
 
-    def _ends_emphasis(self, operator: _Operator) -> bool:
-        """Whether a run between operands ends emphasis that is open, rather than being an operator in it."""
-        if self.opener_end is None or operator.is_between_numbers():
-            return False
-        content = self.src[self.opener_end : operator.start]
-        return self.src[operator.end] == "(" or not any(map(str.isspace, content))
+    @cached_property
+    def _following(self) -> dict[int, _Following]:
+        """What follows each run of asterisks, by where it begins. Runs in code are not told apart."""
+        following: dict[int, _Following] = {}
+        next_stars: dict[int, _Stars] = {}
+        next_marks: dict[int, _Stars] = {}
+        for stars in reversed(list(self._all_stars())):
+            following[stars.start] = _Following(next_stars.get(stars.length), next_marks.get(stars.length))
+            for length in _pair_lengths(stars.length):
+                next_stars[length] = stars
+                if stars.kind is not _Kind.OPERATOR:
+                    next_marks[length] = stars
+        return following
 
-    def _scan(self, start: int, canSplitWord: bool) -> Scanned:  # noqa: N803
-        run = scan_run(self, start)
+    def _all_stars(self) -> Iterator[_Stars]:
+        for match in STARS_PATTERN.finditer(self.src):
+            if match[0][0] != "*":
+                continue
+            scanned = self._scan(match.start(), True, len(self.src))
+            if self._find_operator(match.start(), scanned.length, len(self.src)):
+                yield _Stars(match.start(), scanned.length, _Kind.OPERATOR)
+            elif scanned.can_open or scanned.can_close:
+                kind = _Kind.EITHER if scanned.can_close else _Kind.OPENER
+                yield _Stars(match.start(), scanned.length, kind if scanned.can_open else _Kind.CLOSER)
+
+    def _scan(self, start: int, canSplitWord: bool, end: int) -> Scanned:  # noqa: N803
+        run = scan_run(self.src, start, end)
         can_open = run.opens and (canSplitWord or not run.closes or run.before.is_punctuation)
         can_close = run.closes and (canSplitWord or not run.opens or run.after.is_punctuation)
         if self.src[start] == "*" and run.length > 1:
@@ -183,6 +267,11 @@ class _State(StateInline):
             can_open |= run.opens and run.after.is_punctuation and run.after.is_unspaced
             can_close |= run.closes and run.before.is_punctuation and run.before.is_unspaced
         return Scanned(can_open, can_close, run.length)
+
+
+def _pair_lengths(length: int) -> tuple[int, ...]:
+    """The lengths of the marks that a run opens or closes: `***` is `*` and `**`."""
+    return (length,) if length <= MAX_OPERATOR_CHARS else (1, 2)
 
 
 class _Parser(ParserInline):

@@ -33,7 +33,7 @@ def _pair_rule(state: StateInline, silent: bool) -> bool:
     mark = state.src[state.pos]
     if silent or mark not in TOKEN_TYPES:
         return False
-    run = scan_run(state, state.pos)
+    run = scan_run(state.src, state.pos, state.posMax)
     token = state.push("text", "", 0)
     token.content = mark * run.length
     state.pos += run.length

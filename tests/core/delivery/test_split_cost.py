@@ -56,6 +56,8 @@ HOSTILE_UNITS = {
     "fences, on one line": "``` a ```b\nc",
     "fences, runs": "a ``` b ````\n",
     "fences, many runs": "`a``b```c" * 50 + "````\n",
+    "emphasis, signs": "2*x**3***a*b ",
+    "emphasis, signs in bold text": "**x*y**2 ",
     "table, too many columns": "|a" * 65 + "\n" + "|-" * 65 + "\n",
 }
 

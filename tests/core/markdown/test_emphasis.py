@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.markdown.document import Document, Emphasis, Paragraph, Strong
+from core.markdown.document import Document, Emphasis, Paragraph, Strong, Text
 from core.markdown.plain_text import to_plain_text
 from tests.bots.formatted_text import BOLD, discord_text, telegram_part, terminal_text
 from tests.core.markdown.samples import parse_markdown
@@ -62,6 +62,7 @@ ARITHMETIC = (
     "e**(i*pi)+e**(i*pi), sin(x)*cos(x)*2*sin(y)",
     "x**(n-1)*y**(n-1), n*(n-1)*(n-2)",
     "价格3*5*2元",
+    "3**2**2 = 3**4, 2*x*y*",
 )
 EMPHASIS = {
     "un*frigging*believable": ["frigging"],
@@ -75,7 +76,42 @@ EMPHASIS = {
     "*Note:* 2*x*y **b** 3*z*y": ["Note:", "b"],
     "ה**ספר הגדול** כאן, Haupt**bahnhof Nord**": ["ספר הגדול", "bahnhof Nord"],
     "太**1**な, **重要**1**点**": ["1", "重要", "点"],
+    "**x*y** z": ["x*y"],
+    "The **a*b** term": ["a*b"],
+    "**F=m*a** ist": ["F=m*a"],
+    "**x*y**: product": ["x*y"],
+    "**5*x** and": ["5*x"],
+    "**2*x + 3*y** z": ["2*x + 3*y"],
+    "**(x*y)** z": ["(x*y)"],
+    "**x*y**, **p*q**": ["x*y", "p*q"],
+    "***Note: 3**2 + 4**2***": ["Note: 3**2 + 4**2"],
+    "***Q1**2024 ends*": ["Q12024 ends"],
+    "1**st** place, 2**nd** place": ["st", "nd"],
+    "Kapitel 1**Titel**": ["Titel"],
+    "The 3**most important** things": ["most important"],
+    "3**D**-Druck": ["D"],
+    "Nr. 1**a** und 2**b**": ["a", "b"],
+    "глава 5**важно** и": ["важно"],
+    "5**bold**, 5**bold**吧": ["bold", "bold"],
+    "**Q1**2024": ["Q1"],
+    "**Q4**2024 and **Q1**2025": ["Q4", "Q1"],
+    "这是**Q1**2024": ["Q1"],
+    "**Top 10**2024": ["Top 10"],
+    "**v1**2": ["v1"],
+    "[1]**b**": ["b"],
+    "see [1]*note here* ok": ["note here"],
+    "(siehe oben)*kursiv gedruckt* und": ["kursiv gedruckt"],
+    "H**2**O, H**2**SO**4**": ["2", "2", "4"],
+    "CO**2**": ["2"],
+    "\\**5 2**3 `**x**` **b**": ["b"],
 }
+
+
+@pytest.mark.parametrize(("text", "kind"), [("[link](u)**b**", Strong), ("[link](u)*b*", Emphasis)])
+def test_emphasis_begins_directly_after_a_link(text: str, kind: type[Emphasis | Strong]) -> None:
+    (paragraph,) = parse_markdown(text).blocks
+    assert isinstance(paragraph, Paragraph)
+    assert paragraph.children[1:] == (kind((Text("b"),)),)
 
 
 @pytest.mark.parametrize("text", ARITHMETIC)
