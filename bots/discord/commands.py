@@ -242,18 +242,22 @@ class CommandSync:
         self._commands = commands
         self._on_ids = on_ids
         self._timings = timings
+        self._digest: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_registering = False
 
     def start(self) -> None:
-        """Wait in the background until Discord has the current commands, for their IDs."""
-        self._tasks.append(asyncio.create_task(self._retry(self._load_ids)))
+        """Wait in the background until Discord has the current commands, for their IDs, or until `register`."""
+        self._run(self._load_ids, self._timings.max_command_poll_interval)
 
     def register(self, application_id: str) -> None:
         """Start in the background; further calls have no effect."""
-        if not self._is_registering:
-            self._is_registering = True
-            self._tasks.append(asyncio.create_task(self._retry(partial(self._register, application_id))))
+        if self._is_registering:
+            return
+        self._is_registering = True
+        for loading in self._tasks:
+            loading.cancel()  # registering loads the IDs, too
+        self._run(partial(self._register, application_id), self._timings.max_retry_delay)
 
     async def stop(self) -> None:
         self._is_registering = False
@@ -263,9 +267,12 @@ class CommandSync:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _retry(self, attempt: Callable[[], Awaitable[bool]]) -> None:
+    def _run(self, attempt: Callable[[], Awaitable[bool]], max_delay: float) -> None:
+        backoff = Backoff(self._timings.first_retry_delay, max_delay)
+        self._tasks.append(asyncio.create_task(self._retry(attempt, backoff)))
+
+    async def _retry(self, attempt: Callable[[], Awaitable[bool]], backoff: Backoff) -> None:
         """Repeat `attempt` until it returns True, or if Discord refuses it for good."""
-        backoff = Backoff(self._timings.first_retry_delay, self._timings.max_retry_delay)
         while True:
             retry_after: float | None = None
             try:
@@ -286,20 +293,24 @@ class CommandSync:
         if stored is None:
             return False
         self._on_ids(stored.ids)  # before an update, too: the ID belongs to the name
-        return stored.digest == await asyncio.to_thread(commands_digest, self._commands)
+        return stored.digest == await self._current_digest()
 
     async def _register(self, application_id: str) -> bool:
         if await self._load_ids():
             return True
-        digest = await asyncio.to_thread(commands_digest, self._commands)
         translations = await asyncio.to_thread(_read_translations, self._commands)
         payload = commands_payload(self._commands, translations)
         commands = await self._http.put_list(f"/applications/{application_id}/commands", payload)
-        registration = _Registration(digest, _command_ids(commands))
+        registration = _Registration(await self._current_digest(), _command_ids(commands))
         self._on_ids(registration.ids)
         await self._state.save_state(self._state_name, msgspec.json.encode(registration).decode())
         log.info("discord.commands_synced", commands=len(payload))
         return True
+
+    async def _current_digest(self) -> str:
+        if self._digest is None:
+            self._digest = await asyncio.to_thread(commands_digest, self._commands)
+        return self._digest
 
 
 def _read_registration(state: str | None) -> _Registration | None:

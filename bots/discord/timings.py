@@ -45,6 +45,8 @@ class DiscordTimings:
     """Before a lost connection is rebuilt; doubles with each attempt."""
     max_retry_delay: float = 60.0
     """Also how long a connection must last to reset the delay."""
+    max_command_poll_interval: float = 600.0
+    """Between two looks in the database for the commands that another process registers; first `first_retry_delay`."""
     identify_interval: float = 5.0
     """Between two IDENTIFYs of one rate limit bucket."""
     identify_tolerance: float = 1.0

@@ -28,6 +28,7 @@ FAST_TIMINGS = DiscordTimings(
     acknowledge_timeout=2.0,
     first_retry_delay=0.02,
     max_retry_delay=0.1,
+    max_command_poll_interval=0.1,
     identify_interval=0.0,
     identify_tolerance=0.1,
     identify_retry_interval=0.02,

@@ -1,15 +1,25 @@
 """The commands as Discord shows them, in all languages, and their IDs."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import structlog
 
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.commands import LOCALES
+from bots.discord.commands import LOCALES, CommandSync
+from bots.discord.http_client import HttpClient
 from bots.discord.localised_names import COMMAND_NAMES
+from bots.discord.timings import DiscordTimings
+from bots.sandbox.discord import ScriptedReply
 from bots.sandbox.discord.enums import CommandType
 from bots.sandbox.stand_in import Json
 from core.commands.declarations import COMMANDS
 from core.markdown.document import Document, Paragraph, Text
-from tests.bots.discord.conftest import AdapterHarness
+from tests.bots.discord.conftest import FAST_TIMINGS, AdapterHarness
+from tests.clock import FakeClock
+from tests.state_store import MemoryState
 from tests.waiting import wait_until
 
 ALL_LOCALES = {locale for locales in LOCALES.values() for locale in locales}
@@ -100,3 +110,38 @@ async def test_state_of_an_earlier_version_is_registered_again(harness: AdapterH
     adapter = await harness.start()
     await harness.commands_synced()
     assert "</help:" in shown_help(adapter)
+
+
+class CountingState(MemoryState):
+    load_count = 0
+
+    async def load_state(self, name: str) -> str | None:
+        self.load_count += 1
+        return await super().load_state(name)
+
+
+async def test_nothing_waits_for_commands_that_discord_refuses_for_good(harness: AdapterHarness) -> None:
+    clock, harness.state = FakeClock(), (state := CountingState())
+    harness.discord.script.add(f"PUT {COMMANDS_PATH}", ScriptedReply.error(403))
+    with structlog.testing.capture_logs() as logs:
+        await harness.start(timings=replace(FAST_TIMINGS, clock=clock))
+        await wait_until(lambda: "discord.commands_not_synced" in {entry["event"] for entry in logs})
+    load_count = state.load_count
+    await clock.advance(1)
+    assert state.load_count == load_count
+    assert len(harness.discord.calls_to("PUT", COMMANDS_PATH)) == 1
+
+
+async def test_process_beside_one_of_another_version_reads_the_database_rarely() -> None:
+    clock, state = FakeClock(), CountingState()
+    state.values["discord.commands.1"] = '{"digest": "other", "ids": {"help": "5"}}'
+    ids: list[Mapping[str, str]] = []
+    http = cast("HttpClient", None)  # it registers nothing
+    sync = CommandSync(http, state, "1", COMMANDS, DiscordTimings(clock=clock), ids.append)
+    sync.start()
+    for _ in range(20):
+        await clock.wait_for_timer()
+        await clock.advance(clock.pending()[0])
+    await sync.stop()
+    assert ids[0] == {"help": "5"}
+    assert clock.now > 3000
