@@ -63,7 +63,9 @@ async def test_names_of_commands_are_translated(harness: AdapterHarness) -> None
             assert name == name.lower()
             assert name == default or name not in defaults, f"{locale}: {name} would be two commands"
     assert commands["model"]["name_localizations"]["de"] == "modell"
-    assert commands["new"]["name_localizations"]["pt-BR"] == "novo"
+    new, memory = commands["new"]["name_localizations"], commands["memory"]["name_localizations"]
+    assert (new["pt-BR"], new["es-ES"]) == ("nova", "nueva"), "as the texts say: nova conversa, conversación nueva"
+    assert memory["uk"] == "нотатки", "Discord allows no apostrophe, as in пам’ять"
     [command] = commands["help"]["options"]
     choices = {choice["value"]: choice for choice in command["choices"]}
     assert choices["model"]["name"] == "model"
