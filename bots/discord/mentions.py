@@ -1,6 +1,7 @@
 """Shows Discord's own marks in a person's text as clients show them. Pure functions of discord.py's objects.
 
     <@1> in <#2> at <t:1700000000:t> <:wave:3>     @Ann in #general at 2023-11-14 22:13 UTC :wave:
+    </model:4>                                     /model
 
 In code, clients show the marks themselves.
 """
@@ -13,11 +14,10 @@ from typing import Any
 
 import discord
 
-from bots.discord.command_mentions import replace_command_mentions
-
 MARK_PATTERN = re.compile(
     r"(?P<code>```.*?```|`[^`\n]+`)|<(?P<kind>@[!&]?|#)(?P<id>\d{1,20})>|<a?:(?P<emoji>\w{1,32}):\d{1,20}>"
-    r"|<t:(?P<seconds>-?\d{1,12})(?::(?P<style>[tTdDfFsSR]))?>|<id:(?P<page>[a-z-]{1,20})(?::\d{1,20})?>",
+    r"|<t:(?P<seconds>-?\d{1,12})(?::(?P<style>[tTdDfFsSR]))?>|<id:(?P<page>[a-z-]{1,20})(?::\d{1,20})?>"
+    r"|(?<!\\)</(?P<command>[^:>\n]{1,100}):\d{1,20}>",
     re.DOTALL,
 )
 UNKNOWN_NAMES = {"@": "somebody", "@!": "somebody", "@&": "role", "#": "channel"}
@@ -57,7 +57,7 @@ def _names(people: Iterable[discord.User | discord.Member]) -> dict[str, str]:
 
 
 def replace_mentions(text: str, names: MentionNames) -> str:
-    return replace_command_mentions(MARK_PATTERN.sub(lambda mark: _show(mark, names), text))
+    return MARK_PATTERN.sub(lambda mark: _show(mark, names), text)
 
 
 def _show(mark: re.Match[str], names: MentionNames) -> str:
@@ -69,6 +69,8 @@ def _show(mark: re.Match[str], names: MentionNames) -> str:
         return f":{mark['emoji']}:"
     if mark["seconds"]:
         return _show_time(int(mark["seconds"]), mark["style"]) or mark[0]
+    if mark["command"]:
+        return f"/{mark['command']}"
     return f"#{mark['page']}" if mark["page"] else mark[0]
 
 

@@ -111,6 +111,8 @@ async def test_names_of_private_threads_stay_hidden(harness: AdapterHarness) -> 
         ("<@1> <@!2> <@&3> <#4>", "@Bob @somebody @role #channel"),
         ("`<t:1>` ```\n<@1> <:a:1>\n``` <@1>", "`<t:1>` ```\n<@1> <:a:1>\n``` @Bob"),
         ("</model:5> a < b > c <:x> <@a>", "/model a < b > c <:x> <@a>"),
+        ("</model:5> `NAME`, `</model:5>`, \\</x:1>", "/model `NAME`, `</model:5>`, \\</x:1>"),
+        ("```\n</model:5>\n``` </my group list:5>", "```\n</model:5>\n``` /my group list"),
     ],
 )
 def test_text_is_shown_as_clients_show_it(text: str, shown: str) -> None:
