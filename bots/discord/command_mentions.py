@@ -9,14 +9,8 @@ from collections.abc import Mapping
 from bots.discord.dialect import MAX_MESSAGE_CHARS, DiscordDialect
 from core.markdown.document import Link
 
-MENTION = re.compile(r"(?<!\\)</([^:>\n]{1,100}):\d+>")
 WORD_START = r"(?<![^\s\"'“”„«‘([{（「『【。、：，；—])"
 """Not inside of an address, a path or a longer word."""
-
-
-def replace_command_mentions(text: str) -> str:
-    """The text as clients show it."""
-    return MENTION.sub(r"/\1", text)
 
 
 class OwnTextDialect(DiscordDialect):

@@ -45,11 +45,18 @@ def names_in_command(guild: discord.Guild | None, user: discord.User | discord.M
     """`data`: that of the interaction."""
     resolved = data.get("resolved") or {}
     nicknames = {id_: member.get("nick") for id_, member in (resolved.get("members") or {}).items()}
-    people = {
-        id_: nicknames.get(id_) or user.get("global_name") or user.get("username", "somebody")
-        for id_, user in (resolved.get("users") or {}).items()
-    }
+    people = {id_: nicknames.get(id_) or display_name(user) for id_, user in (resolved.get("users") or {}).items()}
     return MentionNames(guild, user, people)
+
+
+def names_in_data(message: Mapping[str, Any]) -> MentionNames:
+    """`message`: Discord's own JSON, which says nothing of the names of roles and channels."""
+    return MentionNames(people={str(user.get("id")): display_name(user) for user in message.get("mentions") or ()})
+
+
+def display_name(user: Mapping[str, Any]) -> str:
+    """`user`: Discord's own JSON. Empty for nobody."""
+    return str(user.get("global_name") or user.get("username") or "")
 
 
 def _names(people: Iterable[discord.User | discord.Member]) -> dict[str, str]:

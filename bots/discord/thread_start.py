@@ -6,10 +6,10 @@ from typing import Any
 
 import discord
 
-from bots.discord.command_mentions import replace_command_mentions
 from bots.discord.content import read_embeds
 from bots.discord.errors import PERMANENT_FAILURES
 from bots.discord.http_client import HttpClient, Json
+from bots.discord.mentions import display_name, names_in_data, replace_mentions
 from core.errors import DeliveryError
 from core.port import Place, Quote, QuoteKind
 
@@ -42,7 +42,7 @@ class ThreadStartReader:
         return Quote(
             QuoteKind.THREAD_START,
             text,
-            str(author.get("global_name") or author.get("username") or ""),
+            display_name(author),
             place.thread,
             is_own=author.get("id") == self.account,
         )
@@ -72,8 +72,10 @@ def _text(message: dict[str, Any]) -> str:
     files = "".join(f"[file {attachment.get('filename')}] " for attachment in message.get("attachments") or ())
     embeds = read_embeds(map(discord.Embed.from_dict, message.get("embeds") or ()))
     cards = "\n".join(_texts_of_components(message.get("components") or ()))
-    text = "\n\n".join(filter(None, (files + str(message.get("content") or ""), cards, embeds)))
-    return f"\n{replace_command_mentions(text)}" if text.strip() else ""
+    names = names_in_data(message)
+    texts = (replace_mentions(text, names).strip() for text in (str(message.get("content") or ""), cards, embeds))
+    text = files + "\n\n".join(filter(None, texts))
+    return f"\n{text}" if text else ""
 
 
 def _texts_of_components(components: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bots.discord.command_mentions import OwnTextDialect, replace_command_mentions
+from bots.discord.command_mentions import OwnTextDialect
 from core.markdown.document import Document, Paragraph, Text
 from tests.core.markdown.samples import parse_markdown
 
@@ -69,7 +69,3 @@ def test_address_beside_a_command_stays() -> None:
 
 def test_dialect_without_commands_changes_nothing() -> None:
     assert OwnTextDialect({}).render(parse_markdown("/model `/new`")).text == "/model `/new`"
-
-
-def test_quoted_mention_is_read_as_the_command() -> None:
-    assert replace_command_mentions(f"Use {MODEL} `NAME`, or \\</x:1>") == "Use /model `NAME`, or \\</x:1>"
