@@ -11,10 +11,15 @@ MIN_CONTEXT_TOKENS = 512
 """No model has a smaller window: such a number means something else."""
 MAX_CONTEXT_TOKENS = 100_000_000
 
-PROMPT_TOKENS = r"(?<!max[_ ])(?<!new[_ ])(?<!output[_ ])(?<!completion[_ ])tokens?\b"
-"""Tokens that are not said to be the answer's."""
-PROMPT = r"(?<!stop )(?:prompt|input|message|request|conversation|context|sequence|chat)s?"
+PROMPT_TOKENS = r"(?<!max[_ ])(?<!new[_ ])(?<!output[_ ])(?<!completion[_ ])(?<!budget[_ ])(?<!cached[_ ])tokens?\b"
+"""Tokens that are not said to be the answer's, the reasoning's or those of a cache."""
+PROMPT = (
+    r"(?<!stop[ _:])(?<!stop: )(?<!stop['\"`] )(?:prompt|input|message|request|conversation|context|sequence|chat)s?"
+)
 MEASURES = r"(?:[ _](?:tokens?|length|size|count|text)){0,3}"
+BYTES = r"(?:bytes?|[kmg]i?b)"
+MORE_THAN = r"(?<!must be )(?<!should be )(?<!must have )(?:larger|greater|more) than"
+"""Unless it is a lower bound."""
 TOO_LONG = r"(?:exceed|too (?:long|large|many)|(?:larger|greater|more|longer) than|does(?: not|n't) fit)"
 OVERFLOW_PATTERN = re.compile(
     r"context (?:length|size|window|limit|overflow)|max_seq_len|\bn_ctx\b|maximum model length|context_length_exceeded"
@@ -28,14 +33,16 @@ OVERFLOW_PATTERN = re.compile(
     r"|(?:prompt|input|context)_too_long|max(?:imum)? (?:input|prompt|sequence|context) length"
     r"|`?inputs`? .{0,40}must|input length should be|only supports up to"
     rf"|\b(?!request){PROMPT}{MEASURES}(?: \(?\d{{1,12}}\)?)? exceed(?:s|ed)? .{{0,40}}(?:max|limit|length)"
-    rf"|\b(?:length|size|number of tokens) (?:of|in) (?:the |your )?{PROMPT}\b.{{0,60}}{TOO_LONG}"
+    rf"|\b(?:length|size|number of tokens) (?:of|in) (?:the |your )?{PROMPT}\b"
+    r"(?!.{0,20}\b(?:image|file|url|audio|video))"
+    rf".{{0,60}}{TOO_LONG}(?!.{{0,40}}\d ?{BYTES}\b)"
     rf"|\b{PROMPT} (?:has|have|contains?|is|are|uses?|with) (?:about )?[\d,.]{{1,15}} (?:\w{{1,12}} )?tokens?\b"
     r".{0,80}\b(?:max|limit|only|at most|up to)"
     rf"|\b{PROMPT} (?:is|are) longer than \d|\b{PROMPT} (?:does not|doesn't|cannot|can't) fit\b"
     rf"|{PROMPT_TOKENS}.{{0,60}}\bexceed.{{0,40}}(?:max|limit|length|\d)"
     r"|too many (?:input |prompt |context )?tokens\b(?!,? (?:please wait|per|try))"
     r"|(?:input|prompt|context) token limit"
-    rf"|{PROMPT_TOKENS}.{{0,40}}(?:larger|greater|more) than"
+    rf"|{PROMPT_TOKENS}.{{0,40}}{MORE_THAN}"
     r"|prompt length .{0,60}exceed|prompt tokens and .{0,40}must be (?:below|less|at most|smaller)"
     r"|(?:输入|上下文|提示词?|对话).{0,20}(?:超过|超出|过长|太长)",
     re.IGNORECASE,
@@ -48,7 +55,7 @@ WORDS = (
 )
 """Words between "maximum" and its number. A closed list: "exceeds the maximum by 1234" names no limit."""
 NUMBER = (
-    r"(\d{1,12}+) ?([km]?)\b(?! ?(?:completion|output|new)\b)"
+    rf"(\d{{1,12}}+) ?([km]?)\b(?! ?(?:completion|output|new|{BYTES})\b)"
     r"(?!\)?(?: ?tokens)? ?(?:exceed|is (?:too|larger|greater|longer|more)\b))"
 )
 """A number and its unit, unless the text says that it is the request's."""
@@ -65,7 +72,7 @@ LIMIT_PATTERNS = tuple(
         rf"\d\)?(?: tokens)? exceeds? .{{0,30}}limit \({NUMBER}",
         rf"limit(?: is| of|:)? {NUMBER}",
         rf"(?:cannot|must not) exceed(?: the)?{WORDS}(?: limit)? {NUMBER}",
-        rf"(?:up to|at most|below|less than|more than|longer than|larger than|greater than|exceeds) {NUMBER}",
+        rf"(?:up to|at most|below|less than|{MORE_THAN}|longer than|exceeds) {NUMBER}",
         rf"(?:with|the|a) {NUMBER}[ -]token",
         rf"最大.{{0,10}}? ?{NUMBER}",
         rf"should be \[\d{{1,12}}+, ?{NUMBER}",

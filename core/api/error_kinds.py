@@ -23,6 +23,8 @@ THE_MODEL = r"\bmodel\b" + "".join(
     for article in ("", "the ", "this ", "that ", "the requested ", "the selected ")
 )
 """The model as what a sentence is about: not "top_p for this model is not supported"."""
+NOT_FOR_ALL = r"(?! (?:from|on|for|in|under|with|to|by) (?:your|this)\b)"
+"""Otherwise the service has the model, but not for everybody."""
 UNKNOWN_MODEL_PATTERN = re.compile(
     r"model is not available(?! in)|model .{0,200}(?:does not exist|not found|decommissioned)|model not exist"
     r"|model [^ ]{1,200} is not available(?! in)|model_not_found|model_not_supported|no models? loaded"
@@ -31,14 +33,15 @@ UNKNOWN_MODEL_PATTERN = re.compile(
     r"|model names are .{1,2000}but you passed|no healthy deployments|no endpoints found|provider not provided"
     r"|(?:could not|cannot|can't|couldn't|unable to) find (?:\w{1,20} ){0,2}model\b|no model (?:named|with)"
     rf"|{THE_MODEL}{MODEL_ID} (?:has|is|was|will be)(?: now)?(?: been)? "
-    r"(?:deprecated|retired|discontinued|removed|shut ?down|sunset)"
-    rf"|{THE_MODEL}{MODEL_ID} is no longer (?:available|supported|offered|served)"
+    rf"(?:deprecated|retired|discontinued|removed|shut ?down|sunset)\b{NOT_FOR_ALL}"
+    rf"|{THE_MODEL}{MODEL_ID} is no longer (?:available|supported|offered|served)\b{NOT_FOR_ALL}"
     rf"|{THE_MODEL}{MODEL_ID} (?:is not|isn't|was not|wasn't) (?:found|loaded|served|hosted|deployed|offered)(?! yet)"
-    r"|not a chat(?:[ -]completions?)? model|does(?: not|n't) support chat(?: completions?)?\b(?! template)"
+    r"|not a chat(?:[ -]completions?)? model"
+    r"|does(?: not|n't) support chat(?: completions?+)?+\b(?! (?:template|with|using|that|for|and))"
     r"|non-serverless model|model_not_available|on-demand throughput|(?:no|not have a) chat[ _]template"
     r"|chat[ _]template is (?:no longer allowed|not set)|no model is (?:currently )?loaded"
     r"|function '?[\w-]{1,60}'?: not found for"
-    rf"|\bmodel{MODEL_ID} has reached its end of life|\bmodel (?:is |has been )?disabled"
+    rf"|\bmodel{MODEL_ID} has reached its end of life|{THE_MODEL} (?:is |has been )?disabled\b{NOT_FOR_ALL}"
     r"|model only supports embed|not in (?:the )?/?v1/chat/completions"
     r"|deployment .{0,80}(?:does not exist|not found)|deploymentnotfound"
     r"|模型.{0,40}(?:不存在|已下线)|(?:不支持的|无效的|未知)模型",
@@ -49,6 +52,12 @@ UNSUPPORTED_MODEL_PATTERN = re.compile(
     re.IGNORECASE,
 )
 """Only if the text names no part of the request, and no plan that includes the model."""
+LOADING_PATTERN = re.compile(
+    r"(?:is|still|being|currently) loading|loading in progress|warming up|starting up|\bcapacity\b|overloaded"
+    r"|(?:\bnot|n't|\bmodel is|\bcurrently) loaded",
+    re.IGNORECASE,
+)
+"""With the status of a service that fails: the model is known, but not ready."""
 CREDIT_PATTERN = re.compile(
     r"insufficient[ _-]?(?:\w{1,20}[ _])?(?:quota|balance|credit|fund)|exceeded_current_quota"
     r"|(?:not enough|out of|no|low|negative|more) (?:\w{1,20} ){0,2}(?:credits?|balance|funds)\b(?! were)"
@@ -62,7 +71,14 @@ CREDIT_PATTERN = re.compile(
     r"|余额.{0,10}(?:不足|用尽|用完|耗尽)|(?<![今每当][日天])额度不足|欠费|充值",
     re.IGNORECASE,
 )
+PERIOD_CREDIT_PATTERN = re.compile(
+    r"\b(?:daily|hourly) (?:\w{1,20} ){0,2}credits?\b|\bcredits?\b.{0,40}\b(?:midnight|tomorrow)"
+    r"|\bcredits?\b.{0,20} (?:for today|(?:(?:for|in) this|per|an?|each|every) (?:minute|hour|day))\b",
+    re.IGNORECASE,
+)
+"""Credit that is back after a day or less."""
 PLACE = r"(?:country|countries|region|territory|territories|location)"
+COUNTRY = r"(?:mainland )?(?:china|hong kong|macau|russia|belarus|iran|cuba|syria|north korea|ukraine|europe)"
 REGION_PATTERN = re.compile(
     r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)|export controls?\b|\bsanction(?:s|ed)\b"
     rf"|{PLACE}\b.{{0,60}}not (?:supported|available|allowed|served)"
@@ -70,9 +86,9 @@ REGION_PATTERN = re.compile(
     r"(?:n't|not permitted|forbidden|blocked|restricted|prohibited|unsupported|banned)"
     rf"|(?:\bnot|n't|\bunavailable|\bunsupported|\bforbidden)\b.{{0,80}} (?:in|from) (?:your|this) {PLACE}"
     rf"|\bnot (?:serve|support|operate in|cover|allow) (?:your|this) {PLACE}"
-    r"|\baccess from (?!.{0,30}\b(?:key|token|account|ip|address|network|browser|origin|client|app)\b).{1,40} "
-    r"(?:is|are) (?:not (?:permitted|allowed|supported|available)|forbidden|blocked|restricted|prohibited)"
-    r"|\bnot\b.{0,80} (?:in|from) (?:mainland )?(?:china|hong kong|russia|belarus|iran|cuba|syria)\b",
+    rf"|\baccess from {COUNTRY}\b.{{0,60}}"
+    r"(?:\bnot (?:permitted|allowed|supported|available)|forbidden|blocked|restricted|prohibited)"
+    rf"|\bnot\b.{{0,80}} (?:in|from) {COUNTRY}\b",
     re.IGNORECASE,
 )
 STREAMING_PATTERN = re.compile(
@@ -86,7 +102,9 @@ STREAMING_PATTERN = re.compile(
 )
 FILTER_PATTERN = re.compile(
     r"content[ _-]?(?:filter|polic|violat|management polic|exists risk|(?:was |is )?blocked)|usage (?:guidelines|polic)"
-    r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation|guard ?rails?\b"
+    r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation"
+    r"|guard ?rails? (?:\w{1,20} ){0,2}(?:interven|block|trigger|reject|refus|flag|violat)"
+    r"|(?:by|for|due to|because of|violat\w{1,5}) (?:\w{1,20} ){0,3}guard ?rails?\b"
     r"|(?:inappropriate|prohibited|unsafe|harmful|sensitive)[ _](?:content|text|information|words?)"
     r"|content (?:is|was|has been) (?:\w{1,20} ){0,2}(?:inappropriate|prohibited|unsafe|harmful|sensitive|flagged)"
     r"|because (?:it|the \w{1,20}) (?:\w{1,20} ){1,3}(?:inappropriate|prohibited|unsafe|harmful|sensitive)\b"
@@ -165,7 +183,8 @@ def classify(status: int, text: str, retry_after: float | None = None, *, is_jso
     """`retry_after` in seconds. `is_json`: False if the service's API itself did not write the error."""
     if status not in LIMIT_STATUSES and context_overflow.is_overflow(text) and not _is_limit_in_time(text):
         return ModelFailure.OVERFLOW
-    if (failure := _classify_text(text)) is not None:
+    failure = _classify_text(text)
+    if failure is not None and not _is_temporary(failure, status, text):
         return failure
     if status in FAILURE_BY_STATUS:
         return FAILURE_BY_STATUS[status]
@@ -180,6 +199,13 @@ def _classify_text(text: str) -> ModelFailure | None:
     """What a text means whatever the status is; None if that depends on the status."""
     failure = next((failure for pattern, failure in FAILURES_BY_TEXT if pattern.search(text)), None)
     return ModelFailure.UNKNOWN_MODEL if failure is None and _is_unsupported_model(text) else failure
+
+
+def _is_temporary(failure: ModelFailure, status: int, text: str) -> bool:
+    """Whether the status says more than the text: a model that is not ready yet, or credit of a day."""
+    if failure is ModelFailure.UNKNOWN_MODEL:
+        return (status == 429 or status >= 500) and LOADING_PATTERN.search(text) is not None
+    return failure is ModelFailure.CREDIT and status == 429 and PERIOD_CREDIT_PATTERN.search(text) is not None
 
 
 def _is_unsupported_model(text: str) -> bool:

@@ -86,6 +86,16 @@ def test_limit_is_read(text: str, limit: int) -> None:
         "max_tokens: 90000 > 8192, which is the maximum allowed number of output tokens",
         "messages.1.content.0.image: image exceeds 5 MB maximum: 6 MB > 5242880 bytes",
         "top_logprobs exceeds the limit (20)",
+        "The length of the input image URL exceeds the maximum of 2048",
+        "The size of the input image is too large",
+        "size of the message image exceeds 5242880 bytes",
+        "The size of the input exceeds 20 MB",
+        "stop: sequence length exceeds maximum 4",
+        "'stop' sequence length exceeds maximum 4",
+        "budget_tokens must be greater than 1024",
+        "thinking.enabled.budget_tokens: the budget tokens should be larger than 1024",
+        "The number of prompt tokens must be greater than 0",
+        "Cached tokens cannot be larger than 1024",
     ],
 )
 def test_other_limits_are_no_overflow(text: str) -> None:
@@ -106,6 +116,9 @@ def test_other_limits_are_no_overflow(text: str) -> None:
         "The conversation exceeds the maximum length. Start a new chat",
         "maximum context length is 999999999999 tokens",
         "context window: the model supports at most 4096 completion tokens",
+        "The prompt size exceeds the limit of 5242880 bytes",
+        "The message is too long: at most 4096 KB",
+        "The context length must be greater than 1024",
     ],
 )
 def test_other_numbers_are_no_limits(text: str) -> None:

@@ -74,14 +74,26 @@ def test_unknown_model(text: str) -> None:
         ("multiple models are loaded; please specify one", ModelFailure.REFUSED),
         ("Thinking mode of this model is no longer supported", ModelFailure.REFUSED),
         ("This model is not supported in your region.", ModelFailure.REGION),
+        ("model does not support chat completions with images", ModelFailure.REFUSED),
+        ("The model does not support chat with tools", ModelFailure.REFUSED),
+        ("Thinking for this model is disabled", ModelFailure.REFUSED),
     ],
 )
 def test_other_errors_that_name_a_model(text: str, failure: ModelFailure) -> None:
     assert classify(400, text) is failure
 
 
-def test_unsupported_model_of_a_plan_needs_a_plan() -> None:
-    assert classify(403, "The model x is not supported on your plan") is ModelFailure.PAYMENT
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("The model x is not supported on your plan", ModelFailure.PAYMENT),
+        ("The model was removed from your plan", ModelFailure.PAYMENT),
+        ("The model x is no longer available on your plan", ModelFailure.PAYMENT),
+        ("This model is disabled for your key", ModelFailure.AUTHENTICATION),
+    ],
+)
+def test_models_that_others_may_use(text: str, failure: ModelFailure) -> None:
+    assert classify(403, text) is failure
 
 
 @pytest.mark.parametrize(
@@ -100,6 +112,8 @@ def test_unsupported_model_of_a_plan_needs_a_plan() -> None:
         (403, "This account has been suspended for unpaid invoices"),
         (429, "Your prepaid credits are depleted"),
         (429, "You have run out of credits"),
+        (429, "You have run out of credits. Top up today"),
+        (402, "You have exhausted your daily credits"),
         (403, "Your newly created teams doesn't have any credits yet."),
         (400, "Credit limit reached"),
         (402, "You requested up to 8000 tokens, but can only afford 1200. Upgrade to a paid account"),
@@ -130,6 +144,10 @@ def test_no_credit(status: int, text: str) -> None:
         ("请求过于频繁", ModelFailure.RATE_LIMITED),
         ("You used 300 credits per minute", ModelFailure.RATE_LIMITED),
         ("Quota exceeded", ModelFailure.QUOTA),
+        ("You have exhausted your daily credits. Resets at midnight", ModelFailure.QUOTA),
+        ("You have used all your credits for today", ModelFailure.QUOTA),
+        ("You have used all available credits. They are back at midnight", ModelFailure.QUOTA),
+        ("You've used up your free credits for this hour", ModelFailure.RATE_LIMITED),
     ],
 )
 def test_limits_in_time(text: str, failure: ModelFailure) -> None:
@@ -161,6 +179,14 @@ def test_limits_in_time(text: str, failure: ModelFailure) -> None:
         (403, "The API key is not permitted to access this organisation", ModelFailure.AUTHENTICATION),
         (403, "Access from this key is forbidden", ModelFailure.AUTHENTICATION),
         (403, "Forbidden", ModelFailure.AUTHENTICATION),
+        (403, "Access from 203.0.113.7 is forbidden", ModelFailure.AUTHENTICATION),
+        (403, "Access from VPN is blocked", ModelFailure.AUTHENTICATION),
+        (403, "Access from your organization is not allowed", ModelFailure.AUTHENTICATION),
+        (403, "Access from unpaid tier is not allowed", ModelFailure.PAYMENT),
+        (403, "Access from Hong Kong is restricted", ModelFailure.REGION),
+        (400, "The response violates our guardrails", ModelFailure.FILTERED),
+        (400, "guardrails are not supported", ModelFailure.REFUSED),
+        (400, "Unknown parameter: guardrails", ModelFailure.REFUSED),
         (400, "This content type is not supported", ModelFailure.REFUSED),
         (400, "Extra fields are prohibited", ModelFailure.REFUSED),
         (400, "Field `content` is forbidden in this message", ModelFailure.REFUSED),
@@ -209,6 +235,13 @@ def test_other_errors_about_streams(text: str) -> None:
         (500, 'FATAL: password authentication failed for user "app"', ModelFailure.SERVER_ERROR),
         (500, "The key of the cache is invalid", ModelFailure.SERVER_ERROR),
         (503, "The model is not loaded yet", ModelFailure.UNAVAILABLE),
+        (503, "Model isn't loaded; warming up", ModelFailure.UNAVAILABLE),
+        (503, "No model is currently loaded, loading in progress", ModelFailure.UNAVAILABLE),
+        (503, "No model is currently loaded", ModelFailure.UNAVAILABLE),
+        (503, "Model 'x' is not loaded", ModelFailure.UNAVAILABLE),
+        (500, "No models loaded", ModelFailure.UNKNOWN_MODEL),
+        (500, "Error loading model: model not found", ModelFailure.UNKNOWN_MODEL),
+        (429, "The capacity is exceeded. model_not_available", ModelFailure.RATE_LIMITED),
         (503, "The model is currently overloaded", ModelFailure.UNAVAILABLE),
         (500, "model requires more system memory (8 GiB) than is available (4 GiB)", ModelFailure.SERVER_ERROR),
         (429, "Model is at capacity. Try again later", ModelFailure.RATE_LIMITED),
