@@ -30,7 +30,7 @@ from core.metrics import NO_METRICS, Metrics
 from core.settings import Settings
 from core.store import token_usage
 from core.store.database import Store
-from core.store.token_usage import TokenUsage, UsageKey, UsageKind
+from core.store.token_usage import StoredReservation, TokenUsage, UsageKey, UsageKind
 from core.timings import Timings
 
 log = structlog.get_logger(__name__)
@@ -108,6 +108,8 @@ class Reservation:
     key: UsageKey
     prompt_tokens: int
     """Estimated."""
+    used_tokens: int = 0
+    """Those of the day before this request."""
     reported_tokens: int = 0
     """The service's count for prompt and answer; 0 if it reports none."""
     answer_tokens: int = 0
@@ -223,10 +225,10 @@ class Ledger:
         `StoreError`.
         """
         key = UsageKey(key_id, model, kind, self.today())
-        reservation_id = await self._reserve(key, prompt_tokens + answer_tokens, within_quota, turn_id)
-        if reservation_id is None:
+        stored = await self._reserve(key, prompt_tokens + answer_tokens, within_quota, turn_id)
+        if stored is None:
             raise ModelError("Today's quota is used up", ModelFailure.QUOTA, retry_after=self.seconds_until_reset())
-        reservation = Reservation(reservation_id, key, prompt_tokens)
+        reservation = Reservation(stored.id, key, prompt_tokens, stored.used_tokens)
         try:
             yield reservation
         except ModelError as error:
@@ -274,12 +276,12 @@ class Ledger:
 
     async def _reserve(
         self, key: UsageKey, expected_tokens: int, within_quota: bool, turn_id: int | None
-    ) -> int | None:
+    ) -> StoredReservation | None:
         quota = self.daily_limit(key.model)
 
-        async def undo(reservation_id: int | None) -> None:
-            if reservation_id is not None:
-                await self._store.write(token_usage.settle_reservation, reservation_id, 0)
+        async def undo(stored: StoredReservation | None) -> None:
+            if stored is not None:
+                await self._store.write(token_usage.settle_reservation, stored.id, 0)
 
         return await _undo_if_cancelled(
             self._store.write(
@@ -314,6 +316,12 @@ class Ledger:
         self._metrics.tokens_used(key.model, key.kind, reservation.cost)
         if usage is not None and key.day == self.today():
             self._warn_if_nearly_used(key, usage)
+
+    def warn_before_settlement(self, reservation: Reservation) -> None:
+        """Warn now if the cost of this request, which is settled with its answer, leaves little of the quota."""
+        key = reservation.key
+        if key.day == self.today():
+            self._warn_if_nearly_used(key, TokenUsage(reservation.used_tokens + reservation.cost))
 
     def _warn_if_nearly_used(self, key: UsageKey, usage: TokenUsage) -> None:
         key_id, model, day = key.key_id, key.model, key.day

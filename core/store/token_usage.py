@@ -46,6 +46,13 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredReservation:
+    id: int
+    used_tokens: int
+    """Those of the day before this request, without what is reserved."""
+
+
+@dataclass(frozen=True, slots=True)
 class DailyUsage:
     """The usage of one person or chat in a day."""
 
@@ -106,8 +113,8 @@ def reserve(
     *,
     within_quota: bool = False,
     turn_id: int | None = None,
-) -> int | None:
-    """Reserve a request's expected cost. Returns the ID, or None if the day's quota does not allow it.
+) -> StoredReservation | None:
+    """Reserve a request's expected cost. Returns None if the day's quota does not allow it.
 
     `quota` is in tokens; None: unlimited. While nothing else is reserved, a request may exceed the remaining quota,
     so that the quota can be used up; `within_quota`: it must not. `turn_id`: whose answer the request is for.
@@ -121,8 +128,7 @@ def reserve(
         if usage.tokens >= quota or (exceeds_quota and (reserved or within_quota)):
             return None
     row = {**_columns(key), "expected_tokens": expected_tokens, "turn_id": turn_id}
-    reservation_id: int = connection.execute(INSERT_RESERVATION, row).scalar_one()
-    return reservation_id
+    return StoredReservation(connection.execute(INSERT_RESERVATION, row).scalar_one(), usage.tokens)
 
 
 INSERT_RESERVATION = insert(reservations).values(created_at=database_now()).returning(reservations.c.id)

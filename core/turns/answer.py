@@ -281,6 +281,7 @@ class AnswerPipeline:
 
     async def _quota_warnings(self) -> list[str]:
         """Pending warnings that a quota runs low; only for the operator, in a private chat."""
+        self._caller.warn_of_quota()
         pending, incoming = self._services.ledger.warnings, self._claimed.turn.incoming
         if not pending or not incoming.place.is_private:
             return []

@@ -82,6 +82,11 @@ class ModelCaller:
         """Tokens of all requests."""
         return sum(reservation.cost for reservation in self.reservations)
 
+    def warn_of_quota(self) -> None:
+        """Have the ledger warn before the answer is stored, so that the warning can be part of it."""
+        if self._unsettled is not None:
+            self.services.ledger.warn_before_settlement(self._unsettled)
+
     def settle_with_answer(self, connection: Connection) -> TokenUsage | None:
         """Book the tokens in the transaction that stores the answer. `record_settlement` gets the result."""
         reservation = self._unsettled

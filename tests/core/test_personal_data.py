@@ -86,7 +86,7 @@ async def test_tokens_on_the_persons_own_key_are_exported_and_erased(tmp_path: P
         key = UsageKey(key_id, "some/model", UsageKind.CHAT, "2026-01-01")
         reservation = await store.write(reserve, key, 700, None)
         assert reservation is not None
-        await store.write(settle_reservation, reservation, 700, has_answered=True)
+        await store.write(settle_reservation, reservation.id, 700, has_answered=True)
     exported = json.loads(await export_subject(store, settings, "telegram:person:5"))
     usage = {"day": "2026-01-01", "model": "some/model", "kind": "chat", "tokens": 700, "answers": 1}
     assert exported["usage_of_personal_api_key"] == [usage]

@@ -239,9 +239,9 @@ async def _add_settings(store: Store) -> None:
 async def _add_usage(store: Store) -> None:
     key = UsageKey("bot-key", MODEL, UsageKind.CHAT, "2026-01-31")
     for booked, tokens in ((key, 37), (replace(key, kind=UsageKind.EMBEDDINGS), 4)):
-        reservation_id = await store.write(token_usage.reserve, booked, 50, None)
-        assert reservation_id is not None
-        await store.write(token_usage.settle_reservation, reservation_id, tokens)
+        reservation = await store.write(token_usage.reserve, booked, 50, None)
+        assert reservation is not None
+        await store.write(token_usage.settle_reservation, reservation.id, tokens)
     await store.write(token_usage.reserve, key, 900, None)
     await store.write(token_usage.mark_exhausted, replace(key, model="other/model"))
     await store.write(token_usage.add_daily_usage, ["person:fake:5", "chat:fake:1:-1007"], key.day, 37, 1)

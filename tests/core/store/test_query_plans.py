@@ -279,7 +279,7 @@ def run_turn(run: Callable[..., Any]) -> Turn:
     run(history.delete_summary_of, turn.conversation_id, 1)
     run(personal_keys.get_encrypted_key, PERSON)
     reservation = run(token_usage.reserve, MODEL, 10, 1000)
-    run(token_usage.settle_reservation, reservation, 5)
+    run(token_usage.settle_reservation, reservation.id, 5)
     run(turns.fence, turn)
     run(turns.update_owned_turn, turn, note="")
     run(turns.replace_event_text, turn, "")

@@ -35,16 +35,16 @@ async def usage(store: Store, *models: str, day: str = DAY, kind: UsageKind = Us
 async def book(store: Store, key: UsageKey, tokens: int, *, has_answered: bool = False) -> TokenUsage | None:
     reservation = await store.write(reserve, key, tokens, None)
     assert reservation is not None
-    return await store.write(partial(settle_reservation, has_answered=has_answered), reservation, tokens)
+    return await store.write(partial(settle_reservation, has_answered=has_answered), reservation.id, tokens)
 
 
 async def test_reservation_is_replaced_by_the_real_cost(store: Store) -> None:
     reservation = await store.write(reserve, KEY, 100, None)
     assert reservation is not None
     assert await usage(store, "phi-4") == {"phi-4": TokenUsage(0, 100)}
-    settled = await store.write(partial(settle_reservation, has_answered=True), reservation, 70)
+    settled = await store.write(partial(settle_reservation, has_answered=True), reservation.id, 70)
     assert settled == TokenUsage(70, 0, 1)
-    assert await store.write(settle_reservation, reservation, 70) is None, "once"
+    assert await store.write(settle_reservation, reservation.id, 70) is None, "once"
     assert await usage(store, "phi-4") == {"phi-4": TokenUsage(70, 0, 1)}
     await book(store, KEY, 5)
     assert await usage(store, "phi-4", "qwen") == {"phi-4": TokenUsage(75, 0, 1), "qwen": TokenUsage()}

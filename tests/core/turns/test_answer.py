@@ -275,6 +275,14 @@ async def test_low_quota_warns_the_operator_in_private_once(tmp_path: Path, mode
         assert "quota used" not in await chat.ask("repeat: again", user="6")
 
 
+async def test_answer_that_makes_the_quota_low_warns_the_operator(tmp_path: Path, model: ModelStandIn) -> None:
+    async with running_engine(tmp_path, model, quotas={LLAMA: 300}) as chat:
+        await chat.store.write(grant, grant_subject(chat.platform, ScopeKind.PERSON, "6"), Role.OPERATOR, "Bob")
+        answer = await chat.ask(f"repeat: {'many words ' * 100}", user="6")
+        assert "% of today's quota used. It resets in" in answer
+        assert "quota used" not in await chat.ask("repeat: again", user="6")
+
+
 # Delivery
 
 
