@@ -4,6 +4,7 @@ Everything belongs to one conversation, identified by its key; no search crosses
 `core.memory.vector_search` compares the vectors.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,7 @@ from sqlalchemy import (
 )
 
 from core.store.dialect import advisory_lock
+from core.store.list_parameters import pad
 from core.store.schema import conversations, database_now, memory_chunks, memory_entries, messages, turns
 from core.store.turns import LostLeaseError, erase_notes
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOTE_KIND = "note"
+NAME_CHAR = r"[^\W\u3000-\U0010ffff]"
+"""A letter or digit that continues a name. Scripts without spaces between words are left out."""
 MAX_SEARCHED_TERMS = 20
 RECENT_MESSAGES = 20
 """The newest messages are not recalled, because the model sees them anyway."""
@@ -294,8 +298,17 @@ def delete_entry(connection: Connection, conversation_key: str, number: int) -> 
         return None
     entry = _entry(row)
     if not entry.is_note:
-        erase_notes(connection, _is_turn_of(conversation_key), turns.c.note.contains(entry.name, autoescape=True))
+        _erase_notes_naming(connection, conversation_key, entry.name)
     return entry
+
+
+def _erase_notes_naming(connection: Connection, conversation_key: str, name: str) -> None:
+    """Erase the notes that contain `name`, but not those that only contain a longer word or file name with it."""
+    contains_name = turns.c.note.contains(name, autoescape=True)
+    query = select(turns.c.id, turns.c.note).where(_is_turn_of(conversation_key), contains_name)
+    word = rf"(?<!{NAME_CHAR})(?<!{NAME_CHAR}[._-]){re.escape(name)}(?![._-]?{NAME_CHAR})"
+    naming = [row.id for row in connection.execute(query) if re.search(word, row.note)]
+    erase_notes(connection, turns.c.id.in_(pad(naming)))
 
 
 def _is_turn_of(conversation_key: str) -> ColumnElement[bool]:

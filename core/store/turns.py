@@ -156,9 +156,13 @@ def find_shown_press(
 
 
 def erase_notes(connection: Connection, *conditions: ColumnElement[bool]) -> None:
-    """Erase the notes of these turns, except where nothing but the note is still to be delivered."""
-    is_delivered = ~IS_OPEN | (turns.c.final_state == TurnState.DONE)
-    connection.execute(update(turns).where(*conditions, turns.c.note.is_not(None), is_delivered).values(note=None))
+    """Erase the notes of these turns, except where there is no answer, and the note is still to be delivered.
+
+    Without an answer, a note names no file.
+    """
+    has_answer = select(messages.c.id).where(messages.c.turn_id == turns.c.id, messages.c.role == "assistant").exists()
+    can_be_erased = ~IS_OPEN | has_answer
+    connection.execute(update(turns).where(*conditions, turns.c.note.is_not(None), can_be_erased).values(note=None))
 
 
 def finish_turn(connection: Connection, turn: Turn, state: TurnState, reason: str = "") -> None:

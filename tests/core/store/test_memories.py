@@ -187,6 +187,38 @@ async def test_deleting_a_file_forgets_what_notes_under_answers_name_it(store: S
     assert await store.read(stored_notes) == [None, *notes[1:]]
 
 
+@pytest.mark.parametrize(
+    ("note", "is_erased"),
+    [
+        ("Searched plan.", True),
+        ("Sources: a.pdf, page 1; plan", True),
+        ("已搜索：plan和a.pdf。", True),
+        ("No explanation.", False),
+        ("Plan B", False),
+        ("Sources: plan.pdf", False),
+        ("Sources: floor-plan; plan_2", False),
+    ],
+)
+async def test_deleting_a_file_keeps_notes_with_longer_names(store: Store, note: str, is_erased: bool) -> None:
+    await store.write(partial(accept_event, incoming=message_event("1"), conversation_key=ANN))
+    (turn,) = await claim(store)
+    await store.write(partial(store_answer, prompt="what?", answer="yes", note=note, model="m"), turn)
+    file = await add_entry(store, ANN, "plan", unit_vector(1), kind="text")
+    assert file is not None
+    await store.write(memories.delete_entry, ANN, file.number)
+    stored = await store.read(lambda connection: connection.scalar(select(turns.c.note)))
+    assert stored == (None if is_erased else note)
+
+
+async def test_clearing_erases_the_note_under_a_stopped_answer_that_is_still_to_be_delivered(store: Store) -> None:
+    await store.write(partial(accept_event, incoming=message_event("1"), conversation_key=ANN))
+    (turn,) = await claim(store)
+    noted = partial(store_answer, prompt="what?", answer="yes, bec", note="Sources: a.pdf", model="m")
+    await store.write(partial(noted, final_state=TurnState.STOPPED), turn)
+    await store.write(memories.delete_all, ANN)
+    assert await store.read(lambda connection: connection.scalar(select(turns.c.note))) is None
+
+
 async def test_clearing_keeps_a_note_that_is_still_to_be_delivered_without_a_text(store: Store) -> None:
     for key, answer, state in (("1", "", TurnState.FAILED), ("2", "yes", TurnState.DONE)):
         await store.write(partial(accept_event, incoming=message_event(key), conversation_key=f"{ANN}{key}"))
