@@ -31,18 +31,24 @@ EMBEDDING_PATTERN = re.compile(
 SPEECH_PATTERN = re.compile(
     r"whisper|transcri|speech[-_ ](?:to[-_ ]text|recognition)|\bstt\b|\basr\b|parakeet|canary-", re.IGNORECASE
 )
+NO_REASONING_PATTERN = re.compile(r"(?<![a-z])non?[-_ ]?(?:think|reason)", re.IGNORECASE)
 REASONING_PATTERN = re.compile(
-    r"\br1\b|qwq|\bqvq|think(?:ing|er)?\b|(?<!non-)(?<!non)reason|\bo[1-9]\b|gpt-oss|magistral|\bglm-z1"
-    r"|\bgpt-[5-9](?!.{0,10}chat)|\bgemini-(?:2\.5|[3-9])|\bgrok-(?:[4-9]|3-mini|code)(?!.{0,20}non-reason)"
-    r"|\bqwen-?3(?:\.\d)?(?![\w.-]{0,40}(?:instruct|coder|embed|rerank|max|omni|asr|tts|image|base))"
-    r"|\bglm-?(?:4\.[5-9]|[5-9])|deepseek-?v(?:3\.[1-9]|[4-9])|minimax-?m\d|seed-oss|nemotron-(?:3-)?nano"
-    r"|exaone-(?:deep|[4-9])|kimi-k2\.[5-9]|smollm3|\bernie-x|hunyuan-(?:a13b|t1)|\bmimo\b|intellect-[2-9]|deephermes",
+    r"\br1\b|qwq|\bqvq|think(?:ing|er)?\b|reason|\bo[1-9]\b|gpt-oss|magistral|\bglm-z1|\bernie-x|exaone-deep",
     re.IGNORECASE,
 )
+"""Models that always reason."""
+REASONING_FAMILY_PATTERN = re.compile(
+    r"\bgpt-[5-9](?!.{0,10}chat)|\bgemini-(?:2\.5|[3-9])|\bgrok-(?:[4-9]|3-mini|code)"
+    r"|\bqwen-?3(?:\.\d)?(?![\w.-]{0,40}(?:instruct|2507|coder|embed|rerank|max|omni|asr|tts|image|base))"
+    r"|\bglm-?(?:4\.[5-9]|[5-9])|deepseek-?v(?:3\.[1-9]|[4-9])|minimax-?m\d|seed-oss|nemotron-(?:3-)?nano"
+    r"|exaone-[4-9]|kimi-k2\.[5-9]|smollm3|hunyuan-(?:a13b|t1)|\bmimo\b|intellect-[2-9]|deephermes",
+    re.IGNORECASE,
+)
+"""Families whose models reason unless the service's list says otherwise."""
 VISION_PATTERN = re.compile(
     r"(?:[-_.]|\d)vl(?:-|\b)|vlm\d?\b|vision|llava|pixtral|internvl|multimodal|\bomni\b|\bqvq|moondream|minicpm-?[vo]\b"
-    r"|llama-?4\b|gemma-?3(?!n|[-:](?:1b|270m))|gpt-4o|gpt-4\.[1-9]|gpt-4-turbo|\bgpt-[5-9]|(?:^|/)o(?:[1-9](?!-(?:mini|preview))\b|[4-9]-mini)"
-    r"|\bgemini-|\bclaude-(?!2|instant)|\bgrok-[4-9]|\bglm-?\d(?:\.\d)?v\b|nova-(?:lite|pro|premier)\b"
+    r"|llama-?4\b|gemma-?3(?!n|[-:](?:1b|270m))|gpt-4o|gpt-4\.[1-9]|gpt-4-turbo(?!-preview)|\bgpt-[5-9]|(?:^|/)o(?:[1-9](?!-(?:mini|preview))\b|[4-9]-mini)"
+    r"|\bgemini-|\bclaude-(?!v?[12](?!\d)|instant)|\bgrok-[4-9]|\bglm-?\d(?:\.\d)?v\b|nova-(?:lite|pro|premier)\b"
     r"|mistral-small-?(?:3\.[1-9]|[4-9]|latest|25(?:0[3-9]|1\d)|2[6-9]\d\d)|mistral-medium-?(?:[3-9]|latest|2[5-9]\d\d)"
     r"|ministral-?3\b|kimi-k2\.[5-9]|\bmolmo|idefics",
     re.IGNORECASE,
@@ -54,8 +60,9 @@ ABILITY_KEYS = ("capabilities", "supported_parameters", "supported_features", "f
 REASONING_WORDS = {"reasoning", "include_reasoning", "reasoning_effort", "thinking"}
 VISION_WORDS = {"vision", "multimodal"}
 PURPOSE_KEYS = ("type", "task", "mode", "pipeline_tag")
+CHAT_PURPOSES = re.compile(r"chat(?:[-_ ]completions?)?|conversational")
 OTHER_PURPOSES = re.compile(
-    r"(?:text[-_ ]to[-_ ](?!text)|image(?![-_ ]text)|video|audio(?![-_ ]text)|speech|tts|moderat|rerank|classif)"
+    r"(?:text[-_ ]to[-_ ](?!text)|(?:image|video|audio)(?![-_ ]text[-_ ]to[-_ ]text)|speech|tts|moderat|rerank|classif)"
     r".{0,100}",
     re.IGNORECASE,
 )
@@ -63,15 +70,18 @@ OTHER_PURPOSES = re.compile(
 
 def has_other_purpose(model_id: str, fields: Mapping[str, Any]) -> bool:
     """Whether a model can neither chat nor embed nor transcribe."""
-    if OTHER_PURPOSE_PATTERN.search(model_id):
-        return True
     if isinstance(chats := _capabilities(fields).get("completion_chat"), bool):
         return not chats
+    outputs = fields.get("output_modalities")
+    outputs_text = "text" in outputs if isinstance(outputs, list) and outputs else None
+    if _is_said_to_chat(fields) and outputs_text is not False:
+        return False
+    if OTHER_PURPOSE_PATTERN.search(model_id):
+        return True
     if is_embedding_model(model_id, fields) or is_speech_model(model_id, fields):
         return False
-    output_modalities = fields.get("output_modalities")
-    if isinstance(output_modalities, list) and output_modalities:
-        return "text" not in output_modalities
+    if outputs_text is not None:
+        return not outputs_text
     return bool(OTHER_OUTPUT_PATTERN.search(model_id)) or any(map(OTHER_PURPOSES.fullmatch, _purposes(fields)))
 
 
@@ -82,6 +92,8 @@ def is_embedding_model(model_id: str, fields: Mapping[str, Any]) -> bool:
     output_modalities = fields.get("output_modalities")
     if output_modalities in (["embedding"], ["embeddings"]) or any("embed" in word for word in _purposes(fields)):
         return True
+    if _is_said_to_chat(fields):
+        return False
     return bool(EMBEDDING_PATTERN.search(model_id)) and not OTHER_PURPOSE_PATTERN.search(model_id)
 
 
@@ -90,6 +102,8 @@ def is_speech_model(model_id: str, fields: Mapping[str, Any]) -> bool:
     input_modalities = fields.get("input_modalities")
     if isinstance(input_modalities, list) and input_modalities:
         return input_modalities == ["audio"] and fields.get("output_modalities") == ["text"]
+    if _is_said_to_chat(fields):
+        return False
     return any(map(SPEECH_PATTERN.search, (model_id, *_purposes(fields))))
 
 
@@ -97,7 +111,10 @@ def has_reasoning(model_id: str, fields: Mapping[str, Any]) -> bool:
     """Whether a model writes its reasoning before an answer, or can do so."""
     if fields.get("supports_reasoning") or not REASONING_WORDS.isdisjoint(_abilities(fields)):
         return True
-    return bool(REASONING_PATTERN.search(model_id))
+    if NO_REASONING_PATTERN.search(model_id):
+        return False
+    is_in_family = REASONING_FAMILY_PATTERN.search(model_id) and not _is_said_not_to_reason(fields)
+    return bool(is_in_family or REASONING_PATTERN.search(model_id))
 
 
 def has_vision(model_id: str, fields: Mapping[str, Any]) -> bool:
@@ -113,6 +130,17 @@ def has_vision(model_id: str, fields: Mapping[str, Any]) -> bool:
             case [*modalities] if modalities:
                 return "image" in modalities
     return not VISION_WORDS.isdisjoint(_abilities(fields)) or bool(VISION_PATTERN.search(model_id))
+
+
+def _is_said_to_chat(fields: Mapping[str, Any]) -> bool:
+    return any(map(CHAT_PURPOSES.fullmatch, _purposes(fields)))
+
+
+def _is_said_not_to_reason(fields: Mapping[str, Any]) -> bool:
+    """Whether a description that would have words for it has none. Called only without such words."""
+    said = (fields.get("supports_reasoning"), _capabilities(fields).get("reasoning"))
+    parameters = fields.get("supported_parameters")
+    return False in said or (isinstance(parameters, list) and bool(parameters))
 
 
 def _capabilities(fields: Mapping[str, Any]) -> Mapping[str, Any]:

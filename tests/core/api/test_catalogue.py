@@ -15,7 +15,7 @@ def parse_model(model_id: str = "lab/some-model", **fields: Any) -> Model:
 
 VISION_NAMES = """
 gpt-4o gpt-4o-mini chatgpt-4o-latest gpt-4.1 gpt-4.1-nano gpt-4-turbo gpt-5 gpt-5-mini o1 o3 openai/o4-mini
-gemini-2.5-flash models/gemini-2.0-flash claude-sonnet-4.5 claude-3-5-haiku-20241022 anthropic/claude-opus-4 grok-4
+gemini-2.5-flash models/gemini-2.0-flash claude-sonnet-4.5 claude-3-haiku gpt-4-turbo-2024-04-09 claude-3-5-haiku-20241022 anthropic/claude-opus-4 grok-4
 gemma3:12b gemma3 gemma-3-27b-it qwen2.5vl:7b qwen3-vl-235b-a22b qwen2.5-omni-7b qvq-72b llama4:scout
 mistral-small3.2 mistral-small-latest Mistral-Small-3.1-24B mistral-medium-2505 minicpm-v:8b moondream:1.8b glm-4.5v
 glm-4v-plus smolvlm2 llava:13b bakllava llama3.2-vision granite3.2-vision phi-4-multimodal-instruct molmo-7b kimi-k2.5
@@ -23,20 +23,21 @@ glm-4v-plus smolvlm2 llava:13b bakllava llama3.2-vision granite3.2-vision phi-4-
 BLIND_NAMES = """
 gpt-3.5-turbo gpt-4 gpt-oss-20b o1-mini o3-mini claude-2.1 claude-instant-1 grok-3 gemma3:1b gemma3:270m gemma-2-9b-it
 gemma3n:e4b qwen3:8b qwen2.5:7b llama3.2 llama-3.3-70b mistral-small-2409 mistral-large-2411 mistral-nemo glm-4.5
-deepseek-r1 marco-o1 kimi-k2 minicpm3-4b
+deepseek-r1 marco-o1 kimi-k2 minicpm3-4b gpt-4-turbo-preview claude-v2 anthropic.claude-v2:1 claude-1 claude-v1
 """
 REASONING_NAMES = """
 qwen3:8b qwen3-32b Qwen3-235B-A22B qwen3.5-27b qwq-32b gpt-5 gpt-5-mini o1 o3-mini o4-mini gemini-2.5-pro
 gemini-2.5-flash gemini-3-pro-preview grok-4 grok-4-fast-reasoning grok-3-mini grok-code-fast-1 GLM-4.5 zai-org/GLM-4.6
 glm4.7 DeepSeek-V3.1 deepseek-v3.2 deepseek-reasoner MiniMax-M2 seed-oss-36b nemotron-nano-9b-v2 nemotron-3-nano-30b
 exaone-deep:7.8b kimi-k2-thinking openthinker:7b olmo-3-32b-think smollm3 phi-4-reasoning hunyuan-a13b-instruct
-sonar-reasoning ernie-x1 deephermes-3 Qwen3-Next-80B-A3B-Thinking
+sonar-reasoning ernie-x1 deephermes-3 Qwen3-Next-80B-A3B-Thinking Qwen3-235B-A22B-Thinking-2507 nano-thinking
 """
 PLAIN_NAMES = """
 gpt-4o gpt-4.1 gpt-5-chat-latest gpt-5.1-chat gemini-2.0-flash grok-3 grok-4-fast-non-reasoning qwen2.5:7b qwen3-coder
 Qwen3-Coder-480B-A35B-Instruct Qwen3-235B-A22B-Instruct-2507 qwen3-vl-8b-instruct qwen3-embedding glm-4-9b-chat
 deepseek-v3 DeepSeek-V3-0324 deepseek-chat minimax-text-01 Llama-3.1-Nemotron-70B exaone-3.5 kimi-k2 phi-4 gemma3:12b
-ernie-4.5 o200k-base mistral-small-latest
+ernie-4.5 o200k-base mistral-small-latest qwen/qwen3-235b-a22b-2507 qwen3-8b-no-think qwen3:8b-nothink
+claude-3-7-sonnet-nothinking qwen3-32b-non-thinking model_no_think
 """
 OTHER_NAMES = """
 dall-e-3 gpt-image-1 gpt-image-1-mini imagen-4.0-generate-001 flux-1-schnell black-forest-labs/FLUX.1-dev qwen-image
@@ -99,6 +100,9 @@ def test_models_with_ordinary_names_can_chat(name: str) -> None:
         ({"mode": "chat"}, True),
         ({"task": {"name": "Text Generation"}}, True),
         ({"pipeline_tag": "image-text-to-text"}, True),
+        ({"pipeline_tag": "video-text-to-text"}, True),
+        ({"pipeline_tag": "image-text-to-video"}, False),
+        ({"type": "chat", "output_modalities": ["image"]}, False),
         ({"output_modalities": ["text", "image"]}, True),
         ({"capabilities": {"completion_chat": True}}, True),
         ({"type": 5, "task": None, "capabilities": "much", "output_modalities": "text"}, True),
@@ -106,6 +110,41 @@ def test_models_with_ordinary_names_can_chat(name: str) -> None:
 )
 def test_purpose_is_read_from_listing(fields: dict[str, Any], *, can_chat: bool) -> None:
     assert parse_model(**fields).can_chat is can_chat
+
+
+@pytest.mark.parametrize(
+    ("model_id", "fields", "can_chat"),
+    [
+        ("the-guard-llama", {"capabilities": {"completion_chat": True}}, True),
+        ("realtime-chat-8b", {"type": "chat", "output_modalities": ["text"]}, True),
+        ("x/pixel-ocr-chat", {"type": "chat", "output_modalities": ["text"]}, True),
+        ("x/pixel-ocr-chat", {"mode": "chat"}, True),
+        ("whisper-chat", {"task": "chat-completion"}, True),
+        ("x/bge-chat", {"type": "chat"}, True),
+        ("Qwen2.5-VL", {"pipeline_tag": "video-text-to-text"}, True),
+        ("meta-llama/llama-guard-4-12b", {"output_modalities": ["text"]}, False),
+        ("meta-llama/llama-guard-4-12b", {"pipeline_tag": "text-generation"}, False),
+        ("mistral-moderation-latest", {"type": "chat", "capabilities": {"completion_chat": False}}, False),
+    ],
+)
+def test_listing_of_purposes_overrides_name(model_id: str, fields: dict[str, Any], *, can_chat: bool) -> None:
+    assert parse_model(model_id, **fields).can_chat is can_chat
+
+
+@pytest.mark.parametrize(
+    ("model_id", "fields", "has_reasoning"),
+    [
+        ("qwen/qwen3-235b-a22b", {"supported_parameters": ["temperature", "tools"]}, False),
+        ("qwen/qwen3-235b-a22b", {"supported_parameters": ["temperature", "reasoning"]}, True),
+        ("qwen/qwen3-235b-a22b", {"supported_parameters": []}, True),
+        ("z-ai/glm-4.5", {"supports_reasoning": False}, False),
+        ("z-ai/glm-4.5", {"capabilities": {"reasoning": False}}, False),
+        ("deepseek/deepseek-r1", {"supports_reasoning": False, "supported_parameters": ["temperature"]}, True),
+        ("claude-3-7-sonnet-nothinking", {"supports_reasoning": True}, True),
+    ],
+)
+def test_listing_of_reasoning_overrides_family(model_id: str, fields: dict[str, Any], *, has_reasoning: bool) -> None:
+    assert parse_model(model_id, **fields).has_reasoning is has_reasoning
 
 
 def test_listing_of_outputs_overrides_name() -> None:
