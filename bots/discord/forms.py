@@ -34,7 +34,7 @@ from bots.discord.translate import (
 from core.bounded_dict import BoundedDict
 from core.buttons import ButtonAction, ButtonPress, encode_action
 from core.commands.declarations import RESET
-from core.errors import DeliveryError, DeliveryFailure, StoreError
+from core.errors import RETRYABLE_DELIVERY_FAILURES, DeliveryError, DeliveryFailure, StoreError
 from core.i18n.translation import gettext, gettext_noop, speaking
 from core.port import Incoming
 from core.texts.answers import EDIT_QUESTION_BUTTON, EMPTY_MESSAGE, QUESTION_NOT_EDITABLE
@@ -48,6 +48,7 @@ ReadQuestion = Callable[[Incoming], Awaitable[str | None]]
 """The question that a press asks to edit; None if its sender may not. Raises `StoreError`."""
 
 MESSAGE_FORGOTTEN_TEXT = gettext_noop("I no longer have that message. Use the command on it again.")
+MESSAGE_NOT_READ_TEXT = gettext_noop("I couldn't read that message in time. Use the command on it again.")
 FORM_REFUSED_TEXT = gettext_noop("Discord didn't open the form. Try again in a moment.")
 MAX_OPEN_FORMS = 1000
 
@@ -97,42 +98,39 @@ class Forms:
         if about is not None and (about.sender.user, about.place) == (incoming.sender.user, incoming.place):
             incoming = replace(incoming, quotes=about.quotes, attachments=about.attachments)
         else:
-            has_access, message = await self._read_again(incoming, interaction, message_id)
-            if message is not None:
+            deadline = asyncio.get_running_loop().time() + self.intake.timings.max_read_delay
+            # One after the other: for people without access, the bot asks Discord for nothing.
+            if await self.intake.check_access(incoming) is not False:
+                message, refusal = await self._read_message(interaction, message_id, deadline)
+                if message is None:
+                    await self._refuse(incoming, refusal, returned_text=submission.text)
+                    return
                 incoming = with_quoted_message(incoming, interaction, message)
-            elif has_access is not False:
-                await self._refuse(incoming, MESSAGE_FORGOTTEN_TEXT, returned_text=submission.text)
-                return
         await self.intake.store_interaction(incoming)
 
-    async def _read_again(
-        self, incoming: Incoming, interaction: Interaction, message_id: str
-    ) -> tuple[bool | None, Json | None]:
-        """Whether the sender has access, and the message that the form was about; None for what is not known in time.
+    async def _read_message(
+        self, interaction: Interaction, message_id: str, deadline: float
+    ) -> tuple[Json | None, str]:
+        """A message of the channel in which the form was sent, or what the person is told without it.
 
-        One after the other: for people without access, the bot asks Discord for nothing.
+        `deadline`: by the time of the event loop.
         """
-        has_access = None
-        try:
-            async with asyncio.timeout(self.intake.timings.max_read_delay):
-                has_access = await self.intake.check_access(incoming)
-                if has_access is not False:
-                    return has_access, await self._read_message(interaction, message_id)
-        except TimeoutError:
-            log.info("discord.message_not_read", failure="timeout")
-        return has_access, None
-
-    async def _read_message(self, interaction: Interaction, message_id: str) -> Json | None:
-        """A message of the channel in which the form was sent; None if the bot or the person may not read it."""
         may_read = interaction.guild_id is None or interaction.permissions.read_message_history
         if not (may_read and message_id.isdecimal() and message_id.isascii()):
-            return None
+            return None, MESSAGE_FORGOTTEN_TEXT
+        if asyncio.get_running_loop().time() >= deadline:
+            return None, MESSAGE_NOT_READ_TEXT
         path = f"/channels/{interaction.channel_id}/messages/{message_id}"
         try:
-            return await self.intake.responder.http.call("GET", path)
+            async with asyncio.timeout_at(deadline):
+                return await self.intake.responder.http.call("GET", path), ""
+        except TimeoutError:
+            log.info("discord.message_not_read", failure="timeout")
+            return None, MESSAGE_NOT_READ_TEXT
         except DeliveryError as error:
             log.info("discord.message_not_read", failure=error.failure)
-            return None
+            may_still_exist = error.failure in RETRYABLE_DELIVERY_FAILURES
+            return None, MESSAGE_NOT_READ_TEXT if may_still_exist else MESSAGE_FORGOTTEN_TEXT
 
     async def open_instructions(self, interaction: Interaction, incoming: Incoming) -> None:
         """Show the current instructions. If a form cannot contain them, they are shown as for `/system`."""

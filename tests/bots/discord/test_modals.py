@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 
 from bots.discord.commands import ASK_ABOUT_MESSAGE, commands_payload
 from bots.discord.modals import ASK_MODAL, EDIT_MODAL, FIELD_CUSTOM_ID, INSTRUCTIONS_MODAL
@@ -118,9 +119,29 @@ async def test_message_is_not_read_again_once_the_check_of_access_has_taken_all_
     opened = await open_question_form(harness, message)
     await harness.acknowledgement(opened)
     await harness.restart(has_access=never)
-    response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
-    assert response["data"]["content"].startswith("I no longer have that message.")
+    with structlog.testing.capture_logs() as logs:
+        response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
+    assert response["data"]["content"].startswith("I couldn't read that message in time.")
     assert harness.discord.calls_to("GET", f".*/messages/{message.id}") == []
+    events = [entry["event"] for entry in logs]
+    assert "discord.access_not_checked" in events
+    assert "discord.message_not_read" not in events
+
+
+@pytest.mark.parametrize("fault", [Fault(FaultKind.INTERNAL_ERROR), Fault(FaultKind.DELAY, 60)])
+async def test_message_that_discord_does_not_show_in_time_is_not_called_gone(
+    harness: AdapterHarness, fault: Fault
+) -> None:
+    await harness.start()
+    message = await write_as_olga(harness)
+    opened = await open_question_form(harness, message)
+    await harness.acknowledgement(opened)
+    await harness.restart()
+    reads_message = f"/messages/{message.id}"
+    harness.discord.fault_hook = lambda call: fault if call.path.endswith(reads_message) else None
+    response = await harness.acknowledgement(await harness.discord.submit_modal(opened, "When?"))
+    assert response["data"]["content"].startswith("I couldn't read that message in time.")
+    assert "\n> When?" in response["data"]["content"]
 
 
 @pytest.mark.parametrize("is_long", [False, True])
