@@ -247,8 +247,8 @@ SELECT_CANCELLATIONS = SELECT_LEASES.add_columns(turns.c.cancel_requested)
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    renewed: dict[int, bool]
-    """The turns whose leases are renewed, and whether each is to be cancelled."""
+    kept: dict[int, bool]
+    """The turns that the process still has, and whether each is to be cancelled."""
     lost: set[int]
 
 

@@ -59,10 +59,10 @@ def mark_truncation_notified(connection: Connection, conversation_id: int) -> No
     )
 
 
-def has_answered_since_successor_named(connection: Connection, conversation_id: int, model: str) -> bool:
-    """Whether an answer of `model` came after the turn of `mark_successor_named`."""
-    named_by = select(conversations.c.successor_named_by_turn).where(conversations.c.id == conversation_id)
-    turn_id = connection.scalar(named_by) or 0
+def has_answered_since_default_replaced(connection: Connection, conversation_id: int, model: str) -> bool:
+    """Whether an answer of `model` came after the turn of `mark_default_replaced`."""
+    replaced_by = select(conversations.c.successor_named_by_turn).where(conversations.c.id == conversation_id)
+    turn_id = connection.scalar(replaced_by) or 0
     # Only what came after it is read: the conversation may be long.
     last_message = connection.scalar(select(func.max(messages.c.id)).where(messages.c.turn_id == turn_id)) or 0
     query = (
@@ -74,8 +74,8 @@ def has_answered_since_successor_named(connection: Connection, conversation_id: 
     return connection.scalar(query.limit(1)) is not None
 
 
-def mark_successor_named(connection: Connection, conversation_id: int, turn_id: int) -> None:
-    """After this turn, people know which model replaces the operator's default model."""
+def mark_default_replaced(connection: Connection, conversation_id: int, turn_id: int) -> None:
+    """Record that this turn has the last answer in place of the operator's default model, which is gone."""
     connection.execute(
         update(conversations).where(conversations.c.id == conversation_id).values(successor_named_by_turn=turn_id)
     )

@@ -6,7 +6,8 @@ freezes (a suspended laptop, a paused container) must not continue as if it stil
 database requests may be slow, so these rules ensure that two processes never act on the same lease:
 
 - Only the database's clock sets and compares the expiry.
-- The owner renews all its leases in one write every `heartbeat_interval`.
+- The owner renews all its leases in one write every `heartbeat_interval`. A process that has the database for itself
+  may write less often, and otherwise only check that it still has them.
 - The owner trusts a lease only for a part of its duration, measured by its own monotonic clock from *before* the
   renewal was sent. It checks this before every action with a visible effect.
 
@@ -19,8 +20,8 @@ With a duration of 6 s, of which 80 % is trusted:
     6.1 s   B acquires the lease
 
 A lease that is not trusted need not be lost: if the database was only slow, the next renewal succeeds, and the lease is
-trusted again. It is lost when a renewal finds that another process has it. A process that has the database for itself
-trusts its leases until then.
+trusted again. It is lost when a renewal finds that the process no longer has it. A process that has the database for
+itself trusts its leases until then.
 """
 
 import asyncio
@@ -77,16 +78,17 @@ class Lease:
 class Renewal(Generic[K]):
     """What became of the leases that were to be renewed. Those in neither could not be renewed this time."""
 
-    renewed: Collection[K]
+    kept: Collection[K]
+    """This process still has these: they were renewed, or no other process can acquire them."""
     lost: Collection[K]
-    """Other processes have these."""
+    """This process no longer has these."""
 
 
 class LeaseKeeper(Generic[K]):
     """Renews the leases of a process, by key.
 
     `renew` extends the leases with these keys by `lease_duration`. `on_lost` is called once for each that is lost.
-    `is_exclusive`: no other process uses the database.
+    `is_exclusive`: no other process uses the database, and `renew` need not extend them each time.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class LeaseKeeper(Generic[K]):
             lease = self._leases.get(key)
             if lease is None:
                 continue  # removed during the write
-            if key in renewal.renewed:
+            if key in renewal.kept:
                 lease.extend(requested_at)
             elif key in renewal.lost:
                 self.remove(key)

@@ -26,8 +26,8 @@ from core.metrics import Outcome
 from core.port import Button, EventKind
 from core.store.answers import Variant, get_answer, get_question, list_variants, store_answer
 from core.store.conversations import (
-    has_answered_since_successor_named,
-    mark_successor_named,
+    has_answered_since_default_replaced,
+    mark_default_replaced,
     mark_truncation_notified,
 )
 from core.store.grants import is_operator
@@ -204,7 +204,7 @@ class AnswerPipeline:
         if chosen.unavailable_model and chosen.scope is None:
             # The operator's default: the next answer in each conversation that knew it says so.
             retired, conversation_id = chosen.unavailable_model, self._claimed.turn.conversation_id
-            is_known = await self._claimed.store.read(has_answered_since_successor_named, conversation_id, retired)
+            is_known = await self._claimed.store.read(has_answered_since_default_replaced, conversation_id, retired)
             return retired if is_known else ""
         is_replaced = outcome.model == self._find_successor(outcome.first_error)
         return chosen.unavailable_model or (chosen.value if is_replaced else "")
@@ -392,7 +392,7 @@ class AnswerPipeline:
             if (scope := self._preferences.values[name].scope) is not None:
                 mark_notified(connection, scope.key, name, model)
         if answer.text and self._is_default_gone(outcome):
-            mark_successor_named(connection, claimed.turn.conversation_id, claimed.turn.id)
+            mark_default_replaced(connection, claimed.turn.conversation_id, claimed.turn.id)
         scope, retired = self._preferences.values[PreferenceName.MODEL].scope, outcome.retired_model
         if retired and scope is not None:
             successor = self._successor_of(retired, outcome)

@@ -5,7 +5,8 @@ database may claim the turn. Of each conversation only the first open question c
 order of the questions; commands and buttons overtake.
 
 A process that claims a turn holds a lease on it and renews it with every heartbeat (`core.store.lease_keeper`). When
-the process dies the lease expires, and another process continues the turn where the database says it was.
+the process dies the lease expires, and another process continues the turn where the database says it was. A process
+that has the database for itself only reads its leases with most heartbeats, and renews them before they expire.
 """
 
 import asyncio
@@ -340,7 +341,8 @@ class Engine:
     async def _renew_leases(self, ids: list[int]) -> Renewal[int]:
         """Renew the leases; learn which turns to stop and which chats to leave alone in the same write.
 
-        Nobody else can acquire a lease in a database of this process alone: it writes only to keep them from expiring.
+        Nobody else can acquire a lease in a database of this process alone: it writes only to keep them from expiring,
+        and otherwise reads which turns to stop.
         """
         requested_at = self._clock.monotonic()
         if self._store.is_exclusive and requested_at < self._next_renewal:
@@ -349,8 +351,8 @@ class Engine:
             beat, limits = await self._store.write_leases(self._heartbeat, ids, self._places())
             self._rate_limits.apply(limits)
             self._schedule_renewal(requested_at)
-        self._stop_turns([id_ for id_, is_stopped in beat.renewed.items() if is_stopped])
-        return Renewal(beat.renewed, beat.lost)
+        self._stop_turns([id_ for id_, is_stopped in beat.kept.items() if is_stopped])
+        return Renewal(beat.kept, beat.lost)
 
     def _schedule_renewal(self, renewed_at: float) -> None:
         self._next_renewal = renewed_at + self._timings.lease_duration / 2

@@ -246,7 +246,7 @@ class ModelCaller:
                     if answer.reached_char_limit:
                         break
             if answer.text:
-                preview.close()  # a request in flight ends while the tokens are booked
+                preview.close()  # the answer waits for no other request than the one in flight
         finally:
             status_task.cancel()
 

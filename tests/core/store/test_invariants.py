@@ -37,7 +37,7 @@ def stored_turns(connection: Connection) -> list[Any]:
 
 
 def renewed_leases(connection: Connection, turn: Turn) -> dict[int, bool]:
-    return claims.heartbeat(connection, turn.owner, [turn.id], lease_seconds=300).renewed
+    return claims.heartbeat(connection, turn.owner, [turn.id], lease_seconds=300).kept
 
 
 STORE_ANSWER = partial(answers.store_answer, prompt="?", answer="!", note="", model="m", usage=UsageReport(1, 1))

@@ -68,7 +68,7 @@ async def test_padding_excludes_and_renews_what_was_named_and_no_more(store: Sto
     )
     assert [turn.id for turn in rest] == ids[3:]
     renewed = await store.write(claims.heartbeat, "me", ids[:3], lease_seconds=30)
-    assert sorted(renewed.renewed) == ids[:3]
+    assert sorted(renewed.kept) == ids[:3]
 
 
 @pytest.mark.parametrize(

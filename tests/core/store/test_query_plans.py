@@ -306,11 +306,11 @@ def run_turn(run: Callable[..., Any]) -> Turn:
 
 def run_commands(run: Callable[..., Any], turn: Turn) -> None:
     run(turns.get_turn, turn.id)
-    run(conversations.has_answered_since_successor_named, turn.conversation_id, "m")
+    run(conversations.has_answered_since_default_replaced, turn.conversation_id, "m")
     for kind in (EventKind.EDIT, EventKind.FORWARD):
         event = replace(turn.incoming, kind=kind)
         run(inbound.may_change_question, event, conversation_key=KEY, person_key="p")
-    run(conversations.mark_successor_named, turn.conversation_id, turn.id)
+    run(conversations.mark_default_replaced, turn.conversation_id, turn.id)
     run(turns.is_stopped, turn.id)
     run(turns.find_turn_of_message, "telegram:1:5:", "m5")
     run(own_answers.find_own_answers, PERSON, "telegram:1:5", ["a"], 3)
@@ -466,7 +466,7 @@ async def test_successor_is_looked_for_only_in_newer_messages(tmp_path: Path) ->
     def search(connection: Connection) -> None:
         many_rows.insert_rows(connection, 1000, 500)
         event.listen(connection, "before_cursor_execute", explain)
-        conversations.has_answered_since_successor_named(connection, 1, "m")
+        conversations.has_answered_since_default_replaced(connection, 1, "m")
 
     await store.write(search)
     await store.close()
