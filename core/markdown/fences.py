@@ -34,6 +34,7 @@ from core.markdown.inline_fences import (
     LANGUAGE_PATTERN,
     TEXT_PATTERN,
     OpenRun,
+    closes_span,
     ends_code,
     find_open_run,
     find_trailing_fence,
@@ -154,7 +155,7 @@ def _push_code_and_text(state: StateBlock, line: int, end: int, opener: Fence, *
 
 def _push_code(state: StateBlock, start: int, end: int, opener: Fence, *, is_mid_line: bool) -> int | None:
     """Push a block. Returns where on the line `state.line` the text after its closing fence begins, if there is one."""
-    scanner = _Scanner(state, start, end, opener)
+    scanner = _Scanner(state, start, end, opener, is_mid_line=is_mid_line)
     last = scanner.find_end()
     token = state.push("fence", "code", 0)
     token.info, token.markup = opener.info, opener.run
@@ -165,9 +166,9 @@ def _push_code(state: StateBlock, start: int, end: int, opener: Fence, *, is_mid
     state.line = last + scanner.is_closed
     token.map = [start, state.line]
     token.meta["code"] = FencedCode(scanner.indent, tuple(scanner.sections(last)))
-    # Without code, what follows a closed block's fence, or a space behind a fence, is hardly a language.
+    # Without code, what follows a space behind a fence is hardly a language.
     is_spaced = not is_mid_line and _line_text(state, start)[len(opener.run) :][:1].isspace()
-    token.meta["has_language"] = bool(token.content.strip()) or not (scanner.is_closed or is_spaced)
+    token.meta["has_language"] = bool(token.content.strip()) or not is_spaced
     token.meta["is_mid_line"] = is_mid_line
     if scanner.text_start is not None:
         state.line = last
@@ -235,12 +236,13 @@ def _find_opener(state: StateBlock, line: int, end: int, open_length: int = 0) -
     run = find_trailing_fence(text, open_length) if "```" in text else None
     if run is None or line + 1 >= end or state.isEmpty(line + 1) or min(state.sCount[line : line + 2]) < 0:
         return None
+    if closes_span(_line_text(state, line + 1), run.length):
+        return None
     fence = Fence("`" * run.length, text[run.start + run.length :].strip())
     below = _read_fence(state, line + 1)
     if below and not fence.is_closed_by(below):
         return None
-    is_item = state.sCount[line + 1] < state.blkIndent and ITEM_PATTERN.match(_line_text(state, line + 1))
-    if is_item and not fence.language:
+    if state.sCount[line + 1] < state.blkIndent and ITEM_PATTERN.match(_line_text(state, line + 1)):
         return None
     return _InlineOpener(fence, _text_start(state, line) + run.start)
 
@@ -274,8 +276,9 @@ def _ends_paragraph(state: StateBlock, line: int, end: int) -> bool:
 class _Scanner:
     """Finds the end of the block that begins on the line `start`."""
 
-    def __init__(self, state: StateBlock, start: int, end: int, opener: Fence) -> None:
+    def __init__(self, state: StateBlock, start: int, end: int, opener: Fence, *, is_mid_line: bool) -> None:
         self._state = state
+        self._is_mid_line = is_mid_line
         self._start = start
         self._end = end
         self._open = [opener]
@@ -308,7 +311,9 @@ class _Scanner:
         return self._end
 
     def _is_outside(self, line: int) -> bool:
-        """Whether the line ends the item, or the quote, that contains the block."""
+        """Whether the line ends what contains the block: the item, the quote or, behind a text, the details."""
+        if self._is_mid_line and self._line(line).lower() == CLOSING_TAG and ends_details(self._state, line):
+            return True
         indent = self._state.sCount[line]
         is_outside = indent < 0 or (indent < self._state.blkIndent and not self._is_outside_item)
         return is_outside and not self._state.isEmpty(line)
@@ -338,8 +343,11 @@ class _Scanner:
         if not fence.info or not block.is_closed_by(replace(fence, info="")):
             return False
         info = _line_text(self._state, line)[len(fence.run) :]
-        is_last = line + 1 >= self._end or self._state.isEmpty(line + 1) or self._is_outside(line + 1)
-        return is_text_after_fence(info, is_last=is_last, is_document=block.is_document)
+        return is_text_after_fence(info, is_last=self._is_last(line), is_document=block.is_document)
+
+    def _is_last(self, line: int) -> bool:
+        """Whether no code follows directly."""
+        return line + 1 >= self._end or self._state.isEmpty(line + 1) or self._is_outside(line + 1)
 
     def _read_inline_fence(self, line: int) -> bool:
         """Read a fence behind code or, in a document, behind a text. Returns whether it closed a block."""
@@ -347,7 +355,7 @@ class _Scanner:
         text = _line_text(self._state, line)
         if "```" not in text:
             return False
-        is_end = block.run[0] == "`" and ends_code(text, len(block.run), is_document=block.is_document)
+        is_end = block.run[0] == "`" and self._is_last(line) and ends_code(text, len(block.run))
         opener = _find_opener(self._state, line, self._end) if block.is_document and not is_end else None
         if is_end:
             self._open.pop()

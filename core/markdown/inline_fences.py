@@ -13,10 +13,15 @@ from dataclasses import dataclass
 
 RUN_PATTERN = re.compile(r"`+")
 LANGUAGE_PATTERN = re.compile(r"[\w+#.\-]{1,32}\Z")
+TRAILING_LANGUAGE_PATTERN = re.compile(r"(?=.{0,31}[^\W\d_])[\w+#.\-]{0,31}[\w+#]\Z")
 TEXT_PATTERN = re.compile(r"[ \t]+[^\s{}=+/;\"'`<>|&\-]|[.,:!?…)]+(?:\s|\Z)|[^\x00-\x7f]")
 """What follows the fence that ends a block, if it is no language."""
 SENTENCE_ENDS = (".", ",", ":", "!", "?", "…", "。", "，", "：", "！", "？")
+COLONS = (":", "：")
+COMMENT_PATTERN = re.compile(r"\s*(?://|/\*|<!--|;|(?:#+!?|%+|--|\*+|>+|'|REM|rem)(?:\s|\Z))")
+"""What begins a comment, or a quoted line."""
 CODE_ENDS = frozenset(")]};>%.!?")
+BRACKETS = frozenset(")]}")
 QUOTES = frozenset("\"'")
 MIN_RUN = 3
 
@@ -56,23 +61,36 @@ def find_open_run(line: str, open_length: int = 0) -> OpenRun | None:
 
 
 def find_trailing_fence(line: str, open_length: int = 0) -> OpenRun | None:
-    """The fence, perhaps with a language, that ends `line` after a text."""
+    """The fence that ends `line` after a text: behind a colon, or with a language behind a space."""
     run = find_open_run(line, open_length)
-    if run is None or not line[: max(0, run.start)].strip():
+    if run is None:
         return None
-    info = line[run.start + run.length :].rstrip()
-    return run if not info or LANGUAGE_PATTERN.match(info) else None
+    before, info = line[: max(0, run.start)], line[run.start + run.length :].rstrip()
+    if not before.strip():
+        return None
+    if not info:
+        return run if before.rstrip().endswith(COLONS) else None
+    is_apart = before[-1].isspace() or before.endswith(COLONS)
+    return run if is_apart and TRAILING_LANGUAGE_PATTERN.match(info) else None
 
 
-def ends_code(line: str, run_length: int, *, is_document: bool) -> bool:
-    """Whether `line` ends with code, and then the fence that closes the block. In a document, no space is between."""
+def closes_span(line: str, run_length: int) -> bool:
+    """Whether `line` closes the run in its middle, so that it is no fence."""
+    for match in RUN_PATTERN.finditer(line):
+        if len(match[0]) == run_length:
+            return bool(line[: match.start()].strip() and line[match.end() :].strip())
+    return False
+
+
+def ends_code(line: str, run_length: int) -> bool:
+    """Whether `line` ends with code, directly followed by the fence that closes the block."""
     line = line.rstrip()
     run = find_open_run(line)
     if run is None or run.length != run_length or run.start + run.length != len(line):
         return False
     code = line[: run.start]
-    last = code.rstrip()[-1:]
-    if not code.strip() or (is_document and last != code[-1]):
+    last = code[-1:]
+    if COMMENT_PATTERN.match(code) or not (any(map(str.isalnum, code)) or code.lstrip()[:1] in BRACKETS):
         return False
     return code.count(last) % 2 == 0 if last in QUOTES else last.isalnum() or last in CODE_ENDS
 

@@ -255,7 +255,7 @@ def _build_block(tokens: Sequence[Token], start: int, end: int) -> Iterator[Bloc
 
 
 def _build_fence(token: Token) -> Iterator[Block]:
-    """A code block; text on the fence's line that is no language, or if no code follows, becomes a paragraph."""
+    """A code block; text on the fence's line that is no language becomes a paragraph."""
     language = Fence(token.markup, token.info).language if token.meta["has_language"] else ""
     rest = token.info.removeprefix(language).strip()
     if rest:

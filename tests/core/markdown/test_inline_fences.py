@@ -7,7 +7,18 @@ from bots.telegram.dialect import TelegramDialect
 from bots.telegram.rich_dialect import RichDialect
 from bots.terminal.dialect import TerminalDialect
 from core.delivery.splitter import Splitter
-from core.markdown.document import Block, CodeBlock, Heading, ListBlock, ListItem, Paragraph, Quote, Strong, Text
+from core.markdown.document import (
+    Block,
+    CodeBlock,
+    CodeSpan,
+    Heading,
+    ListBlock,
+    ListItem,
+    Paragraph,
+    Quote,
+    Strong,
+    Text,
+)
 from core.markdown.plain_text import to_plain_text
 from core.port import Dialect, RichMode
 from tests.core.markdown.samples import parse_markdown
@@ -27,17 +38,16 @@ CASES: dict[str, tuple[Block, ...]] = {
     "# Run ```sh\nls -l\n```\nThen **stop**.": (Heading(1, (Text("Run"),)), SHELL, BOLD_END),
     "> Run ```sh\n> ls -l\n> ```\n\nThen **stop**.": (Quote((text("Run"), SHELL)), BOLD_END),
     "```sh\nls -l```\n\nThen **stop**.": (SHELL, BOLD_END),
-    "```sh\nls -l ```\nThen **stop**.": (SHELL, BOLD_END),
-    "```js\nf(`${a}`);\n}```\nThen **stop**.": (CodeBlock("f(`${a}`);\n}", "js"), BOLD_END),
-    "```py\nprint('a')```\nThen **stop**.": (CodeBlock("print('a')", "py"), BOLD_END),
+    "```js\nf(`${a}`);\n}```\n\nThen **stop**.": (CodeBlock("f(`${a}`);\n}", "js"), BOLD_END),
+    "```py\nprint('a')```\n\nThen **stop**.": (CodeBlock("print('a')", "py"), BOLD_END),
     "```sh\nls -l\n``` Then **stop**.": (SHELL, BOLD_END),
     "```sh\nls -l\n```Then **stop** now please": (SHELL, *parse_markdown("Then **stop** now please").blocks),
     "```sh\nls -l\n```. Then go": (SHELL, text(". Then go")),
     "```sh\nls -l\n```。然后停": (SHELL, text("。然后停")),
     "~~~sh\nls -l\n~~~ done": (SHELL, text("done")),
     "Answer: ```\nx\n``` done": (text("Answer:"), CodeBlock("x"), text("done")),
-    "A ```\nx\n``` and B: ```\ny\n``` and C": (
-        text("A"),
+    "A: ```\nx\n``` and B: ```\ny\n``` and C": (
+        text("A:"),
         CodeBlock("x"),
         text("and B:"),
         CodeBlock("y"),
@@ -50,7 +60,13 @@ CASES: dict[str, tuple[Block, ...]] = {
         BOLD_END,
     ),
     "Then **stop**.\n``` done": (BOLD_END, text("done"), CodeBlock("")),
-    "```done\n```\nThen **stop**.": (text("done"), CodeBlock(""), BOLD_END),
+    "``` done\n```\nThen **stop**.": (text("done"), CodeBlock(""), BOLD_END),
+    "```bash\n```\nThen **stop**.": (CodeBlock("", "bash"), BOLD_END),
+    "1. ```sh\n   ls -l```\n2. b": (ListBlock((ListItem((SHELL,)), ListItem((text("b"),))), 1),),
+    "<details>\nRun ```sh\nls -l\n</details>\nThen **stop**.": (
+        Quote((text("Run"), SHELL), is_collapsed=True),
+        BOLD_END,
+    ),
 }
 UNCHANGED = (
     "Run ```ls``` and ```pwd```\n\nNext",
@@ -59,6 +75,16 @@ UNCHANGED = (
     "Open with ```\n\nNext",
     "- Open with ```\n- Close with ```\n- Next",
     "End it with ```\n```py\nx\n```",
+    "Close the block with ```.\nThen write text.\n\n- list **b**",
+    "Close the block with ```v1.\nThen write text.",
+    "A fence is written ```\nThat is three backticks.\n\nMore **text**.",
+    "The fence (```python\n) is\n\nNext",
+    "1. Open the text with ```bash\n2. Then\n3. Done",
+    "- Start the text with ```python\n- Write code\n- End with ```",
+    "- Text in ```js\n- Text in ```py\n- done",
+    "Use ```npm\ninstall``` to install.\n\nNext **b**",
+    "Text in ```a``` and ```b\nc``` d",
+    "Text:```python\nx = 1```After",
 )
 CODE = (
     "/// ```\n/// let x = 5;\n/// ```\nfn f() {}",
@@ -68,6 +94,19 @@ CODE = (
     "``` sh\nx\n```",
     "x = ```a```\ny",
     "```py title=a.py b c\nx\n```",
+    "//! ```\n//! use foo;\n//! ```\n\npub fn f() {}",
+    ";; ```\n\nx",
+    "% ```\n\nx",
+    "REM ```\n\nx",
+    "> ```\n\nx",
+    "// ends with ```\n\nx",
+    "# the model's answer ends with ```\n\nx",
+    "# the model's answer ends with```\n\nx",
+    "//!```\n\nx",
+    "echo ```\n\nx",
+    "Wrap your code in ```\n\nx",
+    "Some text ends.```\nmore",
+    "=>```\n\nx",
 )
 DIALECTS: tuple[Dialect, ...] = (
     TelegramDialect(),
@@ -91,6 +130,12 @@ def test_mention_of_a_fence_opens_no_block(source: str) -> None:
     assert not isinstance(first, CodeBlock)
     assert "ext" in to_plain_text(parse_markdown(source)) or source.endswith("```py\nx\n```")
     assert not any(isinstance(block, CodeBlock) and block.text != "x" for block in parse_markdown(source).blocks)
+
+
+def test_code_span_in_three_backticks_may_cross_a_line_break() -> None:
+    (first, second) = parse_markdown("Use ```npm\ninstall``` to install.\n\nNext **b**").blocks
+    assert first == Paragraph((Text("Use "), CodeSpan("npm install"), Text(" to install.")))
+    assert second == Paragraph((Text("Next "), Strong((Text("b"),))))
 
 
 @pytest.mark.parametrize("code", CODE)
