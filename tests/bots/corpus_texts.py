@@ -63,4 +63,5 @@ def _letters(text: str) -> str:
 
 def shown_text(parts: tuple[Part, ...]) -> str:
     """What people can read, or open."""
-    return "".join(part.text + " ".join(entity.url or "" for entity in part_entities(part)) for part in parts)
+    addresses = (entity.url or "" for part in parts for entity in part_entities(part))
+    return "".join(part.text for part in parts) + " ".join(addresses)
