@@ -78,6 +78,18 @@ class _State(Enum):
     """In a block after text; if it is never closed, it is text."""
 
 
+@dataclass(frozen=True, slots=True)
+class _ClosedScratchpad:
+    """Reasoning if text follows."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ClosedNested:
+    """All text so far is reasoning if text follows."""
+
+
 @dataclass(slots=True)
 class ThinkTagParser:
     has_reasoning: bool = False
@@ -102,13 +114,15 @@ class ThinkTagParser:
     _scratchpads: list[str] = field(default_factory=list)
     """Closed scratchpads. If no text follows, they are the answer."""
     _scratchpad_chars: int = 0
+    _was_nested_closed: bool = False
+    """Whether the text so far turns into reasoning as soon as text follows."""
     _later_depth: int = 0
     _later_end: int = 0
     """Where the later block ends, if no other closing tag follows."""
     _code: CodeTracker = field(default_factory=CodeTracker)
     _reasoning_code: CodeTracker = field(default_factory=CodeTracker)
     _end_tokens: EndTokenFilter = field(default_factory=EndTokenFilter)
-    _events: list[ThinkTagEvent] = field(default_factory=list)
+    _events: list[ThinkTagEvent | _ClosedScratchpad | _ClosedNested] = field(default_factory=list)
 
     @property
     def is_inside_reasoning(self) -> bool:
@@ -148,9 +162,9 @@ class ThinkTagParser:
                 self._end_later_block(self._later_block[1 : self._later_end])
                 del self._later_block[: self._later_end + 1]
             self._events.append(TextDelta(self._take_later_block()))
-        events = self._take_events()
-        rest = self._end_tokens.flush() or "\n\n".join(map(str.strip, self._scratchpads))
-        return [*events, TextDelta(rest)] if rest else events
+        events = [*self._take_events(), *self._add_text(self._end_tokens.flush())]
+        scratchpads = "\n\n".join(map(str.strip, self._scratchpads))
+        return [*events, TextDelta(scratchpads)] if scratchpads else events
 
     def _add(self, text: str) -> None:
         if self._state is _State.START:
@@ -219,7 +233,7 @@ class ThinkTagParser:
             self._ended_by_answer or ends_nested or (self.has_reasoning and not self._saw_block)
         ):
             self._nested_tags = max(0, self._nested_tags - 1)
-            self._events.append(TextWasReasoning())
+            self._events.append(_ClosedNested() if ends_nested else TextWasReasoning())
             self._state, self._saw_block, self._ended_by_answer = _State.START, True, False
             self._code = CodeTracker()
         elif tag in ("answer_end", "channel_end") and self._is_answer_marked:
@@ -250,8 +264,7 @@ class ThinkTagParser:
 
     def _end_later_block(self, reasoning: list[str]) -> None:
         if self._is_scratchpad:
-            self._scratchpads.append("".join(reasoning))
-            self._scratchpad_chars += len(self._scratchpads[-1])
+            self._events.append(_ClosedScratchpad("".join(reasoning)))
         else:
             self._events.append(ReasoningDelta("".join(reasoning)))
 
@@ -262,23 +275,36 @@ class ThinkTagParser:
 
     def _take_events(self) -> list[ThinkTagEvent]:
         events, self._events = self._events, []
-        return list(_merge(itertools.chain.from_iterable(map(self._filter_end_tokens, events))))
+        return list(_merge(itertools.chain.from_iterable(map(self._filter_event, events))))
 
-    def _release_scratchpads(self) -> Iterator[ReasoningDelta]:
-        """Text follows them, so they are reasoning."""
+    def _filter_event(self, event: ThinkTagEvent | _ClosedScratchpad | _ClosedNested) -> Iterator[ThinkTagEvent]:
+        """Without tokens at the end of the text, and with reasoning that only text after it shows to be some."""
+        if isinstance(event, TextDelta):
+            yield from self._add_text(self._end_tokens.feed(event.text))
+            return
+        yield from self._add_text(self._end_tokens.release())
+        match event:
+            case _ClosedScratchpad(text):
+                self._scratchpads.append(text)
+                self._scratchpad_chars += len(text)
+            case _ClosedNested():
+                self._was_nested_closed = True
+                self._end_tokens = EndTokenFilter()
+            case TextWasReasoning():
+                self._end_tokens = EndTokenFilter()
+                yield event
+            case _:
+                yield event
+
+    def _add_text(self, text: str) -> Iterator[ThinkTagEvent]:
+        if not text:
+            return
+        if self._was_nested_closed:
+            self._was_nested_closed = False
+            yield TextWasReasoning()
         yield from map(ReasoningDelta, self._scratchpads)
         self._scratchpads, self._scratchpad_chars = [], 0
-
-    def _filter_end_tokens(self, event: ThinkTagEvent) -> Iterator[ThinkTagEvent]:
-        if isinstance(event, TextDelta):
-            if text := self._end_tokens.feed(event.text):
-                yield from self._release_scratchpads()
-                yield TextDelta(text)
-            return
-        yield TextDelta(self._end_tokens.release())
-        if isinstance(event, TextWasReasoning):
-            self._end_tokens = EndTokenFilter()
-        yield event
+        yield TextDelta(text)
 
 
 def _partial_tag_start(text: str, last_char: str) -> int:

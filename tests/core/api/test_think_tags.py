@@ -81,6 +81,8 @@ SEPARATED = [
         "a <think>b",
         'Write "</think>" and </think>, (</think>).',
     ),
+    ("<think>a <think>x</think>The answer.</think>", "a <think>x", "The answer."),
+    ("<think>a <think>x</think>The answer.</think>\n<|im_end|>", "a <think>x", "The answer."),
     ("<think>关于<think>标签</think>写</think>即可", "关于<think>标签", "写</think>即可"),
     (
         "<think>a</think>b<think>the <think> tag</think>Write </think> last.",
@@ -145,6 +147,8 @@ def test_reasoning_is_separated(answer: str, reasoning: str, text: str, size: in
     [
         ("a</think>b", "a", "b"),
         ("a[/THINK]b", "a", "b"),
+        ("a</think><scratchpad>b</scratchpad>c", "ab", "c"),
+        ("a</think><scratchpad>b</scratchpad>", "a", "b"),
         ("Use the `<think>` tag and `</think>`.", "", "Use the `<think>` tag and `</think>`."),
         ("b<think>c</think>d", "c", "bd"),
         ("b<think>c", "", "b<think>c"),
