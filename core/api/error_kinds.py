@@ -103,7 +103,7 @@ STREAMING_PATTERN = re.compile(
 FILTER_PATTERN = re.compile(
     r"content[ _-]?(?:filter|polic|violat|management polic|exists risk|(?:was |is )?blocked)|usage (?:guidelines|polic)"
     r"|acceptable use|data_?inspection|safety (?:system|filter|polic|check|reasons|settings)|moderation"
-    r"|guard ?rails? (?:\w{1,20} ){0,2}(?:interven|block|trigger|reject|refus|flag|violat)"
+    r"|guard ?rails?[: ]{1,2}(?:\w{1,20} ){0,2}(?:interven|block|trigger|reject|refus|flag|violat)"
     r"|(?:by|for|due to|because of|violat\w{1,5}) (?:\w{1,20} ){0,3}guard ?rails?\b"
     r"|(?:inappropriate|prohibited|unsafe|harmful|sensitive)[ _](?:content|text|information|words?)"
     r"|content (?:is|was|has been) (?:\w{1,20} ){0,2}(?:inappropriate|prohibited|unsafe|harmful|sensitive|flagged)"

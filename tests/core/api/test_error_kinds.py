@@ -184,6 +184,7 @@ def test_limits_in_time(text: str, failure: ModelFailure) -> None:
         (403, "Access from your organization is not allowed", ModelFailure.AUTHENTICATION),
         (403, "Access from unpaid tier is not allowed", ModelFailure.PAYMENT),
         (403, "Access from Hong Kong is restricted", ModelFailure.REGION),
+        (400, "Guardrails: prompt rejected", ModelFailure.FILTERED),
         (400, "The response violates our guardrails", ModelFailure.FILTERED),
         (400, "guardrails are not supported", ModelFailure.REFUSED),
         (400, "Unknown parameter: guardrails", ModelFailure.REFUSED),
