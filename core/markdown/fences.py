@@ -31,6 +31,7 @@ from markdown_it.rules_block import StateBlock, heading
 
 from core.markdown.details import CLOSING_TAG, close_details, ends_details
 from core.markdown.inline_fences import (
+    COLONS,
     LANGUAGE_PATTERN,
     TEXT_PATTERN,
     OpenRun,
@@ -236,31 +237,31 @@ def _find_opener(state: StateBlock, line: int, end: int, open_length: int = 0) -
     run = find_trailing_fence(text, open_length) if "```" in text else None
     if run is None or line + 1 >= end or state.isEmpty(line + 1) or min(state.sCount[line : line + 2]) < 0:
         return None
-    if closes_span(_line_text(state, line + 1), run.length):
+    if closes_span(_line_text(state, line + 1), run.length) or _read_fence(state, line + 1):
         return None
     fence = Fence("`" * run.length, text[run.start + run.length :].strip())
-    below = _read_fence(state, line + 1)
-    if below and not fence.is_closed_by(below):
-        return None
     if state.sCount[line + 1] < state.blkIndent and ITEM_PATTERN.match(_line_text(state, line + 1)):
         return None
     return _InlineOpener(fence, _text_start(state, line) + run.start)
 
 
 def _find_open_span(state: StateBlock, line: int, open_length: int) -> OpenRun | None:
-    """A run like a fence that the line leaves open, with code directly after it."""
+    """A run like a fence that the line leaves open, behind a space and with a word directly after it."""
     text = _line_text(state, line)
     run = find_open_run(text, open_length) if open_length or "```" in text else None
     if run is None or run.start < 0:
         return run
-    return None if text[run.start + run.length :][:1].strip() == "" else run
+    is_apart = text[run.start - 1 : run.start].isspace()
+    return run if is_apart and text[run.start + run.length :][:1].isalnum() else None
 
 
 def _continues(state: StateBlock, line: int, end: int, span: OpenRun | None) -> bool:
     if state.isEmpty(line):
         return False
     if span and _read_fence(state, line) == Fence("`" * span.length, ""):
-        return True  # it closes a code span
+        # It closes a code span, unless the line above announces a block.
+        above = _line_text(state, line - 1).rstrip()
+        return not above.endswith(COLONS) and not find_trailing_fence(above)
     return not _ends_paragraph(state, line, end)
 
 
@@ -374,7 +375,7 @@ class _Scanner:
         """Whether a bare fence in a document is more likely the beginning of a block than the end of the document."""
         if not self._open[-1].is_document or line + 1 >= self._end or self._state.isEmpty(line + 1):
             return False
-        return self._state.isEmpty(line - 1) or self._line(line - 1).endswith((":", "："))
+        return self._state.isEmpty(line - 1) or self._line(line - 1).endswith(COLONS)
 
     def _line(self, line: int) -> str:
         return self._state.src[self._state.bMarks[line] : self._state.eMarks[line]].rstrip()

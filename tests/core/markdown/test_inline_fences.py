@@ -68,6 +68,15 @@ CASES: dict[str, tuple[Block, ...]] = {
         BOLD_END,
     ),
 }
+FENCES_AFTER_MENTIONS = (
+    'Use the "```" marker',
+    "Use the (```) marker",
+    "Use ```) as a marker",
+    "Type ```sh to begin:",
+    "Open ```, then:",
+    "Begin it with ```sh",
+    "Begin it with: ```",
+)
 UNCHANGED = (
     "Run ```ls``` and ```pwd```\n\nNext",
     "Fences are `` ``` ``\n\nNext",
@@ -136,6 +145,12 @@ def test_code_span_in_three_backticks_may_cross_a_line_break() -> None:
     (first, second) = parse_markdown("Use ```npm\ninstall``` to install.\n\nNext **b**").blocks
     assert first == Paragraph((Text("Use "), CodeSpan("npm install"), Text(" to install.")))
     assert second == Paragraph((Text("Next "), Strong((Text("b"),))))
+
+
+@pytest.mark.parametrize("mention", FENCES_AFTER_MENTIONS)
+def test_fence_after_a_mention_of_one_opens_a_block(mention: str) -> None:
+    blocks = parse_markdown(f"{mention}\n```\nls -l\n```\nThen **stop**.").blocks
+    assert blocks == (text(mention), CodeBlock("ls -l"), BOLD_END)
 
 
 @pytest.mark.parametrize("code", CODE)
