@@ -121,15 +121,14 @@ def _text_start(state: StateBlock, line: int) -> int:
 def _skip_empty_lines(state: StateBlock, line: int, end: int) -> _Position:
     while line < end and state.isEmpty(line):
         line += 1
-    if line < end and state.sCount[line] >= state.blkIndent:
-        return _Position(line, _text_start(state, line))
-    return _Position(line, state.eMarks[line] if line < end else len(state.src))
+    return _Position(line, _text_start(state, line) if line < end else len(state.src))
 
 
 def _read_summary(state: StateBlock, position: _Position, end: int) -> _Position:
     """Push a paragraph for the summary at `position`, if there is one. Returns where the content begins."""
     first = position.line
-    tag = SUMMARY_PATTERN.match(state.src, position.offset, state.eMarks[first]) if first < end else None
+    is_inside = first < end and state.sCount[first] >= state.blkIndent
+    tag = SUMMARY_PATTERN.match(state.src, position.offset, state.eMarks[first]) if is_inside else None
     if tag is None:
         return position
     lines: list[str] = []

@@ -129,3 +129,19 @@ def is_quoted(part: Part) -> bool:
     if entities := part_entities(part):
         return any("blockquote" in entity.type and entity.length >= len(part.text) - 6 for entity in entities)
     return all(line.removeprefix("- ").lstrip().startswith(">") for line in part.text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "opener", ["1. <details>", "- <details>", "> <details>", "- item\n  <details>", "- <details>\n"]
+)
+@pytest.mark.parametrize("below", ["one\ntwo", "<summary>one</summary>\ntwo", "- one\n- two"])
+def test_line_below_a_list_item_or_quote_that_opens_details_is_shown(opener: str, below: str) -> None:
+    assert [word for word in ("one", "two") if word in telegram_part(f"{opener}\n{below}").text] == ["one", "two"]
+
+
+@pytest.mark.parametrize("limit", range(30, 90))
+def test_summary_is_shown_where_a_message_ends_before_the_details(limit: int) -> None:
+    text = "1. a\none | two | three |\n|---|---|\n| four | five |\n<details>\n<summary>six</summary>\nseven eight\n"
+    for dialect in (TelegramDialect(limit), DiscordDialect(limit)):
+        shown = "".join(part.text for part in Splitter(dialect).update(text))
+        assert "six" in shown
