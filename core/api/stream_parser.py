@@ -96,8 +96,11 @@ class StreamParser:
 
     def _take_texts(self, texts: list[str]) -> Sequence[StreamEvent]:
         self._received_any = True
-        events = self._feed_text("".join(texts))
+        text = "".join(texts)
         texts.clear()
+        if self._message_text.chars:
+            self._message_text.add(text)
+        events = self._feed_text(text)
         self._count_chars(events)
         return events
 
@@ -172,6 +175,7 @@ class StreamParser:
         delta: dict[str, Any] = choice.get("delta") or {}
         message: dict[str, Any] = choice.get("message") or {}
         if not message or _first_value(delta, REASONING_FIELDS) or _first_value(delta, TEXT_FIELDS):
+            self._count_delta(delta)
             return delta
         if object_type != "chat.completion.chunk":
             self._finish_reason = self._finish_reason or FinishReason.STOP
@@ -180,18 +184,22 @@ class StreamParser:
 
     def _read_message(self, message: dict[str, Any], *, is_last: bool) -> dict[str, Any]:
         """What is new in a message. After deltas with text or reasoning, it repeats these, perhaps in another form."""
-        parts = parse_content(_first_value(message, TEXT_FIELDS))
-        reasoning = parse_content(_first_value(message, REASONING_FIELDS)) + [
-            part for part in parts if part.is_reasoning
-        ]
+        text, reasoning = _split_content(message)
         delta = {}
         if self._message_text.chars or not (self._text_chars or self._think_tags.buffered_chars):
-            text = "".join(part.text for part in parts if not part.is_reasoning)
             delta["content"] = self._message_text.feed(text, is_last=is_last)
         if self._message_reasoning.chars or not self.content_chars:
-            text = "".join(part.text for part in reasoning)
-            delta["reasoning_content"] = self._message_reasoning.feed(text, is_last=is_last)
+            delta["reasoning_content"] = self._message_reasoning.feed(reasoning, is_last=is_last)
         return delta
+
+    def _count_delta(self, delta: dict[str, Any]) -> None:
+        """After messages, a delta continues them, and a later message may repeat it."""
+        if self._message_text.chars or self._message_reasoning.chars:
+            text, reasoning = _split_content(delta)
+            if self._message_text.chars:
+                self._message_text.add(text)
+            if self._message_reasoning.chars:
+                self._message_reasoning.add(reasoning)
 
     def _parse_delta(self, delta: dict[str, Any]) -> list[StreamEvent]:
         reasoning = parse_content(_first_value(delta, REASONING_FIELDS))
@@ -261,3 +269,10 @@ class StreamParser:
 
 def _first_value(fields: dict[str, Any], names: Sequence[str]) -> Any:
     return next(filter(None, map(fields.get, names)), None)
+
+
+def _split_content(fields: dict[str, Any]) -> tuple[str, str]:
+    """The text and the reasoning of a delta or message."""
+    parts = parse_content(_first_value(fields, TEXT_FIELDS))
+    reasoning = parse_content(_first_value(fields, REASONING_FIELDS)) + [part for part in parts if part.is_reasoning]
+    return "".join(part.text for part in parts if not part.is_reasoning), "".join(part.text for part in reasoning)

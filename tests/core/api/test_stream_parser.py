@@ -307,6 +307,18 @@ HELLO = {"role": "assistant", "content": "Hello"}
             ],
             id="last message repeats pieces",
         ),
+        pytest.param(
+            [
+                {"message": {"content": "Hel"}},
+                {"delta": {"content": "lo"}},
+                {"message": HELLO, "finish_reason": "stop"},
+            ],
+            id="last message repeats a message and a delta",
+        ),
+        pytest.param(
+            [{"message": {"content": "He"}}, {"delta": {"content": "l"}}, {"message": {"content": "lo"}}],
+            id="a piece follows a message and a delta",
+        ),
     ],
 )
 async def test_messages_in_streams(events: list[dict[str, object]]) -> None:
@@ -340,6 +352,13 @@ async def test_growing_messages_with_reasoning() -> None:
     ]
     result = await receive_stream(b"".join(choice_event(message=message) for message in messages) + DONE)
     assert (result.reasoning, result.text) == ("hm", "Hello")
+
+
+async def test_last_message_repeats_messages_and_deltas_with_reasoning() -> None:
+    last = HELLO | {"reasoning": "so hm"}
+    events = choice_event(message={"reasoning": "so"}) + chunk(reasoning=" hm") + choice_event(message={"content": "H"})
+    result = await receive_stream(events + usual_event("ello") + choice_event(message=last, finish_reason="stop"))
+    assert (result.reasoning, result.text) == ("so hm", "Hello")
 
 
 async def test_message_with_text_after_deltas_with_reasoning() -> None:
