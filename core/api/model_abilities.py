@@ -8,8 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+JUDGE_PATTERN = re.compile(
+    r"moderation|\b(?:qwen3|wild|nemo)?guard(?:ian)?\b|shieldgemma|content-safety|rerank|\breward\b", re.IGNORECASE
+)
+"""Models that judge or rank texts, even if a service lists them among those that chat."""
 OTHER_PURPOSE_PATTERN = re.compile(
-    r"moderation|\b(?:qwen3|wild|nemo)?guard(?:ian)?\b|shieldgemma|content-safety|rerank|\breward\b|ocr\b"
+    rf"{JUDGE_PATTERN.pattern}|ocr\b"
     r"|\bbabbage\b|\bdavinci\b|\bcurie\b|turbo-instruct\b|computer-use|\bo\d(?:-mini)?-deep-research|realtime"
     r"|native-audio|\baqa$",
     re.IGNORECASE,
@@ -58,6 +62,8 @@ VISION_KEYS = ("supports_images_input", "supports_images", "supports_vision", "v
 MODALITY_KEYS = ("input_modalities", "modalities", "modality")
 ABILITY_KEYS = ("capabilities", "supported_parameters", "supported_features", "features")
 REASONING_WORDS = {"reasoning", "include_reasoning", "reasoning_effort", "thinking"}
+THINK_PATTERN = re.compile(r"think|reason", re.IGNORECASE)
+"""In the name of a parameter: "enable_thinking", "reasoning.effort"."""
 VISION_WORDS = {"vision", "multimodal"}
 PURPOSE_KEYS = ("type", "task", "mode", "pipeline_tag")
 CHAT_PURPOSES = re.compile(r"chat(?:[-_ ]completions?)?|conversational")
@@ -75,7 +81,7 @@ def has_other_purpose(model_id: str, fields: Mapping[str, Any]) -> bool:
     outputs = fields.get("output_modalities")
     outputs_text = "text" in outputs if isinstance(outputs, list) and outputs else None
     if _is_said_to_chat(fields) and outputs_text is not False:
-        return False
+        return JUDGE_PATTERN.search(model_id) is not None
     if OTHER_PURPOSE_PATTERN.search(model_id):
         return True
     if is_embedding_model(model_id, fields) or is_speech_model(model_id, fields):
@@ -140,7 +146,9 @@ def _is_said_not_to_reason(fields: Mapping[str, Any]) -> bool:
     """Whether a description that would have words for it has none. Called only without such words."""
     said = (fields.get("supports_reasoning"), _capabilities(fields).get("reasoning"))
     parameters = fields.get("supported_parameters")
-    return False in said or (isinstance(parameters, list) and bool(parameters))
+    if False in said or not isinstance(parameters, list):
+        return False in said
+    return bool(parameters) and not any(map(THINK_PATTERN.search, map(str, parameters)))
 
 
 def _capabilities(fields: Mapping[str, Any]) -> Mapping[str, Any]:
