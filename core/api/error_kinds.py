@@ -78,7 +78,11 @@ PERIOD_CREDIT_PATTERN = re.compile(
 )
 """Credit that is back after a day or less."""
 PLACE = r"(?:country|countries|region|territory|territories|location)"
-COUNTRY = r"(?:mainland )?(?:china|hong kong|macau|russia|belarus|iran|cuba|syria|north korea|ukraine|europe)"
+COUNTRY = (
+    r"(?:mainland |the )?(?:china|hong kong|macau|taiwan|russia|belarus|ukraine|crimea|donetsk|luhansk|iran|iraq|syria"
+    r"|lebanon|yemen|libya|afghanistan|(?:south )?sudan|somalia|eritrea|ethiopia|zimbabwe|cuba|venezuela|nicaragua"
+    r"|north korea|myanmar|burma|europe|european union|european economic area|eu|eea|united kingdom|united states)"
+)
 REGION_PATTERN = re.compile(
     r"unsupported_country|geographic|\bgeo[ -]?(?:block|restrict)|export controls?\b|\bsanction(?:s|ed)\b"
     rf"|{PLACE}\b.{{0,60}}not (?:supported|available|allowed|served)"
