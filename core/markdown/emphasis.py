@@ -48,6 +48,10 @@ OPERATORS = frozenset("+-/^=([")
 MARKED_WORD_PATTERN = re.compile(r"[\w'’-]{1,40}\*")
 MARKED_NUMBER_PATTERN = re.compile(r"[^\W\d]\*\*\d{1,9}\*\*[^\W\d]")
 """A number within a word: H**2**O."""
+CLAUSE_PATTERN = re.compile(r"[.,;:!?)=]\s")
+"""What ends a clause, so that a number behind it is no name such as "Top 10"."""
+MAX_CLAUSE_CHARS = 200
+SOLID_PATTERN = re.compile(r"[^\s`]*+")
 STARS_PATTERN = re.compile(r"\\.|\*+", re.DOTALL)
 VARIATION_SELECTORS = tuple(map(chr, range(0xFE00, 0xFE0F)))
 
@@ -137,6 +141,18 @@ class _Operator:
     def follows_number(self) -> bool:
         return self.text[self.start - 1].isdigit() and self.text[self.end].isalpha()
 
+    def is_between_numbers(self) -> bool:
+        return self.text[self.start - 1].isdigit() and self.text[self.end].isdigit()
+
+    def reaches(self, end: int) -> bool:
+        """Whether neither white space nor code is between the run and `end`."""
+        match = SOLID_PATTERN.match(self.text, self.end)
+        return match is not None and match.end() >= end
+
+    def follows_clause(self, start: int) -> bool:
+        """Whether a clause that began after `start` ends shortly before the run."""
+        return bool(CLAUSE_PATTERN.search(self.text, max(start, self.start - MAX_CLAUSE_CHARS), self.start))
+
     def begins_word(self) -> bool:
         """Whether emphasis may begin here, in a word; with a single mark in ASCII, it also ends there."""
         is_single = self.end - self.start == 1 and self.text[self.start - 1].isascii() and self.text[self.end].isascii()
@@ -179,8 +195,8 @@ class _State(StateInline):
 
     def __init__(self, src: str, md: MarkdownIt, env: EnvType, tokens: list[Token]) -> None:
         super().__init__(src, md, env, tokens)
-        self._open_lengths: set[int] = set()
-        """The lengths of the runs of asterisks that are open."""
+        self._open_starts: dict[int, int] = {}
+        """Where the runs of asterisks begin that are open, by their lengths."""
         self._partner_starts: set[int] = set()
         """Where the runs begin that close emphasis in a word."""
 
@@ -195,10 +211,10 @@ class _State(StateInline):
                 self.operator_end = operator.end
             scanned = Scanned(can_open and scanned.can_open, can_close and scanned.can_close, scanned.length)
         for length in _pair_lengths(scanned.length):
-            if scanned.can_close and length in self._open_lengths:
-                self._open_lengths.remove(length)
+            if scanned.can_close and length in self._open_starts:
+                del self._open_starts[length]
             elif scanned.can_open:
-                self._open_lengths.add(length)
+                self._open_starts[length] = start
         return scanned
 
     def _find_operator(self, start: int, length: int, end: int) -> _Operator | None:
@@ -214,13 +230,15 @@ class _State(StateInline):
         is_operator = continues_term or operator.is_certain() or operator.follows_number()
         if operator.start in self._partner_starts:
             return False, True
-        if length in self._open_lengths:
+        if length in self._open_starts:
             is_inside = following.mark is not None and following.mark.kind is _Kind.CLOSER
-            return not is_operator and operator.begins_word(), not (is_operator and is_inside)
+            is_power = operator.is_between_numbers() and operator.follows_clause(self._open_starts[length])
+            return not is_operator and operator.begins_word(), not (is_operator and (is_inside or is_power))
         if following.stars is None or following.stars.kind is _Kind.OPENER:
             return False, False
         if following.stars.kind is not _Kind.OPERATOR:
-            return not continues_term, False
+            is_far = operator.is_certain() and not operator.reaches(following.stars.start)
+            return not (continues_term or is_far), False
         opens = operator.begins_number() or (not is_operator and operator.begins_word())
         if opens:
             self._partner_starts.add(following.stars.start)

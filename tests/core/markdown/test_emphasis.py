@@ -63,6 +63,12 @@ ARITHMETIC = (
     "x**(n-1)*y**(n-1), n*(n-1)*(n-2)",
     "价格3*5*2元",
     "3**2**2 = 3**4, 2*x*y*",
+    "The cost is 2*5 dollars* per day.",
+    "10*20 cm* and 30*40 cm*",
+    "2**8 bytes** and 2**16 bytes**",
+    "*required. Area = 3*4 m",
+    "f(*args, **kwargs) and 2**3",
+    "**Total: 3**2 = 9",
 )
 EMPHASIS = {
     "un*frigging*believable": ["frigging"],
@@ -98,6 +104,8 @@ EMPHASIS = {
     "这是**Q1**2024": ["Q1"],
     "**Top 10**2024": ["Top 10"],
     "**v1**2": ["v1"],
+    "**Version 1.2**2024, **Area: see page**2": ["Version 1.2", "Area: see page"],
+    "**Total: 3**2 = 9, **b**": ["b"],
     "[1]**b**": ["b"],
     "see [1]*note here* ok": ["note here"],
     "(siehe oben)*kursiv gedruckt* und": ["kursiv gedruckt"],
@@ -120,6 +128,13 @@ def test_arithmetic_keeps_its_signs(text: str) -> None:
     assert terminal_text(text).strip() == text
     assert telegram_part(text).text == text
     assert discord_text(text).replace("\\", "") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["The size is 2*n bytes for an `int*` and 3*4 more", "Use `a/*` for 2*n, `b/*` for 3*n"]
+)
+def test_stars_in_code_make_no_sign_emphasis(text: str) -> None:
+    assert to_plain_text(parse_markdown(text)) == text.replace("`", "")
 
 
 @pytest.mark.parametrize("text", EMPHASIS)
