@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from core.clock import wait_for_event
 from core.delivery.preview_load import PreviewLoad
 from core.errors import StoreError
-from core.port import AccountKey, Adapter, EventKind, Incoming, Place
+from core.port import AccountKey, Adapter, Incoming, Place
 from core.scopes import chat_key
 from core.services import Services
 from core.settings import AccessMode
@@ -119,7 +119,7 @@ class Engine:
         self._wake_up = asyncio.Event()
         self._has_waiting_turns = True
         """Whether there may be open turns besides those that run here. If not, there is nothing to claim until this
-        process stores an event, or until one of its turns fails or is no question; always True on a shared database."""
+        process stores an event, or one of its turns fails or was no question; always True on a shared database."""
         self._max_suspects = 1
         """How many suspects run at once. One may crash the process, which counts as a failed attempt for all that run
         with it. So the number starts at 1, and doubles with each suspect that ends normally."""
@@ -331,8 +331,8 @@ class Engine:
             self._preview_load.question_started(turn.id)  # or never will be
             self._lease_keeper.remove(turn.id)
             self._running.pop(turn.id, None)
-            # An edit, or an error, may have left it open; a command or a press may have stored messages to others.
-            leaves_nothing = is_finished and turn.incoming.kind is EventKind.PROMPT
+            # An error may have left it open; a command or a press may have stored messages to others.
+            leaves_nothing = is_finished and is_question(turn.incoming)
             self._has_waiting_turns = self._has_waiting_turns or not leaves_nothing
             if self._has_waiting_turns:
                 self._wake_up.set()

@@ -107,7 +107,8 @@ async def _reply_in_place(request: CommandRequest, question: Question) -> Reply 
     pressed_in = await _find_pressed_turn(services.store, request.incoming)
     if pressed_in is not None and pressed_in.id != request.turn_id and not pressed_in.state.is_final:
         return None
-    shown_in = await find_pressed_answer(services.store, request.incoming, question.first_turn)
+    # Not looked up again: another press may take the messages over meanwhile, whose turn shows no answer yet.
+    shown_in = await _check_pressed_answer(services.store, pressed_in, request.incoming, question.first_turn)
     pager = variant_buttons(variants, variant.turn_id, services.models)
     reply = await _answer_reply(services, request.adapter, request.incoming.place, request.preferences, question, pager)
     replaced_turn = shown_in.id if shown_in is not None and shown_in.id != request.turn_id else None
@@ -167,7 +168,12 @@ async def find_pressed_answer(store: Store | RetryingStore, incoming: Incoming, 
 
     None if the messages are ephemeral and there are several, because a press can change only its own.
     """
-    turn = await _find_pressed_turn(store, incoming)
+    return await _check_pressed_answer(store, await _find_pressed_turn(store, incoming), incoming, first_turn)
+
+
+async def _check_pressed_answer(
+    store: Store | RetryingStore, turn: StoredTurn | None, incoming: Incoming, first_turn: int
+) -> StoredTurn | None:
     if turn is None or not await _shows_answer(store, turn, first_turn):
         return None
     return turn if await _can_change_all(store, turn, incoming) else None

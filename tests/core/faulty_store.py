@@ -23,6 +23,7 @@ class FaultyStore:
         self._store = store
         self._unavailable: set[str] = set()
         self._hooks: list[Callable[[], Awaitable[None]]] = []
+        self._read_hooks: dict[str, Callable[[], Awaitable[object]]] = {}
         self._changed = asyncio.Event()
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
@@ -46,6 +47,10 @@ class FaultyStore:
         """Call `hook` after the next write, before its caller continues."""
         self._hooks.append(hook)
 
+    def after_next_read(self, function: Function, hook: Callable[[], Awaitable[object]]) -> None:
+        """Call `hook` after the next read of `function`, before its caller continues."""
+        self._read_hooks[function.__name__] = hook
+
     async def wait_for_writes(self, function: Function, count: int = 1) -> None:
         """Wait until `function` has been written `count` more times."""
         await self._wait_for(self.writes, function, count)
@@ -61,8 +66,12 @@ class FaultyStore:
                 await self._changed.wait()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        self.reads[getattr(function, "func", function).__name__] += 1
-        return await self._store.read(function, *args, **kwargs)
+        name = getattr(function, "func", function).__name__
+        self.reads[name] += 1
+        result = await self._store.read(function, *args, **kwargs)
+        if name in self._read_hooks:
+            await self._read_hooks.pop(name)()
+        return result
 
     async def write(self, function: Function, *args: Any, **kwargs: Any) -> Any:
         return await self._run(self._store.write, function, *args, **kwargs)

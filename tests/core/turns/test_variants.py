@@ -10,6 +10,7 @@ from bots.sandbox.model import ModelStandIn
 from core.buttons import ButtonAction, encode_action, short_digest
 from core.store.answer_parts import take_over_parts
 from core.store.schema import answer_parts, messages
+from core.store.turns import find_turn_of_message
 from core.texts import answers as texts
 from core.texts.models import MODEL_RETIRED
 from core.turns.variants import MAX_CHOICES
@@ -45,6 +46,27 @@ async def test_press_that_comes_too_late_changes_neither_the_message_nor_the_his
         await chat.ask("and then?")
         contents = [message["content"] for message in model.requests[-1].body["messages"]]
     assert contents[1:] == ["hello", "answer 3", "and then?"]
+
+
+def move_messages(connection: Connection, from_turn: int, to_turn: int) -> None:
+    connection.execute(delete(answer_parts).where(answer_parts.c.turn_id == to_turn))
+    connection.execute(update(answer_parts).where(answer_parts.c.turn_id == from_turn).values(turn_id=to_turn))
+
+
+@pytest.mark.slow
+async def test_press_sends_no_second_message_while_another_changes_the_first(
+    tmp_path: Path, model: ModelStandIn
+) -> None:
+    async with running_engine(tmp_path, model) as chat:
+        message = await ask_twice(chat, model)
+        await chat.ask("something else", user="9")
+        await chat.wait_for_states(*["done"] * 3)
+        texts_before = chat.texts
+        # As another press does, whose turn shows no answer to the question yet.
+        chat.store.after_next_read(find_turn_of_message, lambda: chat.store.write(move_messages, 2, 3))
+        await chat.press(encode_action(ButtonAction.SHOW_VARIANT, 1), message)
+        await chat.wait_for_states(*["done"] * 4)
+        assert chat.texts == texts_before
 
 
 def delete_messages(connection: Connection) -> None:
